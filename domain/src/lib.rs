@@ -1,0 +1,28 @@
+//! The rules of Wherry: pure types and state machines.
+//!
+//! Nothing here reads a clock, spawns a task, opens a socket or touches a file; time, chance and
+//! identity come in as arguments, so a seed reproduces any history exactly. `no_std` lets the
+//! compiler keep it so.
+//!
+//! Every machine speaks the same three words: `on(event, now) -> Vec<Effect>` (something
+//! happened; here is all that must follow), `deadline()` (wake me then) and, for planners, a pure
+//! function from a snapshot to a plan.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod digest;
+pub mod duration;
+pub mod effects;
+pub mod failure;
+pub mod fence;
+pub mod id;
+pub mod lease;
+pub mod name;
+pub mod project;
+pub mod retry;
+pub mod run;
+pub mod schedule;
+pub mod time;

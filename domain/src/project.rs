@@ -1,0 +1,189 @@
+//! Projects: what an integration developer writes, as data.
+//!
+//! The command-line tool reads these types from YAML, the API from JSON; a deployment is a project
+//! frozen with the exact connectors it runs on. [`check`](check::check) holds every rule that goes
+//! beyond the shape, so that laptop, controller and tests agree.
+
+use alloc::{collections::BTreeMap, string::String};
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{digest::Digest, duration, effects::SideEffects, name::Name, retry::RetryRule};
+
+pub mod check;
+pub mod template;
+
+/// Longest time that an operation may ask for.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+/// Largest deployment document, in bytes.
+pub const MAX_DOCUMENT: usize = 1 << 20;
+/// Most connections, operations or variables of one project.
+pub const MAX_ENTRIES: usize = 1_000;
+
+/// A project: connections, operations and variables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// Unique within the organisation.
+    pub name: Name,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Variables and their defaults.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<Name, Value>,
+    /// Configured connectors.
+    #[serde(default)]
+    pub connections: BTreeMap<Name, Connection>,
+    /// What can be run.
+    #[serde(default)]
+    pub operations: BTreeMap<Name, Operation>,
+}
+
+/// A configured connector; with its activities it is an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// The connector's name, for example `http`.
+    pub connector: Name,
+    /// Base URL of the system. Egress is limited to its host and port.
+    pub url: String,
+    /// How the agent authenticates; secrets by reference only.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Whether the agent's proxy applies to this endpoint.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub use_proxy: bool,
+    /// What the connector itself defines.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+}
+
+/// How the agent authenticates requests of a connection, outside the connector's sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// HTTP Basic.
+    Basic {
+        /// User name; takes variables.
+        username: String,
+        /// The password's name on the agent.
+        password: SecretRef,
+    },
+    /// A bearer or personal access token.
+    Bearer {
+        /// The token's name on the agent.
+        token: SecretRef,
+    },
+}
+
+impl Auth {
+    /// The secrets it names.
+    pub fn secrets(&self) -> Option<&Name> {
+        match self {
+            Self::None => None,
+            Self::Basic { password, .. } => Some(&password.secret),
+            Self::Bearer { token } => Some(&token.secret),
+        }
+    }
+}
+
+/// A secret by name: `{ secret: helix-password }`. Its value is known to the agents alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRef {
+    /// The secret's name.
+    pub secret: Name,
+}
+
+/// source -> target, with everything that governs its runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Yields the records.
+    pub source: Step,
+    /// Takes the records; without one they are only counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Step>,
+    /// How often a failed attempt is repeated.
+    #[serde(default)]
+    pub retry: RetryRule,
+    /// Longest time of one attempt, at most [`MAX_TIMEOUT`].
+    #[serde(default = "default_timeout", with = "duration::text")]
+    pub timeout: Duration,
+    /// May tighten what the activities declare, never widen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side_effects: Option<SideEffects>,
+    /// For how long the agent may go on without the controller.
+    #[serde(default, with = "duration::text")]
+    pub offline_term: Duration,
+    /// Operation to run after success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_success: Option<Name>,
+    /// Operation to run after failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<Name>,
+}
+
+impl Operation {
+    /// Its steps, the source first.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        core::iter::once(&self.source).chain(&self.target)
+    }
+}
+
+/// One activity of a connection with its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// A connection of the project.
+    pub connection: Name,
+    /// An activity type of its connector.
+    pub activity: String,
+    /// The activity's parameters; texts take variables.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub with: Map<String, Value>,
+}
+
+/// A connector at one exact version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorPin {
+    /// Its version.
+    pub version: semver::Version,
+    /// Digest of the component.
+    pub digest: Digest,
+    /// Length of the component in bytes.
+    pub length: u64,
+}
+
+/// What an agent runs from: an immutable snapshot of a project in an environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Name of the environment.
+    pub environment: Name,
+    /// Counts up from 1 for a project in an environment.
+    pub number: u64,
+    /// The project as deployed.
+    pub project: Project,
+    /// Each connector that it uses.
+    pub connectors: BTreeMap<Name, ConnectorPin>,
+    /// Side-effect class of each operation, after tightening.
+    pub side_effects: BTreeMap<Name, SideEffects>,
+}
+
+const fn default_timeout() -> Duration {
+    Duration::from_secs(300)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}

@@ -1,0 +1,313 @@
+//! The rules a project keeps beyond its shape. All faults are found at once, each with its place,
+//! a stable code and, where one is near, a suggestion.
+
+use alloc::{
+    borrow::ToOwned,
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Connection, MAX_ENTRIES, MAX_TIMEOUT, Operation, Project, Step, template::Scope};
+use crate::{effects::SideEffects, failure::Code, name::Name, retry::MAX_ATTEMPTS};
+
+/// No connector of that name is known.
+pub const CONNECTOR_UNKNOWN: Code = Code::new("project.connector_unknown");
+/// No connection of that name is in the project.
+pub const CONNECTION_UNKNOWN: Code = Code::new("project.connection_unknown");
+/// The connector offers no such activity, or not in that place.
+pub const ACTIVITY_UNKNOWN: Code = Code::new("project.activity_unknown");
+/// A text refers to a variable that is not declared.
+pub const VARIABLE_UNKNOWN: Code = Code::new("project.variable_unknown");
+/// No operation of that name is in the project.
+pub const OPERATION_UNKNOWN: Code = Code::new("project.operation_unknown");
+/// Operations start each other in a circle.
+pub const OPERATION_CYCLE: Code = Code::new("project.operation_cycle");
+/// The URL is not one that an agent may call.
+pub const URL_INVALID: Code = Code::new("project.url_invalid");
+/// A number or time is outside its range.
+pub const OUT_OF_RANGE: Code = Code::new("project.out_of_range");
+/// An operation claims to be more harmless than its activities.
+pub const SIDE_EFFECTS_WIDENED: Code = Code::new("project.side_effects_widened");
+
+/// One fault of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Where, as keys from the top: `["operations", "copy", "source", "connection"]`.
+    pub path: Vec<String>,
+    /// Stable code.
+    pub code: Code,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// A known name close to the unknown one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+}
+
+/// Whether an activity yields or takes records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActivityKind {
+    /// Yields records.
+    Source,
+    /// Takes records.
+    Target,
+}
+
+/// What the check needs to know of an activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivityFacts {
+    /// Source or target.
+    pub kind: ActivityKind,
+    /// The class its release declares.
+    pub side_effects: SideEffects,
+}
+
+/// What the check needs to know of the connectors: by name, then by activity.
+pub type Connectors = BTreeMap<Name, BTreeMap<String, ActivityFacts>>;
+
+/// Every fault of the project. `connectors` is `None` where they are not known, as on a laptop
+/// without a controller: then connector and activity names are not checked.
+pub fn check(project: &Project, connectors: Option<&Connectors>) -> Vec<Fault> {
+    let mut check = Check { project, connectors, faults: Vec::new() };
+    check.sizes();
+    for (name, connection) in &project.connections {
+        check.connection(name, connection);
+    }
+    for (name, operation) in &project.operations {
+        check.operation(name, operation);
+    }
+    check.cycles();
+    check.faults
+}
+
+/// The class of an operation: what it says itself, at least the strictest of its activities.
+pub fn side_effects(project: &Project, operation: &Operation, connectors: &Connectors) -> SideEffects {
+    operation
+        .steps()
+        .filter_map(|step| facts(project, step, connectors))
+        .map(|facts| facts.side_effects)
+        .chain(operation.side_effects)
+        .max()
+        .unwrap_or(SideEffects::Unsafe)
+}
+
+fn facts(project: &Project, step: &Step, connectors: &Connectors) -> Option<ActivityFacts> {
+    let connection = project.connections.get(&step.connection)?;
+    connectors.get(&connection.connector)?.get(&step.activity).copied()
+}
+
+struct Check<'a> {
+    project: &'a Project,
+    connectors: Option<&'a Connectors>,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, path: &[&str], code: Code, message: String) {
+        self.suggest(path, code, message, None);
+    }
+
+    fn suggest(&mut self, path: &[&str], code: Code, message: String, suggestion: Option<String>) {
+        let path = path.iter().map(|key| (*key).to_owned()).collect();
+        self.faults.push(Fault { path, code, message, suggestion });
+    }
+
+    fn sizes(&mut self) {
+        let sizes = [
+            ("variables", self.project.variables.len()),
+            ("connections", self.project.connections.len()),
+            ("operations", self.project.operations.len()),
+        ];
+        for (key, size) in sizes {
+            if size > MAX_ENTRIES {
+                self.fault(
+                    &[key],
+                    OUT_OF_RANGE,
+                    format!("a project has at most {MAX_ENTRIES} {key}; this one has {size}"),
+                );
+            }
+        }
+    }
+
+    fn connection(&mut self, name: &Name, connection: &Connection) {
+        let at = |key| ["connections", name.as_str(), key];
+        if let Some(connectors) = self.connectors
+            && !connectors.contains_key(&connection.connector)
+        {
+            let wrong = connection.connector.as_str();
+            let near = nearest(wrong, connectors.keys().map(Name::as_str));
+            let message = format!("no connector is called {wrong}: see wherry connector list");
+            self.suggest(&at("connector"), CONNECTOR_UNKNOWN, message, near);
+        }
+        if !connection.url.contains("{{") && !is_web_url(&connection.url) {
+            let message =
+                "a connection's url begins with https:// or http:// and names a host, without user or password";
+            self.fault(&at("url"), URL_INVALID, message.to_owned());
+        }
+        self.references(&at("url"), &Value::from(connection.url.as_str()));
+        for (key, value) in &connection.options {
+            self.references(&["connections", name.as_str(), "options", key], value);
+        }
+    }
+
+    fn operation(&mut self, name: &Name, operation: &Operation) {
+        let name = name.as_str();
+        self.step(&["operations", name, "source"], &operation.source, ActivityKind::Source);
+        if let Some(target) = &operation.target {
+            self.step(&["operations", name, "target"], target, ActivityKind::Target);
+        }
+        self.ranges(name, operation);
+        for (key, next) in [("on_success", &operation.on_success), ("on_failure", &operation.on_failure)] {
+            if let Some(next) = next
+                && !self.project.operations.contains_key(next)
+            {
+                let near = nearest(next.as_str(), self.project.operations.keys().map(Name::as_str));
+                let message = format!("no operation of this project is called {next}");
+                self.suggest(&["operations", name, key], OPERATION_UNKNOWN, message, near);
+            }
+        }
+        if let (Some(claimed), Some(connectors)) = (operation.side_effects, self.connectors) {
+            let declared =
+                side_effects(self.project, &Operation { side_effects: None, ..operation.clone() }, connectors);
+            if claimed < declared {
+                let message =
+                    format!("its activities are {declared}: an operation may be stricter than that, never {claimed}");
+                self.fault(&["operations", name, "side_effects"], SIDE_EFFECTS_WIDENED, message);
+            }
+        }
+    }
+
+    fn ranges(&mut self, name: &str, operation: &Operation) {
+        if !(1..=MAX_ATTEMPTS).contains(&operation.retry.attempts) {
+            let message = format!("an operation has 1 to {MAX_ATTEMPTS} attempts");
+            self.fault(&["operations", name, "retry", "attempts"], OUT_OF_RANGE, message);
+        }
+        if operation.timeout.is_zero() || operation.timeout > MAX_TIMEOUT {
+            self.fault(&["operations", name, "timeout"], OUT_OF_RANGE, "a timeout is 1ms to 24h".to_owned());
+        }
+        if operation.offline_term > MAX_TIMEOUT {
+            self.fault(
+                &["operations", name, "offline_term"],
+                OUT_OF_RANGE,
+                "an offline term is at most 24h".to_owned(),
+            );
+        }
+    }
+
+    fn step(&mut self, path: &[&str], step: &Step, kind: ActivityKind) {
+        let at = |key| [path, &[key]].concat();
+        let Some(connection) = self.project.connections.get(&step.connection) else {
+            let near = nearest(step.connection.as_str(), self.project.connections.keys().map(Name::as_str));
+            let message = format!("no connection of this project is called {}", step.connection);
+            return self.suggest(&at("connection"), CONNECTION_UNKNOWN, message, near);
+        };
+        if let Some(activities) = self.connectors.and_then(|known| known.get(&connection.connector)) {
+            let fitting = activities.iter().filter(|(_, facts)| facts.kind == kind).map(|(name, _)| name.as_str());
+            let known: Vec<&str> = fitting.collect();
+            if !known.contains(&step.activity.as_str()) {
+                let place = path.last().copied().unwrap_or_default();
+                let message = format!(
+                    "connector {} has no {place} activity {:?}; it has {}",
+                    connection.connector,
+                    step.activity,
+                    known.join(", ")
+                );
+                let near = nearest(&step.activity, known.into_iter());
+                self.suggest(&at("activity"), ACTIVITY_UNKNOWN, message, near);
+            }
+        }
+        for (key, value) in &step.with {
+            self.references(&[path, &["with", key]].concat(), value);
+        }
+    }
+
+    fn references(&mut self, path: &[&str], value: &Value) {
+        let scope = Scope { vars: &self.project.variables, run: "", agent: "" };
+        if let Err(unknown) = scope.resolve(value) {
+            let known = self.project.variables.keys().map(|name| format!("vars.{name}"));
+            let known: Vec<String> = known.collect();
+            let near = nearest(&unknown.0, known.iter().map(String::as_str));
+            self.suggest(path, VARIABLE_UNKNOWN, unknown.to_string(), near);
+        }
+    }
+
+    fn cycles(&mut self) {
+        let mut clear = BTreeSet::new();
+        for start in self.project.operations.keys() {
+            let mut trail = vec![];
+            if let Some(back) = self.find_cycle(start, &mut trail, &mut clear) {
+                let circle: Vec<&str> =
+                    trail.iter().skip_while(|name| ***name != back).map(|name| name.as_str()).collect();
+                let message = format!("operations start each other in a circle: {} -> {back}", circle.join(" -> "));
+                let (path, code) = (["operations", back.as_str()], OPERATION_CYCLE);
+                return self.fault(&path, code, message);
+            }
+        }
+    }
+
+    fn find_cycle<'p>(
+        &'p self,
+        at: &'p Name,
+        trail: &mut Vec<&'p Name>,
+        clear: &mut BTreeSet<&'p Name>,
+    ) -> Option<Name> {
+        if trail.contains(&at) {
+            return Some(at.clone());
+        }
+        if clear.contains(at) {
+            return None;
+        }
+        let operation = self.project.operations.get(at)?;
+        trail.push(at);
+        for next in [&operation.on_success, &operation.on_failure].into_iter().flatten() {
+            if let Some(back) = self.find_cycle(next, trail, clear) {
+                return Some(back);
+            }
+        }
+        trail.pop();
+        clear.insert(at);
+        None
+    }
+}
+
+fn is_web_url(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    !authority.is_empty()
+        && !authority.contains('@')
+        && !url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
+}
+
+/// The known name nearest to `wrong`, if at most a third of it is off.
+pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known
+        .map(|name| (distance(wrong, name), name))
+        .min()
+        .filter(|(off, name)| off * 3 <= name.chars().count().max(3))
+        .map(|(_, name)| name.to_owned())
+}
+
+/// Levenshtein distance, one row at a time.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(diagonal + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,137 @@
+//! Free slots of a group's agents.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::cmp::Reverse;
+
+use crate::id::AgentId;
+
+/// How many more runs each agent of a group may be offered.
+///
+/// The last `reserved` free slots of an agent take synchronous runs only, so that a caller who
+/// waits for an answer does not queue behind a night's batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slots {
+    agents: BTreeMap<AgentId, Room>,
+    for_any: BTreeSet<(Reverse<u32>, AgentId)>,
+    for_synchronous: BTreeSet<(Reverse<u32>, AgentId)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Room {
+    free: u32,
+    reserved: u32,
+}
+
+impl Room {
+    const fn for_any(self) -> u32 {
+        self.free.saturating_sub(self.reserved)
+    }
+}
+
+impl Slots {
+    /// No agent at all.
+    pub const fn new() -> Self {
+        Self { agents: BTreeMap::new(), for_any: BTreeSet::new(), for_synchronous: BTreeSet::new() }
+    }
+
+    /// The agent has `free` slots now, the last `reserved` of them for synchronous runs only.
+    /// Replaces what was known of it.
+    ///
+    /// An agent with a single slot had better reserve none: it would never take ordinary work.
+    pub fn set(&mut self, agent: AgentId, free: u32, reserved: u32) {
+        self.replace(agent, Some(Room { free, reserved }));
+    }
+
+    /// The agent takes no more work: it left, drains or is locked.
+    pub fn remove(&mut self, agent: AgentId) {
+        self.replace(agent, None);
+    }
+
+    /// A slot of the agent became free. Of an unknown agent nothing is kept.
+    pub fn release(&mut self, agent: AgentId) {
+        if let Some(Room { free, reserved }) = self.agents.get(&agent).copied() {
+            self.set(agent, free.saturating_add(1), reserved);
+        }
+    }
+
+    /// Takes a slot for one run from the agent that has most of them, ties by id.
+    pub fn take(&mut self, synchronous: bool) -> Option<AgentId> {
+        let index = if synchronous { &self.for_synchronous } else { &self.for_any };
+        let (_, agent) = index.first().copied()?;
+        let Room { free, reserved } = self.agents.get(&agent).copied()?;
+        self.set(agent, free.saturating_sub(1), reserved);
+        Some(agent)
+    }
+
+    /// Whether some agent can take a run of this kind.
+    pub fn has_room(&self, synchronous: bool) -> bool {
+        !if synchronous { &self.for_synchronous } else { &self.for_any }.is_empty()
+    }
+
+    /// Free slots of the agent, reserved ones included; 0 if it is unknown.
+    pub fn free(&self, agent: AgentId) -> u32 {
+        self.agents.get(&agent).map_or(0, |room| room.free)
+    }
+
+    /// Whether no agent is known.
+    pub fn is_empty(&self) -> bool {
+        self.agents.is_empty()
+    }
+
+    fn replace(&mut self, agent: AgentId, room: Option<Room>) {
+        let before = match room {
+            Some(room) => self.agents.insert(agent, room),
+            None => self.agents.remove(&agent),
+        };
+        let (before, after) = (before.unwrap_or_default(), room.unwrap_or_default());
+        move_entry(&mut self.for_any, agent, before.for_any(), after.for_any());
+        move_entry(&mut self.for_synchronous, agent, before.free, after.free);
+    }
+}
+
+/// Each index lists only agents with room.
+fn move_entry(index: &mut BTreeSet<(Reverse<u32>, AgentId)>, agent: AgentId, before: u32, after: u32) {
+    if before == after {
+        return;
+    }
+    index.remove(&(Reverse(before), agent));
+    if after > 0 {
+        index.insert((Reverse(after), agent));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: AgentId = AgentId::from_u128(1);
+    const B: AgentId = AgentId::from_u128(2);
+
+    #[test]
+    fn the_agent_with_most_free_slots_is_taken_and_ties_go_by_id() {
+        let mut slots = Slots::new();
+        slots.set(B, 2, 0);
+        slots.set(A, 2, 0);
+        let taken: [_; 5] = core::array::from_fn(|_| slots.take(false));
+        assert_eq!(taken, [Some(A), Some(B), Some(A), Some(B), None]);
+    }
+
+    #[test]
+    fn the_reserved_slots_take_only_synchronous_runs() {
+        let mut slots = Slots::new();
+        slots.set(A, 2, 1);
+        assert_eq!((slots.take(false), slots.take(false)), (Some(A), None));
+        assert_eq!((slots.take(true), slots.take(true)), (Some(A), None));
+        slots.release(A);
+        assert!(!slots.has_room(false) && slots.has_room(true));
+    }
+
+    #[test]
+    fn an_agent_that_left_is_not_taken_and_its_releases_do_not_bring_it_back() {
+        let mut slots = Slots::new();
+        slots.set(A, 2, 0);
+        slots.remove(A);
+        slots.release(A);
+        assert_eq!((slots.take(true), slots.free(A), slots.is_empty()), (None, 0, true));
+    }
+}

@@ -1,0 +1,40 @@
+//! The host of connectors: loads WebAssembly components built against `plugins/wit` and runs them in a box.
+//!
+//! This is the only crate that knows wasmtime. It knows neither gRPC nor leases: one invocation is a [`Task`] in, a
+//! stream of [`ToConnector`] and [`FromConnector`] messages, and an [`Outcome`] or a [`ConnectorFault`] out. All of
+//! them can cross a process boundary, because connector code is to move into worker processes.
+//!
+//! What the box guarantees: no files, sockets, environment or name lookup; memory, time, output and host calls within
+//! [`HostSettings`]; a fresh instance for every invocation; and no way out except the [`Egress`] of the caller, which
+//! adds credentials where the connector cannot see them.
+
+mod admission;
+mod bindings;
+mod blobs;
+mod connector;
+mod descriptor;
+mod egress;
+mod engine;
+mod error;
+mod fault;
+mod host;
+mod imports;
+mod inbox;
+mod message;
+mod outgoing;
+mod settings;
+mod state;
+mod stdio;
+mod supervise;
+mod text;
+mod trap;
+
+pub use blobs::{BlobError, Blobs};
+pub use connector::Connector;
+pub use descriptor::{Activity, ActivityKind, AuthScheme, ConnectionShape, Descriptor, InvalidDescriptor};
+pub use egress::{Body, Egress, EgressError, EgressFuture};
+pub use error::HostError;
+pub use fault::{ConnectorError, ConnectorFault, ErrorKind, Limit};
+pub use host::Host;
+pub use message::{Batch, Call, FromConnector, Level, Outcome, Task, ToConnector};
+pub use settings::HostSettings;

@@ -1,0 +1,145 @@
+//! Frames from agents.
+
+use core::time::Duration;
+
+use super::{
+    Invalid, attempt, counts, ending, failure, in_flight, log_lines, parse, wire_counts, wire_ending, wire_failure,
+    wire_in_flight, wire_log,
+};
+use crate::{
+    MAX_CURSOR, MAX_SLOTS,
+    frame::{Attempt, FromAgent, Heartbeat, Hello, Report},
+    wire::{self, agent_frame::Kind},
+};
+
+/// Most names of secrets or digests of connectors in a hello.
+const MAX_NAMES: usize = 5_000;
+
+impl FromAgent {
+    /// Reads a frame; `None` if it is of a kind that this build does not know.
+    ///
+    /// # Errors
+    /// If the frame means nothing.
+    pub fn from_wire(frame: wire::AgentFrame) -> Result<Option<Self>, Invalid> {
+        let Some(kind) = frame.kind else { return Ok(None) };
+        Ok(Some(match kind {
+            Kind::Hello(wire) => Self::Hello(hello(wire)?),
+            Kind::Heartbeat(wire) => Self::Heartbeat(Heartbeat {
+                number: wire.number,
+                in_flight: in_flight(wire.in_flight)?,
+                free_slots: wire.free_slots.min(MAX_SLOTS),
+            }),
+            Kind::Result(wire) => Self::Result(report(wire)?),
+            Kind::Declined(wire) => Self::Declined {
+                attempt: attempt(&wire.run_id, wire.fence)?,
+                failure: failure(wire.failure.ok_or(Invalid::missing("failure"))?),
+            },
+            Kind::Progress(wire) => {
+                Self::Progress { attempt: attempt(&wire.run_id, wire.fence)?, counts: counts(wire.counts) }
+            }
+            Kind::Checkpoint(wire) => {
+                if wire.cursor.len() > MAX_CURSOR {
+                    return Err(Invalid::new("cursor", format!("it is longer than {MAX_CURSOR} bytes")));
+                }
+                Self::Checkpoint { attempt: attempt(&wire.run_id, wire.fence)?, cursor: wire.cursor }
+            }
+            Kind::Log(wire) => {
+                Self::Log { attempt: attempt(&wire.run_id, wire.fence)?, lines: log_lines(wire.lines)? }
+            }
+            Kind::Goodbye(wire) => Self::Goodbye { reason: wire.reason.chars().take(200).collect() },
+        }))
+    }
+
+    /// The frame for the wire.
+    pub fn into_wire(self) -> wire::AgentFrame {
+        let run_id = |attempt: Attempt| attempt.run.to_string();
+        let kind = match self {
+            Self::Hello(hello) => Kind::Hello(wire_hello(hello)),
+            Self::Heartbeat(beat) => Kind::Heartbeat(wire::Heartbeat {
+                number: beat.number,
+                in_flight: wire_in_flight(beat.in_flight),
+                free_slots: beat.free_slots,
+            }),
+            Self::Result(report) => Kind::Result(wire_report(report)),
+            Self::Declined { attempt, failure } => Kind::Declined(wire::Declined {
+                run_id: run_id(attempt),
+                fence: attempt.fence.bits(),
+                failure: Some(wire_failure(failure)),
+            }),
+            Self::Progress { attempt, counts } => Kind::Progress(wire::Progress {
+                run_id: run_id(attempt),
+                fence: attempt.fence.bits(),
+                counts: Some(wire_counts(counts)),
+            }),
+            Self::Checkpoint { attempt, cursor } => {
+                Kind::Checkpoint(wire::Checkpoint { run_id: run_id(attempt), fence: attempt.fence.bits(), cursor })
+            }
+            Self::Log { attempt, lines } => Kind::Log(wire::LogChunk {
+                run_id: run_id(attempt),
+                fence: attempt.fence.bits(),
+                lines: wire_log(lines),
+            }),
+            Self::Goodbye { reason } => Kind::Goodbye(wire::Goodbye { reason }),
+        };
+        wire::AgentFrame { kind: Some(kind) }
+    }
+}
+
+fn hello(wire: wire::Hello) -> Result<Hello, Invalid> {
+    if wire.secret_names.len() > MAX_NAMES || wire.connector_digests.len() > MAX_NAMES {
+        return Err(Invalid::new("hello", format!("it lists more than {MAX_NAMES} secrets or connectors")));
+    }
+    Ok(Hello {
+        protocol_min: wire.protocol_min,
+        protocol_max: wire.protocol_max,
+        version: wire.version.chars().take(64).collect(),
+        instance: parse("instance", &wire.instance)?,
+        in_flight: in_flight(wire.in_flight)?,
+        next_seq: wire.next_seq,
+        slots: wire.slots.min(MAX_SLOTS),
+        free_slots: wire.free_slots.min(MAX_SLOTS),
+        secret_names: wire.secret_names,
+        connectors: wire.connector_digests.iter().map(|text| parse("connector_digests", text)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn wire_hello(hello: Hello) -> wire::Hello {
+    wire::Hello {
+        protocol_min: hello.protocol_min,
+        protocol_max: hello.protocol_max,
+        version: hello.version,
+        instance: hello.instance.to_string(),
+        in_flight: wire_in_flight(hello.in_flight),
+        next_seq: hello.next_seq,
+        slots: hello.slots,
+        free_slots: hello.free_slots,
+        secret_names: hello.secret_names,
+        connector_digests: hello.connectors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn report(wire: wire::Result) -> Result<Report, Invalid> {
+    if wire.seq == 0 || wire.seq == u64::MAX {
+        return Err(Invalid::new("seq", "it is not the number of a result"));
+    }
+    Ok(Report {
+        seq: wire.seq,
+        attempt: attempt(&wire.run_id, wire.fence)?,
+        ending: ending(wire.outcome.ok_or(Invalid::missing("outcome"))?)?,
+        counts: counts(wire.counts),
+        duration: Duration::from_millis(wire.duration_ms),
+        log: log_lines(wire.log)?,
+    })
+}
+
+fn wire_report(report: Report) -> wire::Result {
+    wire::Result {
+        seq: report.seq,
+        run_id: report.attempt.run.to_string(),
+        fence: report.attempt.fence.bits(),
+        outcome: Some(wire_ending(report.ending)),
+        counts: Some(wire_counts(report.counts)),
+        duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
+        log: wire_log(report.log),
+    }
+}

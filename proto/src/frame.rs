@@ -1,0 +1,275 @@
+//! What a session says, in words of the domain.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wherry_domain::{
+    digest::Digest,
+    failure::Failure,
+    fence::Fence,
+    id::{InstanceId, RunId},
+    lease::LeaseTerms,
+    name::Name,
+    run::Outcome,
+};
+
+/// From the agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromAgent {
+    /// First frame of a session.
+    Hello(Hello),
+    /// Renews the leases of the named runs.
+    Heartbeat(Heartbeat),
+    /// An attempt ended.
+    Result(Report),
+    /// An attempt goes back before anything began.
+    Declined {
+        /// Which attempt.
+        attempt: Attempt,
+        /// Why.
+        failure: Failure,
+    },
+    /// How far a run is.
+    Progress {
+        /// Which attempt.
+        attempt: Attempt,
+        /// How far.
+        counts: Counts,
+    },
+    /// The target confirmed everything up to this cursor of the source.
+    Checkpoint {
+        /// Which attempt.
+        attempt: Attempt,
+        /// JSON, at most [`crate::MAX_CURSOR`] bytes.
+        cursor: String,
+    },
+    /// Lines of a run's log.
+    Log {
+        /// Which attempt.
+        attempt: Attempt,
+        /// At most [`crate::MAX_LOG_LINES`].
+        lines: Vec<LogLine>,
+    },
+    /// The agent leaves on purpose.
+    Goodbye {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// From the controller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromController {
+    /// Answers the hello.
+    Welcome(Welcome),
+    /// Confirms the renewals of that heartbeat.
+    HeartbeatAck {
+        /// The heartbeat's number.
+        number: u64,
+    },
+    /// Work.
+    Offer(Offer),
+    /// Stop that attempt.
+    Cancel(Attempt),
+    /// Results up to this number are durable.
+    Ack {
+        /// The last of them.
+        up_to: u64,
+    },
+    /// The stream ends.
+    GoAway {
+        /// Why.
+        reason: GoAwayReason,
+        /// Come back after this long.
+        reconnect_after: Duration,
+    },
+}
+
+/// One attempt of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The run.
+    pub run: RunId,
+    /// The fence of the attempt.
+    pub fence: Fence,
+}
+
+/// Introduces an agent process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// Oldest protocol it speaks.
+    pub protocol_min: u32,
+    /// Newest protocol it speaks.
+    pub protocol_max: u32,
+    /// Its version.
+    pub version: String,
+    /// This start of its process.
+    pub instance: InstanceId,
+    /// What it has journalled.
+    pub in_flight: Vec<InFlight>,
+    /// Number of its next result.
+    pub next_seq: u64,
+    /// Runs it can hold at once.
+    pub slots: u32,
+    /// Runs it could take now.
+    pub free_slots: u32,
+    /// Names of the secrets it holds.
+    pub secret_names: Vec<String>,
+    /// Connectors it has ready.
+    pub connectors: Vec<Digest>,
+}
+
+/// How far an attempt is on the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Durable, not begun.
+    Accepted,
+    /// Begun.
+    Started,
+    /// Begun by a process that died.
+    Interrupted,
+    /// Over; the result waits to be acknowledged.
+    Finished,
+}
+
+/// An attempt that the agent knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    /// Which.
+    pub attempt: Attempt,
+    /// How far.
+    pub stage: Stage,
+}
+
+/// Answers a [`Hello`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Welcome {
+    /// Chosen protocol.
+    pub protocol: u32,
+    /// The session's epoch.
+    pub epoch: u64,
+    /// Terms of every lease.
+    pub lease: LeaseTerms,
+    /// How often to send a heartbeat.
+    pub heartbeat: Duration,
+    /// What becomes of the runs named in the hello.
+    pub verdicts: Vec<(Attempt, Decision)>,
+    /// Publishers whose connectors the organisation trusts.
+    pub publishers: Vec<Publisher>,
+    /// Environments that the agent's group serves.
+    pub environments: Vec<Name>,
+}
+
+/// What becomes of a run that the agent named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Go on.
+    Keep,
+    /// Stop and forget.
+    Drop,
+    /// Send the result.
+    Report,
+}
+
+/// A publisher of connectors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publisher {
+    /// For people.
+    pub name: String,
+    /// `ed25519:` and base64url.
+    pub key: String,
+    /// Connector names must begin with this.
+    pub prefix: String,
+}
+
+/// Renews leases.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heartbeat {
+    /// Counts up within the session.
+    pub number: u64,
+    /// The runs whose leases to renew.
+    pub in_flight: Vec<InFlight>,
+    /// Runs it could take now.
+    pub free_slots: u32,
+}
+
+/// Work for an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// The deployment's snapshot.
+    pub deployment: Digest,
+    /// Operation of that deployment.
+    pub operation: Name,
+    /// Variable overrides: a JSON object, or empty for none.
+    pub variables: Vec<u8>,
+    /// Where the source goes on.
+    pub cursor: Option<String>,
+    /// Idempotency key: the same for every attempt of the run.
+    pub key: String,
+}
+
+/// How many records went where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records the source yielded.
+    pub read: u64,
+    /// Records the target confirmed.
+    pub written: u64,
+    /// Records the target refused.
+    pub rejected: u64,
+    /// Batches moved.
+    pub batches: u64,
+}
+
+/// How an attempt ended, as the agent saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Ending {
+    /// It came to an end.
+    Ended(Outcome),
+    /// The process died in the middle of it.
+    Interrupted,
+}
+
+/// The result of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Counts up by one for each result of the agent.
+    pub seq: u64,
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// How it ended.
+    pub ending: Ending,
+    /// How many records went where.
+    pub counts: Counts,
+    /// How long it took.
+    pub duration: Duration,
+    /// The last lines of its log.
+    pub log: Vec<LogLine>,
+}
+
+/// A line of a run's log, from the host's own templates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Milliseconds since the Unix epoch, by the agent's clock.
+    pub at_ms: u64,
+    /// `trace`, `debug`, `info`, `warn` or `error`.
+    pub level: String,
+    /// One line.
+    pub text: String,
+}
+
+/// Why the controller ends a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoAwayReason {
+    /// The controller stops.
+    Drain,
+    /// A newer session of the same agent.
+    Superseded,
+    /// An operator locked the agent.
+    Locked,
+    /// An operator removed the agent.
+    Removed,
+}

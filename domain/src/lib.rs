@@ -13,16 +13,21 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod capability;
 pub mod digest;
 pub mod duration;
 pub mod effects;
+pub mod epoch;
+pub mod execution;
 pub mod failure;
 pub mod fence;
 pub mod id;
 pub mod lease;
 pub mod name;
+pub mod presence;
 pub mod project;
 pub mod retry;
 pub mod run;
 pub mod schedule;
+pub mod session;
 pub mod time;

@@ -37,6 +37,11 @@ pub enum InvalidName {
 }
 
 impl Name {
+    /// A name that sorts before every other: the lower end of a range.
+    pub fn lowest() -> Self {
+        Self(String::from("-"))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

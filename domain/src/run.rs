@@ -26,6 +26,10 @@ use crate::{
     time::Timestamp,
 };
 
+mod words;
+
+pub use words::{Effect, Event, Outcome, Reason, State, Stored};
+
 /// The attempts of the run are used up by agents that were lost.
 pub const AGENT_LOST: Code = Code::new("run.agent_lost");
 /// The run was dispatched as often as a fence can count.
@@ -48,150 +52,6 @@ pub struct Terms {
     pub lease: LeaseTerms,
 }
 
-/// How a run or attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "lowercase")]
-pub enum Outcome {
-    /// It did what it was meant to do.
-    Succeeded,
-    /// It failed.
-    Failed(Failure),
-    /// It was cancelled.
-    Cancelled,
-}
-
-/// Where a run is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
-pub enum State {
-    /// Waits for an agent.
-    Queued {
-        /// Whether the last attempt may still answer: its lease ran out unheard.
-        open: bool,
-    },
-    /// An agent holds it.
-    Leased {
-        /// That agent.
-        agent: AgentId,
-        /// Whether a person asked for it to be cancelled.
-        cancelling: bool,
-    },
-    /// An agent may or may not have done it, and it must not be done twice.
-    Unknown {
-        /// That agent.
-        agent: AgentId,
-    },
-    /// Over, for good.
-    Finished {
-        /// How.
-        #[serde(flatten)]
-        outcome: Outcome,
-    },
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The planner chose an agent; `generation` is the controller's restore generation.
-    Placed {
-        /// The chosen agent.
-        agent: AgentId,
-        /// The controller's restore generation.
-        generation: u32,
-    },
-    /// The agent's heartbeat named the run.
-    Renewed {
-        /// The fence it named.
-        fence: Fence,
-    },
-    /// The agent gave the attempt back before anything began.
-    Declined {
-        /// The attempt's fence.
-        fence: Fence,
-    },
-    /// A new session of the agent does not know the attempt: the offer never reached its journal.
-    Absent {
-        /// The agent.
-        agent: AgentId,
-    },
-    /// The agent's process died in the middle of the attempt.
-    Interrupted {
-        /// The attempt's fence.
-        fence: Fence,
-    },
-    /// The agent reported how the attempt ended.
-    Reported {
-        /// The attempt's fence.
-        fence: Fence,
-        /// How it ended.
-        outcome: Outcome,
-        /// Chance for the wait before the next attempt.
-        jitter: Jitter,
-    },
-    /// A person asked to cancel the run.
-    CancelAsked,
-    /// A person asked to run an unknown run again, knowing what that may repeat.
-    RetryAsked,
-    /// The deadline came.
-    Tick,
-}
-
-/// Why the controller did what it did; kept with the run and in the audit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// The attempt failed and its retry rule allows another.
-    AttemptFailed,
-    /// The agent gave the attempt back.
-    AgentDeclined,
-    /// The offer never reached the agent.
-    OfferLost,
-    /// The agent's process died in the middle.
-    AgentRestarted,
-    /// The lease ran out.
-    LeaseExpired,
-    /// A person asked for it.
-    Asked,
-}
-
-/// What must follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Send the run to the agent under this fence.
-    Offer {
-        /// To whom.
-        agent: AgentId,
-        /// Under which fence.
-        fence: Fence,
-    },
-    /// Tell the agent to stop.
-    AskCancel {
-        /// Whom.
-        agent: AgentId,
-        /// Which attempt.
-        fence: Fence,
-    },
-    /// Put the run back into its group's queue.
-    Requeue {
-        /// Not before this moment.
-        due: Timestamp,
-        /// Why.
-        reason: Reason,
-    },
-    /// Show the run to a person: it may or may not have been done.
-    Hold {
-        /// Why.
-        reason: Reason,
-    },
-    /// The run is over.
-    Settle,
-    /// Keep the result beside the run; it changes nothing.
-    KeepLate {
-        /// The fence it came under.
-        fence: Fence,
-    },
-}
-
 /// A run as the controller decides about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -200,21 +60,9 @@ pub struct Run {
     fence: Fence,
     failures: u32,
     losses: u32,
+    cancel_asked: bool,
+    begun: bool,
     due: Timestamp,
-}
-
-/// The part of a run that survives the process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stored {
-    /// Where it is.
-    #[serde(flatten)]
-    pub state: State,
-    /// The last fence handed out.
-    pub fence: Fence,
-    /// Failed attempts so far.
-    pub failures: u32,
-    /// Attempts whose agent was lost.
-    pub losses: u32,
 }
 
 impl Run {
@@ -226,23 +74,26 @@ impl Run {
             fence: Fence::unused(generation),
             failures: 0,
             losses: 0,
+            cancel_asked: false,
+            begun: false,
             due: now,
         }
     }
 
     /// A run read back after a restart: whatever lease it had counts as granted now.
     pub fn restored(terms: Terms, stored: Stored, now: Timestamp) -> Self {
-        let Stored { state, fence, failures, losses } = stored;
+        let Stored { state, fence, failures, losses, cancel_asked, begun } = stored;
         let due = match state {
             State::Leased { .. } => terms.lease.lost_at(now, terms.offline_term),
             State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => now,
         };
-        Self { terms, state, fence, failures, losses, due }
+        Self { terms, state, fence, failures, losses, cancel_asked, begun, due }
     }
 
     /// What to keep on disk.
     pub fn stored(&self) -> Stored {
-        Stored { state: self.state.clone(), fence: self.fence, failures: self.failures, losses: self.losses }
+        let Self { fence, failures, losses, cancel_asked, begun, .. } = *self;
+        Stored { state: self.state.clone(), fence, failures, losses, cancel_asked, begun }
     }
 
     /// Where it is.
@@ -290,6 +141,7 @@ impl Run {
             )));
         };
         self.fence = fence;
+        self.begun = false;
         self.state = State::Leased { agent, cancelling: false };
         self.due = self.terms.lease.lost_at(now, self.terms.offline_term);
         vec![Effect::Offer { agent, fence }]
@@ -303,35 +155,43 @@ impl Run {
     }
 
     fn declined(&mut self, fence: Fence, now: Timestamp) -> Vec<Effect> {
-        match self.state {
-            State::Leased { cancelling: false, .. } if fence == self.fence => {
-                self.requeue(now, false, Reason::AgentDeclined)
-            }
-            State::Leased { cancelling: true, .. } if fence == self.fence => self.settle(Outcome::Cancelled),
-            State::Leased { .. } | State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => Vec::new(),
+        if fence == self.fence && self.holder().is_some() {
+            self.never_begun(Reason::AgentDeclined, now)
+        } else {
+            Vec::new()
         }
     }
 
     fn absent(&mut self, agent: AgentId, now: Timestamp) -> Vec<Effect> {
+        if self.holder() == Some(agent) { self.never_begun(Reason::OfferLost, now) } else { Vec::new() }
+    }
+
+    const fn holder(&self) -> Option<AgentId> {
         match self.state {
-            State::Leased { agent: holder, cancelling } if holder == agent => {
-                if cancelling {
-                    self.settle(Outcome::Cancelled)
-                } else {
-                    self.requeue(now, false, Reason::OfferLost)
-                }
-            }
-            State::Unknown { agent: holder } if holder == agent => self.requeue(now, false, Reason::OfferLost),
-            State::Leased { .. } | State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => Vec::new(),
+            State::Leased { agent, .. } | State::Unknown { agent } => Some(agent),
+            State::Queued { .. } | State::Finished { .. } => None,
+        }
+    }
+
+    fn never_begun(&mut self, reason: Reason, now: Timestamp) -> Vec<Effect> {
+        if self.begun {
+            // An agent forgets what it reported as interrupted; its silence proves nothing then.
+            Vec::new()
+        } else if self.cancel_asked {
+            self.settle(Outcome::Cancelled)
+        } else {
+            self.requeue(now, false, reason)
         }
     }
 
     fn interrupted(&mut self, fence: Fence, now: Timestamp) -> Vec<Effect> {
+        if fence != self.fence || self.holder().is_none() {
+            return Vec::new();
+        }
+        self.begun = true;
         match self.state {
-            State::Leased { agent, cancelling } if fence == self.fence => {
-                self.lost(agent, cancelling, false, Reason::AgentRestarted, now)
-            }
-            State::Leased { .. } | State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => Vec::new(),
+            State::Leased { agent, .. } => self.lost(agent, false, Reason::AgentRestarted, now),
+            State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => Vec::new(),
         }
     }
 
@@ -340,13 +200,13 @@ impl Run {
             return vec![Effect::KeepLate { fence }];
         }
         match self.state {
-            State::Leased { cancelling, .. } => self.ended(outcome, cancelling, jitter, now),
-            State::Queued { open: true } | State::Unknown { .. } => self.ended(outcome, false, jitter, now),
+            State::Leased { .. } | State::Unknown { .. } => self.ended(outcome, jitter, now),
+            State::Queued { open: true } => self.ended_late(outcome),
             State::Queued { open: false } | State::Finished { .. } => Vec::new(),
         }
     }
 
-    fn ended(&mut self, outcome: Outcome, cancelling: bool, jitter: Jitter, now: Timestamp) -> Vec<Effect> {
+    fn ended(&mut self, outcome: Outcome, jitter: Jitter, now: Timestamp) -> Vec<Effect> {
         let failure = match outcome {
             Outcome::Succeeded | Outcome::Cancelled => return self.settle(outcome),
             Outcome::Failed(failure) => failure,
@@ -354,7 +214,7 @@ impl Run {
         self.failures = self.failures.saturating_add(1);
         let harmless = self.terms.side_effects.may_repeat() || !failure.effects_begun;
         let again = match failure.class {
-            FailureClass::Retry if harmless && !cancelling => self.terms.retry.delay(self.failures, jitter),
+            FailureClass::Retry if harmless && !self.cancel_asked => self.terms.retry.delay(self.failures, jitter),
             FailureClass::Retry | FailureClass::Permanent => None,
         };
         match again {
@@ -363,11 +223,26 @@ impl Run {
         }
     }
 
+    /// The run waits for its next attempt already: only what makes that one needless counts.
+    fn ended_late(&mut self, outcome: Outcome) -> Vec<Effect> {
+        let needless = match &outcome {
+            Outcome::Succeeded => true,
+            Outcome::Failed(failure) => failure.class == FailureClass::Permanent,
+            Outcome::Cancelled => false,
+        };
+        if needless {
+            return self.settle(outcome);
+        }
+        self.state = State::Queued { open: false };
+        Vec::new()
+    }
+
     fn cancel_asked(&mut self) -> Vec<Effect> {
         match &mut self.state {
             State::Queued { .. } | State::Unknown { .. } => self.settle(Outcome::Cancelled),
             State::Leased { agent, cancelling } => {
                 *cancelling = true;
+                self.cancel_asked = true;
                 vec![Effect::AskCancel { agent: *agent, fence: self.fence }]
             }
             State::Finished { .. } => Vec::new(),
@@ -376,28 +251,29 @@ impl Run {
 
     fn retry_asked(&mut self, now: Timestamp) -> Vec<Effect> {
         match self.state {
-            State::Unknown { .. } => self.requeue(now, true, Reason::Asked),
+            State::Unknown { .. } => {
+                self.cancel_asked = false;
+                self.requeue(now, true, Reason::Asked)
+            }
             State::Queued { .. } | State::Leased { .. } | State::Finished { .. } => Vec::new(),
         }
     }
 
     fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         match self.state {
-            State::Leased { agent, cancelling } if now >= self.due => {
-                self.lost(agent, cancelling, true, Reason::LeaseExpired, now)
-            }
+            State::Leased { agent, .. } if now >= self.due => self.lost(agent, true, Reason::LeaseExpired, now),
             State::Leased { .. } | State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => Vec::new(),
         }
     }
 
     /// The attempt will not be continued. `open`: it may still report.
-    fn lost(&mut self, agent: AgentId, cancelling: bool, open: bool, reason: Reason, now: Timestamp) -> Vec<Effect> {
+    fn lost(&mut self, agent: AgentId, open: bool, reason: Reason, now: Timestamp) -> Vec<Effect> {
         self.losses = self.losses.saturating_add(1);
         if !self.terms.side_effects.may_repeat() {
             self.state = State::Unknown { agent };
             return vec![Effect::Hold { reason }];
         }
-        if cancelling {
+        if self.cancel_asked {
             return self.settle(Outcome::Cancelled);
         }
         if self.losses > MAX_LOSSES {

@@ -137,7 +137,10 @@ fn log_lines(lines: Vec<wire::LogLine>) -> Result<Vec<LogLine>, Invalid> {
         .into_iter()
         .map(|line| {
             if line.text.len() > MAX_LOG_TEXT || line.level.len() > 5 {
-                return Err(Invalid::new("log", format!("a line has {} bytes, more than {MAX_LOG_TEXT}", line.text.len())));
+                return Err(Invalid::new(
+                    "log",
+                    format!("a line has {} bytes, more than {MAX_LOG_TEXT}", line.text.len()),
+                ));
             }
             Ok(LogLine { at_ms: line.at_ms, level: line.level, text: line.text })
         })

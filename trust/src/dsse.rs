@@ -128,7 +128,8 @@ impl Envelope {
     /// Reads an envelope from JSON; the size is checked before anything is parsed.
     pub fn from_json(json: &[u8], limits: &Limits) -> Result<Self, DsseError> {
         // Base64 grows by a third; each signature takes about 130 bytes.
-        let most = limits.payload.saturating_mul(4) / 3 + limits.signatures.saturating_mul(256) + 1024;
+        let most = (limits.payload / 3).saturating_mul(4).saturating_add(limits.signatures.saturating_mul(256));
+        let most = most.saturating_add(1024);
         if json.len() > most {
             return Err(DsseError::TooLarge { what: "bytes of JSON", limit: most });
         }

@@ -74,7 +74,13 @@ impl SigningKey {
     pub fn to_pem(&self) -> Result<Zeroizing<String>, CryptoUnavailable> {
         let der = self.0.to_pkcs8v1().map_err(|_| CryptoUnavailable)?;
         let body = Zeroizing::new(STANDARD.encode(der.as_ref()));
-        Ok(Zeroizing::new(format!("{PEM_HEAD}\n{}\n{PEM_FOOT}\n", body.as_str())))
+        // Reserved at once: a growing string would leave copies of the key behind.
+        let mut text = Zeroizing::new(String::with_capacity(PEM_LIMIT));
+        for line in [PEM_HEAD, &body, PEM_FOOT] {
+            text.push_str(line);
+            text.push('\n');
+        }
+        Ok(text)
     }
 
     /// The public half.

@@ -72,8 +72,14 @@ impl Batch {
 
     fn push(&mut self, space: Space, mut key: Vec<u8>, value: Option<Vec<u8>>) {
         key.insert(0, space.0);
-        self.bytes = self.bytes.saturating_add(key.len() + value.as_ref().map_or(0, Vec::len));
-        self.operations.push(Operation { key, value });
+        self.push_full(Operation { key, value });
+    }
+
+    /// Adds a change whose key already has its space.
+    pub(super) fn push_full(&mut self, operation: Operation) {
+        let bytes = operation.key.len() + operation.value.as_ref().map_or(0, Vec::len);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.operations.push(operation);
     }
 
     /// Bytes of all keys and values.
@@ -85,6 +91,14 @@ impl Batch {
     /// full disk.
     pub(super) fn may_use_reserve(&self) -> bool {
         self.essential || self.operations.iter().all(|operation| operation.value.is_none())
+    }
+
+    /// Replaces every value by what `change` makes of it, given its full key.
+    pub(super) fn map_values(mut self, change: impl Fn(&[u8], Vec<u8>) -> Vec<u8>) -> Self {
+        for operation in &mut self.operations {
+            operation.value = operation.value.take().map(|value| change(&operation.key, value));
+        }
+        self
     }
 
     pub(super) fn into_operations(self) -> Vec<Operation> {

@@ -84,6 +84,10 @@ pub trait Store: Send + Sync + 'static {
     /// CRC, trailer with count and SHA-256. Commits go on meanwhile. Blocking.
     fn snapshot(&self, out: &mut dyn Write) -> Result<SnapshotSummary, StoreError>;
 
+    /// Whether new work would be accepted now: the free-space reserve is not breached. A writer whose
+    /// state would run ahead of a refused batch asks before it decides.
+    fn has_room(&self) -> bool;
+
     /// Counters since the store was opened.
     fn stats(&self) -> StoreStats;
 }

@@ -42,6 +42,19 @@ pub struct Queue<P> {
     present: u64,
 }
 
+/// Whose turn it is: what fairness remembers from one plan to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turns<P> {
+    present: u64,
+    tags: BTreeMap<P, u64>,
+}
+
+impl<P> Default for Turns<P> {
+    fn default() -> Self {
+        Self { present: 0, tags: BTreeMap::new() }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Waiting<P> {
     project: P,
@@ -130,6 +143,26 @@ impl<P: Ord + Clone> Queue<P> {
         self.later.first().map(|(due, _)| *due)
     }
 
+    /// The turns as they stand: see [`Queue::resume`].
+    pub fn turns(&self) -> Turns<P> {
+        let tags = self.flows.iter().map(|(project, flow)| (project.clone(), flow.tag)).collect();
+        Turns { present: self.present, tags }
+    }
+
+    /// Continues with the turns of an earlier queue; for a queue to which nothing was pushed yet.
+    pub fn resume(&mut self, turns: Turns<P>) {
+        self.present = self.present.max(turns.present);
+        for (project, tag) in turns.tags {
+            self.flows.entry(project.clone()).or_default();
+            self.change(&project, |flow| flow.tag = flow.tag.max(tag));
+        }
+    }
+
+    /// Whether the run waits.
+    pub fn contains(&self, run: RunId) -> bool {
+        self.waiting.contains_key(&run)
+    }
+
     /// Runs that wait, due or not.
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -194,5 +227,99 @@ impl Flow {
         };
         self.tag = self.tag.saturating_add(step);
         Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{vec, vec::Vec};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn room(free: u32, reserved: u32) -> Slots {
+        let mut slots = Slots::new();
+        slots.set(AgentId::from_u128(1), free, reserved);
+        slots
+    }
+
+    fn ids(queue: &mut Queue<&'static str>, slots: &mut Slots) -> Vec<u128> {
+        core::iter::from_fn(|| queue.pop(NOW, slots)).map(|(run, _)| run.as_u128()).collect()
+    }
+
+    fn queue(runs: &[(&'static str, u128, bool)]) -> Queue<&'static str> {
+        let mut queue = Queue::new();
+        for (project, run, synchronous) in runs {
+            queue.push(*project, RunId::from_u128(*run), NOW, *synchronous);
+        }
+        queue
+    }
+
+    #[test]
+    fn projects_take_turns_however_much_one_of_them_pushes() {
+        let mut queue = queue(&[("a", 1, false), ("a", 2, false), ("a", 3, false), ("b", 4, false), ("b", 5, false)]);
+        assert_eq!(ids(&mut queue, &mut room(9, 0)), [1, 4, 2, 5, 3]);
+    }
+
+    #[test]
+    fn a_project_of_weight_three_gets_three_turns_for_one() {
+        let mut queue = queue(&[]);
+        queue.set_weight("a", 3);
+        for run in 0..40 {
+            queue.push(if run < 20 { "a" } else { "b" }, RunId::from_u128(run), NOW, false);
+        }
+        let first = ids(&mut queue, &mut room(16, 0));
+        assert_eq!(first.iter().filter(|run| **run < 20).count(), 12);
+    }
+
+    #[test]
+    fn a_project_that_pushes_one_run_at_a_time_does_not_starve_the_others() {
+        let mut queue = queue(&[("b", 100, false), ("b", 101, false), ("b", 102, false)]);
+        let mut order = vec![];
+        for run in 0..4 {
+            queue.push("a", RunId::from_u128(run), NOW, false);
+            order.extend(ids(&mut queue, &mut room(1, 0)));
+        }
+        assert_eq!(order, [0, 100, 1, 101]);
+    }
+
+    #[test]
+    fn a_project_that_slept_saved_up_no_turns() {
+        let mut queue = queue(&[("a", 1, false), ("b", 2, false)]);
+        ids(&mut queue, &mut room(2, 0));
+        for run in 10..20 {
+            queue.push("b", RunId::from_u128(run), NOW, false);
+        }
+        ids(&mut queue, &mut room(5, 0));
+        for run in 20..30 {
+            queue.push("a", RunId::from_u128(run), NOW, false);
+        }
+        assert_eq!(ids(&mut queue, &mut room(4, 0)).iter().filter(|run| **run >= 20).count(), 2);
+    }
+
+    #[test]
+    fn a_synchronous_run_goes_first_in_its_project_and_alone_into_a_reserved_slot() {
+        let mut queue = queue(&[("a", 1, false), ("a", 2, true), ("b", 3, false), ("b", 4, true)]);
+        assert_eq!(ids(&mut queue, &mut room(2, 1)), [2, 4]);
+        assert_eq!(queue.len(), 2);
+    }
+
+    #[test]
+    fn a_run_that_is_not_due_or_was_removed_is_not_popped() {
+        let mut queue = queue(&[("a", 1, false), ("a", 2, false)]);
+        queue.push("a", RunId::from_u128(1), Timestamp::from_millis(5_000), false);
+        assert_eq!(queue.pop(NOW, &mut Slots::new()), None);
+        assert_eq!(queue.next_due(), Some(Timestamp::from_millis(5_000)));
+        assert!(queue.remove(RunId::from_u128(2)) && !queue.remove(RunId::from_u128(2)));
+        assert_eq!(ids(&mut queue, &mut room(2, 0)), []);
+        assert_eq!(queue.len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_projects_once_nothing_waits() {
+        let mut queue = queue(&[("a", 1, false), ("b", 2, true)]);
+        ids(&mut queue, &mut room(3, 0));
+        assert_eq!(queue.turns().tags, BTreeMap::new());
+        assert!(queue.active.is_empty() && queue.calling.is_empty() && queue.idle.is_empty());
     }
 }

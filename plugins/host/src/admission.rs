@@ -13,10 +13,8 @@ const PAGE: u64 = 64 << 10;
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 
-/// WASI packages on offer. Rust's standard library imports files and sockets even where nobody uses them, so they are
-/// linked, but to nothing: no folder is open, and every socket is refused.
-const WASI: [&str; 7] =
-    ["wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:http", "wasi:filesystem", "wasi:sockets"];
+/// WASI packages on offer. Files and sockets are not among them: a connector that asks for them is not one.
+const WASI: [&str; 5] = ["wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:http"];
 const CONTRACT: &str = "wherry:connector";
 
 /// Refuses what is too large or plainly not a component, before any parser sees it.
@@ -92,6 +90,8 @@ mod tests {
             "wherry:connector/rows",
             "wherry:connector-evil/rows@1.0.0",
             "wasi:http/types@0.3.0",
+            "wasi:filesystem/types@0.2.6",
+            "wasi:sockets/tcp@0.2.6",
             "wasi:nn/graph@0.2.0",
             "print",
         ];

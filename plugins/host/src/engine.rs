@@ -44,7 +44,6 @@ fn config(settings: &HostSettings) -> Config {
         .concurrency_support(false)
         .max_wasm_stack(settings.stack_bytes)
         .async_stack_size(settings.stack_bytes + HOST_STACK)
-        .wasm_backtrace(true)
         // Proposals that no connector needs; each one is more compiler to trust. Garbage collection, exceptions and
         // threads are not even compiled in.
         .wasm_memory64(false)

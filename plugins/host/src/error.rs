@@ -24,7 +24,7 @@ pub enum HostError {
     #[error("this is not a WebAssembly component: {0}")]
     InvalidComponent(String),
     /// The component wants something that no connector may have.
-    #[error("the component imports {name}, which no connector may use; only wherry:connector and WASI 0.2 are offered")]
+    #[error("the component imports {name}, which no connector may use; it gets wherry:connector and WASI 0.2 without files and sockets")]
     ImportForbidden {
         /// The import, cut to 128 characters.
         name: String,
@@ -72,6 +72,7 @@ impl HostError {
             Self::StaleCode(_) => "sandbox.stale_code",
             Self::Unreadable { .. } => "sandbox.unreadable",
             Self::DescribeFailed(fault) => return fault.code(),
+            Self::InvalidDescriptor(InvalidDescriptor::OtherRelease { .. }) => "sandbox.other_release",
             Self::InvalidDescriptor(_) => "sandbox.invalid_descriptor",
         })
     }

@@ -159,13 +159,13 @@ impl Limit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ConnectorFault {
     /// The connector returned an error.
-    #[error("{}: {}{}", .0.code, .0.message, cause(.0.cause.as_ref()))]
+    #[error("{}: {}{}", .0.code, .0.message, because(.0.cause.as_ref()))]
     Reported(Box<ConnectorError>),
     /// The connector ran into a limit.
     #[error(transparent)]
     Limit(#[from] Limit),
     /// The connector's code broke off.
-    #[error("the connector broke off: {reason}{}", cause(.cause.as_deref()))]
+    #[error("the connector broke off: {reason}{}", because(.cause.as_deref()))]
     Trap {
         /// Why, in the host's words.
         reason: String,
@@ -182,7 +182,7 @@ pub enum ConnectorFault {
     Host(#[from] HostError),
 }
 
-fn cause(error: Option<&EgressError>) -> String {
+fn because(error: Option<&EgressError>) -> String {
     error.map(|error| format!(" ({error})")).unwrap_or_default()
 }
 

@@ -12,6 +12,7 @@ mod admission;
 mod bindings;
 mod blobs;
 mod connector;
+mod describe;
 mod descriptor;
 mod egress;
 mod engine;

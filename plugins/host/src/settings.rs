@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::message::Level;
+
 /// Limits for every connector that a [`Host`](crate::Host) runs.
 #[derive(Debug, Clone)]
 pub struct HostSettings {
@@ -25,6 +27,8 @@ pub struct HostSettings {
     pub cancel_grace: Duration,
     /// HTTP exchanges in flight at the same time, of one invocation.
     pub parallel_requests: usize,
+    /// The least important log messages that are kept.
+    pub log_level: Level,
     /// Log text kept of one invocation, in bytes.
     pub log_bytes: usize,
     /// Standard output and standard error kept of one invocation, each, in bytes.
@@ -50,6 +54,7 @@ impl Default for HostSettings {
             cpu_time: Duration::from_secs(120),
             cancel_grace: Duration::from_secs(2),
             parallel_requests: 32,
+            log_level: Level::Info,
             log_bytes: 64 << 10,
             stdio_bytes: 16 << 10,
             output_bytes: 256 << 10,

@@ -43,9 +43,7 @@ impl FromAgent {
                 }
                 Self::Checkpoint { attempt: attempt(&wire.run_id, wire.fence)?, cursor: wire.cursor }
             }
-            Kind::Log(wire) => {
-                Self::Log { attempt: attempt(&wire.run_id, wire.fence)?, lines: log_lines(wire.lines)? }
-            }
+            Kind::Log(wire) => Self::Log { attempt: attempt(&wire.run_id, wire.fence)?, lines: log_lines(wire.lines)? },
             Kind::Goodbye(wire) => Self::Goodbye { reason: wire.reason.chars().take(200).collect() },
         }))
     }
@@ -99,7 +97,11 @@ fn hello(wire: wire::Hello) -> Result<Hello, Invalid> {
         slots: wire.slots.min(MAX_SLOTS),
         free_slots: wire.free_slots.min(MAX_SLOTS),
         secret_names: wire.secret_names,
-        connectors: wire.connector_digests.iter().map(|text| parse("connector_digests", text)).collect::<Result<_, _>>()?,
+        connectors: wire
+            .connector_digests
+            .iter()
+            .map(|text| parse("connector_digests", text))
+            .collect::<Result<_, _>>()?,
     })
 }
 

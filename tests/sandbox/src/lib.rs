@@ -1,1 +1,86 @@
-//! placeholder
+//! Simulated systems for demonstrations and tests: a service desk to read from, an issue tracker to write to,
+//! faults on demand, and a ledger of every effect.
+//!
+//! Everything lives in memory and has a limit. The README describes the behaviour that tests rely on.
+
+mod answer;
+mod credentials;
+mod desk;
+mod fault;
+mod ledger;
+mod paging;
+mod tracker;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+pub use credentials::{Basic, Bearer, Credentials};
+pub use fault::{Fault, Moment, Rule};
+pub use ledger::{Entry, Ledger, Outcome};
+
+/// Largest request body, in bytes.
+const BODY_LIMIT: usize = 256 * 1024;
+/// Most requests that the desk makes up.
+pub const MAX_REQUESTS: usize = 1_000_000;
+
+/// Both systems, their credentials, fault rules and ledger.
+#[derive(Debug)]
+pub struct Sandbox {
+    credentials: Credentials,
+    requests: usize,
+    faults: fault::Rules,
+    tracker: tracker::Tracker,
+}
+
+impl Sandbox {
+    /// Systems with fresh credentials and `requests` service requests, at most [`MAX_REQUESTS`].
+    #[must_use]
+    pub fn new(requests: usize) -> Arc<Self> {
+        Arc::new(Self {
+            credentials: Credentials::generate(),
+            requests: requests.min(MAX_REQUESTS),
+            faults: fault::Rules::default(),
+            tracker: tracker::Tracker::default(),
+        })
+    }
+
+    /// What callers must present.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What the tracker accepted so far.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.tracker.ledger()
+    }
+
+    /// The systems as one router; serve it with `axum::serve`.
+    pub fn router(self: Arc<Self>) -> Router {
+        let systems = Router::new()
+            .merge(desk::routes())
+            .merge(tracker::routes())
+            .route("/json/1k", get(one_kilobyte))
+            .layer(from_fn_with_state(self.clone(), fault::intercept));
+        Router::new()
+            .merge(systems)
+            .merge(fault::routes())
+            .merge(ledger::routes())
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .with_state(self)
+    }
+}
+
+/// Exactly 1,024 bytes of JSON, without credentials: a constant load for benchmarks.
+async fn one_kilobyte() -> impl IntoResponse {
+    const FRAME: usize = r#"{"padding":""}"#.len();
+    let body = format!(r#"{{"padding":"{}"}}"#, "x".repeat(1024 - FRAME));
+    ([(CONTENT_TYPE, "application/json")], body)
+}

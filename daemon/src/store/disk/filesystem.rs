@@ -20,12 +20,12 @@ const UNSAFE: [(u64, &str); 5] = [
 const OVERLAY: u64 = 0x794C_7630;
 
 /// Creates `dir` and its parents, readable by the owner only.
-pub(super) fn create_private(dir: &Path) -> Result<(), StoreError> {
+pub(in crate::store) fn create_private(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StoreError::io("create", dir))
 }
 
 /// Refuses filesystems that cannot keep the store's promises; returns a warning about others.
-pub(super) fn check(dir: &Path) -> Result<Option<String>, StoreError> {
+pub(in crate::store) fn check(dir: &Path) -> Result<Option<String>, StoreError> {
     let found = rustix::fs::statfs(dir).map_err(|errno| StoreError::io("inspect", dir)(errno.into()))?;
     // The field's type differs between platforms; the magic numbers have 32 bits.
     let kind = found.f_type as u64 & 0xFFFF_FFFF;
@@ -38,13 +38,13 @@ pub(super) fn check(dir: &Path) -> Result<Option<String>, StoreError> {
 }
 
 /// Bytes an unprivileged process may still write.
-pub(super) fn free_bytes(dir: &Path) -> Result<u64, StoreError> {
+pub(in crate::store) fn free_bytes(dir: &Path) -> Result<u64, StoreError> {
     let found = rustix::fs::statvfs(dir).map_err(|errno| StoreError::io("inspect", dir)(errno.into()))?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Makes creations, renames and removals inside `dir` durable.
-pub(super) fn sync_folder(dir: &Path) -> Result<(), StoreError> {
+pub(in crate::store) fn sync_folder(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|folder| folder.sync_all()).map_err(StoreError::io("sync", dir))
 }
 

@@ -5,7 +5,7 @@
 
 mod engine;
 mod envelope;
-mod filesystem;
+pub(super) mod filesystem;
 mod lock;
 mod mark;
 mod open;
@@ -22,7 +22,7 @@ use std::{
 
 pub use self::{quarantine::Quarantined, restore::restore};
 use self::{
-    engine::{Engine, SETTLE},
+    engine::Engine,
     lock::FolderLock,
     reader::Reader,
 };
@@ -79,6 +79,8 @@ pub struct SledStore {
     counters: Arc<Counters>,
     snapshotting: Mutex<()>,
     opened: StoreStats,
+    dir: PathBuf,
+    reserve_bytes: u64,
     _lock: FolderLock,
 }
 
@@ -99,7 +101,9 @@ impl SledStore {
             quarantined: report.quarantined.len() as u64,
             ..StoreStats::default()
         };
-        let store = Self { committer, reader, counters, snapshotting: Mutex::default(), opened, _lock: lock };
+        let StoreOptions { dir, reserve_bytes, .. } = options;
+        let snapshotting = Mutex::default();
+        let store = Self { committer, reader, counters, snapshotting, opened, dir, reserve_bytes, _lock: lock };
         Ok((store, report))
     }
 }
@@ -147,6 +151,10 @@ impl Store for SledStore {
         }
         changes.copy_all(&mut writer)?;
         writer.finish()
+    }
+
+    fn has_room(&self) -> bool {
+        filesystem::free_bytes(&self.dir).is_ok_and(|free| free >= self.reserve_bytes)
     }
 
     fn stats(&self) -> StoreStats {

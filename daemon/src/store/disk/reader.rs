@@ -8,10 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering::Relaxed},
 };
 
-use super::{
-    StoreError, engine, envelope,
-    snapshot::Writer,
-};
+use super::{StoreError, engine, envelope, snapshot::Writer};
 use crate::store::{Direction, Entry, Place, Space, batch::Operation, keys::Range, stats::Counters};
 
 /// Changed keys after which a snapshot stops chasing them without holding commits up.
@@ -66,6 +63,7 @@ impl Reader {
     /// Applies a batch and one more record, atomically.
     pub(super) fn apply(&self, operations: Vec<Operation>, last: (&[u8], Vec<u8>)) -> Result<(), ::sled::Error> {
         let mut batch = ::sled::Batch::default();
+        let _whole_batches = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = self.lock_changed();
         for Operation { key, value } in operations {
             if let Some(changed) = changed.as_mut() {
@@ -78,7 +76,6 @@ impl Reader {
         }
         drop(changed);
         batch.insert(last.0, last.1);
-        let _whole_batches = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         self.db.apply_batch(batch)
     }
 
@@ -149,7 +146,7 @@ impl Changes<'_> {
     /// Appends the present state of every changed key, until none is left.
     pub(super) fn copy_all(&self, writer: &mut Writer<'_>) -> Result<(), StoreError> {
         for _ in 0..MAX_ROUNDS {
-            let keys = self.take();
+            let keys = self.take_between_batches();
             if keys.len() < FEW_CHANGES {
                 self.copy(&keys, writer)?;
                 break;
@@ -159,6 +156,12 @@ impl Changes<'_> {
         // Readers of the gate hold up the committer: from here on nothing changes any more.
         let _still = self.reader.gate.read().unwrap_or_else(PoisonError::into_inner);
         self.copy(&self.take(), writer)
+    }
+
+    /// Not in the middle of one: its keys are noted before they are changed.
+    fn take_between_batches(&self) -> BTreeSet<Vec<u8>> {
+        let _whole_batches = self.reader.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.take()
     }
 
     fn take(&self) -> BTreeSet<Vec<u8>> {

@@ -1,0 +1,241 @@
+//! What the agent must remember of its runs: one record per attempt, written twice at most.
+//!
+//! STARTED is durable before the first effect, FINISHED before anyone hears of the result. A declined offer leaves no
+//! trace. Acknowledged results are removed with a later commit, so that a run alone costs exactly two syncs. The
+//! record with the highest number stays until a higher one is durable: it is what the counter is read back from.
+
+mod outbox;
+mod record;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use wherry_daemon::store::{Batch, Direction, SharedStore, Space, StoreError, record as typed};
+use wherry_proto::{
+    MAX_IN_FLIGHT,
+    frame::{Attempt, Counts, Ending, InFlight, LogLine, Report, Stage},
+};
+
+use self::{outbox::Outbox, record::Record};
+pub use record::Finished;
+
+/// Attempts by run and fence.
+const ATTEMPTS: Space = Space(1);
+const SCHEMA: u8 = 1;
+/// Entries read at a time when opening.
+const PAGE: usize = 256;
+/// How long to wait before a result is written again that the store had no room for.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// The journal of this agent. One per process.
+pub struct Journal {
+    store: SharedStore,
+    outbox: Mutex<Outbox>,
+    changed: Notify,
+    settled: Notify,
+}
+
+/// How an attempt ended, before it has a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// How it ended.
+    pub ending: Ending,
+    /// How many records went where.
+    pub counts: Counts,
+    /// How long it took.
+    pub duration: Duration,
+    /// The last lines of its log.
+    pub log: Vec<LogLine>,
+    /// Where the next attempt goes on, if that is not known to the controller yet.
+    pub cursor: Option<String>,
+}
+
+/// What a newly opened journal found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Results that wait for the controller.
+    pub finished: usize,
+    /// Attempts that a dead process left in the middle; now results themselves.
+    pub interrupted: usize,
+    /// Records that could not be read and were left where they are.
+    pub unreadable: usize,
+}
+
+impl Journal {
+    /// Reads the journal back; attempts that a dead process left in the middle become results.
+    ///
+    /// `least_seq` is the lowest number that the next result may get, for a store that lost some of its past.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn open(store: SharedStore, least_seq: u64) -> Result<(Self, Found), StoreError> {
+        let (outbox, interrupted, mut found) = read(&store, least_seq)?;
+        let journal = Self { store, outbox: Mutex::new(outbox), changed: Notify::new(), settled: Notify::new() };
+        found.interrupted = interrupted.len();
+        for attempt in interrupted {
+            let (ending, counts) = (Ending::Interrupted, Counts::default());
+            let ended = Ended { attempt, ending, counts, duration: Duration::ZERO, log: Vec::new(), cursor: None };
+            journal.finished(ended, || ()).await?;
+        }
+        Ok((journal, found))
+    }
+
+    /// Makes durable that the attempt begins. Nothing of it may begin before this resolves.
+    ///
+    /// # Errors
+    /// Those of the store; the attempt then must not begin.
+    pub async fn started(&self, attempt: Attempt) -> Result<(), StoreError> {
+        let value = typed::encode(SCHEMA, &Record::Started)?;
+        let commit = {
+            let mut outbox = self.lock();
+            let mut batch = outbox.take_pruned();
+            batch.put(ATTEMPTS, key(attempt), value);
+            self.store.commit(batch)
+        };
+        commit.await
+    }
+
+    /// Makes a result durable and queues it for the controller. Waits while the store is full: work that was done
+    /// must not be forgotten. `release` lets go of the attempt between the two: later, and the controller's next
+    /// offer could find its slot taken; earlier, and a hello could leave the attempt out.
+    ///
+    /// # Errors
+    /// If the store failed for good.
+    pub async fn finished(&self, ended: Ended, release: impl FnOnce()) -> Result<(), StoreError> {
+        let finished = Arc::new(self.number(ended));
+        loop {
+            match self.write(&finished)?.await {
+                Ok(()) => break,
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(code = error.code(), %error, "the store takes no result now");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.lock().durable(finished);
+        release();
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// The attempt is of no interest to anyone any more.
+    pub fn forget(&self, attempt: Attempt) {
+        self.lock().forget(attempt);
+    }
+
+    /// Results up to this number are durable at the controller.
+    pub fn acknowledged(&self, up_to: u64) {
+        let settled = {
+            let mut outbox = self.lock();
+            outbox.acknowledged(up_to);
+            outbox.waiting().next().is_none()
+        };
+        if settled {
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// The first result after `sent` that is not acknowledged; `None` also while it is still being written, because
+    /// an acknowledgement covers all lower numbers.
+    pub fn next_result(&self, sent: u64) -> Option<Arc<Finished>> {
+        self.lock().next_after(sent)
+    }
+
+    /// Resolves when there may be another result to send.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The results that wait to be acknowledged, for a hello.
+    pub fn waiting(&self) -> Vec<InFlight> {
+        let outbox = self.lock();
+        outbox.waiting().map(|attempt| InFlight { attempt, stage: Stage::Finished }).collect()
+    }
+
+    /// Whether the attempt's result waits to be acknowledged.
+    pub fn holds(&self, attempt: Attempt) -> bool {
+        self.lock().waiting().any(|other| other == attempt)
+    }
+
+    /// Resolves when no result waits.
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.lock().waiting().next().is_none() {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// Whether so many results wait that no further run should begin.
+    pub fn is_full(&self) -> bool {
+        self.lock().waiting().count() >= MAX_IN_FLIGHT / 2
+    }
+
+    /// The number of the next result.
+    pub fn next_seq(&self) -> u64 {
+        self.lock().next_seq()
+    }
+
+    /// Gives the result its number. Results may become durable in another order; the outbox sends them in this one.
+    fn number(&self, ended: Ended) -> Finished {
+        let Ended { attempt, ending, counts, duration, log, cursor } = ended;
+        let seq = self.lock().take_seq(attempt);
+        Finished { report: Report { seq, attempt, ending, counts, duration, log }, cursor }.within_limits()
+    }
+
+    fn write(&self, finished: &Arc<Finished>) -> Result<wherry_daemon::store::Commit, StoreError> {
+        let value = typed::encode(SCHEMA, &Record::Finished(Arc::clone(finished)))?;
+        let mut outbox = self.lock();
+        let mut batch = outbox.take_pruned().essential();
+        batch.put(ATTEMPTS, key(finished.report.attempt), value);
+        Ok(self.store.commit(batch))
+    }
+
+    /// A panic elsewhere cannot leave the outbox half-changed, so a poisoned lock is still good.
+    fn lock(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Attempt>, Found), StoreError> {
+    let mut outbox = Outbox::new(least_seq);
+    let (mut interrupted, mut found) = (Vec::new(), Found::default());
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = store.scan(ATTEMPTS, &[], after.as_deref(), Direction::Ascending, PAGE)?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        for (key, value) in &page {
+            match (record::attempt(key), typed::decode(SCHEMA, value)) {
+                (Some(attempt), Ok(Record::Started)) => interrupted.push(attempt),
+                (Some(_), Ok(Record::Finished(finished))) => {
+                    found.finished += 1;
+                    outbox.restore(finished);
+                }
+                (_, Err(error @ StoreError::Newer { .. })) => return Err(error),
+                (None, _) | (_, Err(_)) => found.unreadable += 1,
+            }
+        }
+    }
+    outbox.restored();
+    Ok((outbox, interrupted, found))
+}
+
+fn key(attempt: Attempt) -> Vec<u8> {
+    record::key(attempt)
+}
+
+/// The deletions that ride along with the next commit.
+fn deletions(attempts: impl Iterator<Item = Attempt>) -> Batch {
+    let mut batch = Batch::new();
+    attempts.for_each(|attempt| batch.delete(ATTEMPTS, key(attempt)));
+    batch
+}

@@ -1,0 +1,119 @@
+//! Results on their way to the controller, in memory: what the store holds, and what of it may go.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use wherry_daemon::store::Batch;
+use wherry_proto::frame::Attempt;
+
+use super::{deletions, record::Finished};
+
+/// All results that are not removed yet, by number.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    next_seq: u64,
+    results: BTreeMap<u64, Kept>,
+    /// Attempts whose records ride out with the next commit.
+    pruned: Vec<Attempt>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    /// Numbered, not durable.
+    Writing(Attempt),
+    /// Durable, waits for its acknowledgement.
+    Waiting(Arc<Finished>),
+    /// Acknowledged; its record holds the highest number.
+    Marker(Attempt),
+}
+
+impl Outbox {
+    /// Nothing yet; the first number is at least `least_seq`, and never 0.
+    pub(super) fn new(least_seq: u64) -> Self {
+        Self { next_seq: least_seq.max(1), results: BTreeMap::new(), pruned: Vec::new() }
+    }
+
+    /// Takes in a record that was read back.
+    pub(super) fn restore(&mut self, finished: Arc<Finished>) {
+        self.next_seq = self.next_seq.max(finished.report.seq.saturating_add(1));
+        self.results.insert(finished.report.seq, Kept::Waiting(finished));
+    }
+
+    /// Everything was read back. Nothing to do so far: what was acknowledged but not removed is sent again, and the
+    /// controller knows it by its fence.
+    pub(super) fn restored(&mut self) {
+        self.pruned.clear();
+    }
+
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    pub(super) fn take_seq(&mut self, attempt: Attempt) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq = seq.saturating_add(1);
+        self.results.insert(seq, Kept::Writing(attempt));
+        seq
+    }
+
+    pub(super) fn durable(&mut self, finished: Arc<Finished>) {
+        self.results.insert(finished.report.seq, Kept::Waiting(finished));
+        self.release_markers();
+    }
+
+    pub(super) fn acknowledged(&mut self, up_to: u64) {
+        for kept in self.results.range_mut(..=up_to).map(|(_, kept)| kept) {
+            if let Kept::Waiting(finished) = kept {
+                *kept = Kept::Marker(finished.report.attempt);
+            }
+        }
+        self.release_markers();
+    }
+
+    /// The attempt's record goes with the next commit, whatever it says.
+    pub(super) fn forget(&mut self, attempt: Attempt) {
+        let seq = self.results.iter().find_map(|(seq, kept)| match kept {
+            Kept::Waiting(finished) if finished.report.attempt == attempt => Some(*seq),
+            Kept::Waiting(_) | Kept::Writing(_) | Kept::Marker(_) => None,
+        });
+        match seq {
+            Some(seq) => drop(self.results.insert(seq, Kept::Marker(attempt))),
+            None => self.pruned.push(attempt),
+        }
+        self.release_markers();
+    }
+
+    pub(super) fn next_after(&self, sent: u64) -> Option<Arc<Finished>> {
+        let after = sent.saturating_add(1);
+        self.results.range(after..).find_map(|(_, kept)| match kept {
+            Kept::Marker(_) => None,
+            Kept::Waiting(finished) => Some(Some(Arc::clone(finished))),
+            Kept::Writing(_) => Some(None),
+        })?
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Attempt> + '_ {
+        self.results.values().filter_map(|kept| match kept {
+            Kept::Waiting(finished) => Some(finished.report.attempt),
+            Kept::Writing(_) | Kept::Marker(_) => None,
+        })
+    }
+
+    /// The removals for the next commit. Should that commit be refused, the records are sent again after a restart
+    /// and nothing else happens.
+    pub(super) fn take_pruned(&mut self) -> Batch {
+        deletions(std::mem::take(&mut self.pruned).into_iter())
+    }
+
+    /// Markers below the highest durable record have served their purpose.
+    fn release_markers(&mut self) {
+        let highest = self.results.iter().rev().find(|(_, kept)| !matches!(kept, Kept::Writing(_)));
+        let Some(highest) = highest.map(|(seq, _)| *seq) else { return };
+        while let Some((&seq, Kept::Marker(attempt))) = self.results.first_key_value() {
+            if seq >= highest {
+                break;
+            }
+            self.pruned.push(*attempt);
+            self.results.remove(&seq);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What is written about an attempt.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wherry_domain::{fence::Fence, id::RunId};
+use wherry_proto::frame::{Attempt, Report};
+
+/// Most bytes of log text in a result: with cursor and everything else it must fit into one value of the store.
+const MAX_LOG: usize = 24 << 10;
+/// Largest cursor kept beside a result.
+const MAX_CURSOR: usize = 20 << 10;
+
+/// One attempt.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Record {
+    /// It began; whether it did anything is not known.
+    Started,
+    /// It is over.
+    Finished(#[serde(with = "shared")] Arc<Finished>),
+}
+
+/// The result of an attempt, as it is kept until the controller has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// What the controller gets.
+    pub report: Report,
+    /// A checkpoint to send before the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+impl Finished {
+    /// Drops the oldest lines of the log, and a cursor out of all proportion, until the record fits.
+    pub(super) fn within_limits(mut self) -> Self {
+        let mut bytes = 0;
+        let keep = self.report.log.iter().rev().take_while(|line| {
+            // What JSON adds to a line, and an escape for every other byte at worst.
+            bytes += 64 + line.text.len() + line.text.len() / 2;
+            bytes <= MAX_LOG
+        });
+        let surplus = self.report.log.len() - keep.count();
+        self.report.log.drain(..surplus);
+        self.cursor = self.cursor.filter(|cursor| cursor.len() <= MAX_CURSOR);
+        self
+    }
+}
+
+/// Run and fence, so that the attempts of a run stand together in order.
+pub(super) fn key(attempt: Attempt) -> Vec<u8> {
+    let mut key = Vec::with_capacity(24);
+    key.extend_from_slice(&attempt.run.to_bytes());
+    key.extend_from_slice(&attempt.fence.bits().to_be_bytes());
+    key
+}
+
+/// The attempt behind a key.
+pub(super) fn attempt(key: &[u8]) -> Option<Attempt> {
+    let (run, fence) = key.split_first_chunk::<16>()?;
+    let fence = u64::from_be_bytes(fence.try_into().ok()?);
+    Some(Attempt { run: RunId::from_bytes(*run), fence: Fence::from_bits(fence) })
+}
+
+/// serde's own support for `Arc` would need a feature that the rest of the workspace has no use for.
+mod shared {
+    use super::{Arc, Deserialize, Finished, Serialize};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Arc<Finished>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Finished>, D::Error> {
+        Finished::deserialize(deserializer).map(Arc::new)
+    }
+}

@@ -1,0 +1,67 @@
+//! Where the controller is, and the way there.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::{net::TcpStream, time};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use url::{Host, Url};
+
+use super::error::LinkError;
+use crate::net::{Proxy, tcp};
+
+/// The controller's address for agents.
+#[derive(Clone, Debug)]
+pub struct Address {
+    host: String,
+    port: u16,
+    name: ServerName<'static>,
+    proxy: Option<Proxy>,
+}
+
+impl Address {
+    /// Reads an address such as `https://controller.example.com:8444`.
+    ///
+    /// # Errors
+    /// If it is not an `https` URL without path.
+    pub fn parse(url: &Url, proxy: Option<Proxy>) -> Result<Self, LinkError> {
+        let invalid = || LinkError::Address(url.to_string());
+        if url.scheme() != "https" || !url.username().is_empty() || !matches!(url.path(), "" | "/") {
+            return Err(invalid());
+        }
+        let host = url.host_str().ok_or_else(invalid)?.to_owned();
+        let name = match url.host().ok_or_else(invalid)? {
+            Host::Domain(domain) => ServerName::try_from(domain.to_owned()).map_err(|_| invalid())?,
+            Host::Ipv4(address) => ServerName::from(std::net::IpAddr::from(address)),
+            Host::Ipv6(address) => ServerName::from(std::net::IpAddr::from(address)),
+        };
+        let port = url.port().unwrap_or(8444);
+        Ok(Self { host, port, name, proxy })
+    }
+
+    /// Scheme, host and port.
+    pub(super) fn origin(&self) -> String {
+        format!("https://{}:{}", self.host, self.port)
+    }
+
+    /// A TLS session with the controller; each of its steps may take `step`.
+    pub(super) async fn connect(
+        &self,
+        config: Arc<ClientConfig>,
+        step: Duration,
+    ) -> Result<TlsStream<TcpStream>, LinkError> {
+        let stream = match &self.proxy {
+            Some(proxy) => proxy.tunnel(&self.host, self.port, step).await?,
+            None => {
+                let addresses = tcp::resolve(&self.host, self.port, step).await?;
+                tcp::connect(&self.host, &addresses, step).await?
+            }
+        };
+        let handshake = TlsConnector::from(config).connect(self.name.clone(), stream);
+        match time::timeout(step, handshake).await {
+            Ok(session) => session.map_err(|error| LinkError::of_tls(&error)),
+            Err(_) => Err(LinkError::Tls(format!("no handshake within {} ms", step.as_millis()))),
+        }
+    }
+}

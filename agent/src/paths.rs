@@ -1,0 +1,64 @@
+//! Where things are in the agent's data folder.
+
+use std::path::{Path, PathBuf};
+
+/// The agent's data folder; everything the agent keeps is below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// The folder at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// Keys and certificates of this agent.
+    pub fn identity(&self) -> PathBuf {
+        self.0.join("identity")
+    }
+
+    /// The journal.
+    pub fn store(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    /// Components by digest.
+    pub fn connectors(&self) -> PathBuf {
+        self.0.join("connectors")
+    }
+
+    /// Signed releases by the digest of their component.
+    pub fn releases(&self) -> PathBuf {
+        self.0.join("connectors").join("releases")
+    }
+
+    /// Compiled components.
+    pub fn compiled(&self) -> PathBuf {
+        self.0.join("compiled")
+    }
+
+    /// Deployments by digest.
+    pub fn deployments(&self) -> PathBuf {
+        self.0.join("deployments")
+    }
+
+    /// Sealed secrets by environment.
+    pub fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
+    }
+
+    /// The key that seals what lies in this folder.
+    pub fn local_key(&self) -> PathBuf {
+        self.0.join("local-key")
+    }
+
+    /// Says that the agent runs and is connected.
+    pub fn ready(&self) -> PathBuf {
+        self.0.join("ready.json")
+    }
+}

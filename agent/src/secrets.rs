@@ -1,0 +1,263 @@
+//! Secrets by environment and name: sealed on disk under the local key, opened only where a credential is made.
+//!
+//! Another process (`wherry-agent secret set`) may change them at any time; a changed file is noticed at its next use.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use secrecy::SecretString;
+use wherry_domain::{
+    failure::{Code, Failure},
+    name::Name,
+};
+use wherry_trust::seal_local::{LocalKey, SealError};
+
+use crate::private_file::{self, FileError};
+
+/// Largest secret, in bytes.
+pub const MAX_SECRET: usize = 64 << 10;
+/// Most secrets of one environment.
+pub const MAX_SECRETS: usize = 1_000;
+/// Most environments that are listed.
+const MAX_ENVIRONMENTS: usize = 1_000;
+const EXTENSION: &str = "sealed";
+
+/// Why a secret cannot be used, kept or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It is not there.
+    #[error("the secret {environment}/{name} is not set on this agent, run `wherry-agent secret set {name} --environment {environment}`")]
+    Missing {
+        /// Environment.
+        environment: Name,
+        /// Name.
+        name: Name,
+    },
+    /// It is too large, empty or not text.
+    #[error("the secret cannot be kept: {0}")]
+    Unacceptable(String),
+    /// The environment is full.
+    #[error("environment {0} has {MAX_SECRETS} secrets already, remove some first")]
+    TooMany(Name),
+    /// It cannot be opened or sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Its file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl SecretError {
+    /// The stable code, with a page in `docs/errors`.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Missing { .. } => Code::new("secret.missing"),
+            Self::Unacceptable(_) => Code::new("secret.unacceptable"),
+            Self::TooMany(_) => Code::new("secret.too_many"),
+            Self::Seal(error) => error.code(),
+            Self::File(_) => Code::new("secret.file"),
+        }
+    }
+
+    /// The failure of a run that needed the secret. Another agent of the group may have it.
+    pub fn failure(&self) -> Failure {
+        Failure::permanent(self.code(), self.to_string())
+    }
+}
+
+/// The agent's secrets.
+pub struct Secrets {
+    dir: PathBuf,
+    key: LocalKey,
+    open: Mutex<HashMap<(Name, Name), (Stamp, Arc<SecretString>)>>,
+}
+
+/// Tells one version of a file from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    seconds: i64,
+    nanos: i64,
+}
+
+impl Secrets {
+    /// The secrets below `dir`, sealed under `key`.
+    pub fn new(dir: PathBuf, key: LocalKey) -> Self {
+        Self { dir, key, open: Mutex::default() }
+    }
+
+    /// The secret's value. The same `Arc` as last time means the same value.
+    ///
+    /// # Errors
+    /// If it is not set, or its file was altered.
+    pub fn get(&self, environment: &Name, name: &Name) -> Result<Arc<SecretString>, SecretError> {
+        let path = self.path(environment, name);
+        let missing = || SecretError::Missing { environment: environment.clone(), name: name.clone() };
+        let stamp = stamp(&path).ok_or_else(missing)?;
+        let id = (environment.clone(), name.clone());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, value)) = open.get(&id)
+            && *known == stamp
+        {
+            return Ok(Arc::clone(value));
+        }
+        let sealed = private_file::read(&path, (MAX_SECRET + 1_024) as u64)?;
+        let content = self.key.open(&associated(environment, name), &sealed)?;
+        let text = std::str::from_utf8(&content).map_err(|_| SealError::Unreadable)?;
+        let value = Arc::new(SecretString::from(text));
+        if open.len() >= MAX_SECRETS {
+            open.clear();
+        }
+        open.insert(id, (stamp, Arc::clone(&value)));
+        Ok(value)
+    }
+
+    /// Keeps a secret, sealed and durable.
+    ///
+    /// # Errors
+    /// If it is empty, too large or not text, or there are too many.
+    pub fn set(&self, environment: &Name, name: &Name, value: &[u8]) -> Result<(), SecretError> {
+        let unacceptable = |reason: &str| Err(SecretError::Unacceptable(reason.to_owned()));
+        if value.is_empty() {
+            return unacceptable("it is empty");
+        }
+        if value.len() > MAX_SECRET {
+            return unacceptable(&format!("it has {} bytes, at most {MAX_SECRET} are accepted", value.len()));
+        }
+        if std::str::from_utf8(value).is_err() {
+            return unacceptable("it is not text");
+        }
+        let path = self.path(environment, name);
+        if !path.exists() && self.of(environment).len() >= MAX_SECRETS {
+            return Err(SecretError::TooMany(environment.clone()));
+        }
+        let sealed = self.key.seal(&associated(environment, name), value)?;
+        private_file::create_folder(&self.dir.join(environment.as_str()))?;
+        Ok(private_file::write(&path, &sealed)?)
+    }
+
+    /// Forgets a secret.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn remove(&self, environment: &Name, name: &Name) -> Result<(), SecretError> {
+        if private_file::remove(&self.path(environment, name))? {
+            Ok(())
+        } else {
+            Err(SecretError::Missing { environment: environment.clone(), name: name.clone() })
+        }
+    }
+
+    /// All names as `environment/name`, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for environment in listed(&self.dir).into_iter().take(MAX_ENVIRONMENTS) {
+            if let Ok(environment) = environment.parse::<Name>() {
+                names.extend(self.of(&environment).into_iter().map(|name| format!("{environment}/{name}")));
+            }
+        }
+        names.sort_unstable();
+        names
+    }
+
+    fn of(&self, environment: &Name) -> Vec<Name> {
+        let files = listed(&self.dir.join(environment.as_str()));
+        files
+            .iter()
+            .filter_map(|file| file.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok())
+            .take(MAX_SECRETS)
+            .collect()
+    }
+
+    fn path(&self, environment: &Name, name: &Name) -> PathBuf {
+        self.dir.join(environment.as_str()).join(format!("{name}.{EXTENSION}"))
+    }
+}
+
+/// The machine's own key, made at first use.
+///
+/// # Errors
+/// If its file cannot be read or written.
+pub fn local_key(path: &Path) -> Result<LocalKey, SecretError> {
+    match private_file::read(path, 64) {
+        Ok(bytes) => {
+            let bytes = bytes.first_chunk::<32>().filter(|_| bytes.len() == 32).ok_or(SealError::Unreadable)?;
+            Ok(LocalKey::from_bytes(bytes).map_err(SealError::from)?)
+        }
+        Err(error) if error.is_missing() => {
+            let key = LocalKey::generate().map_err(SealError::from)?;
+            private_file::write(path, key.reveal())?;
+            Ok(key)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Binds a sealed file to its place: moved under another name it does not open.
+fn associated(environment: &Name, name: &Name) -> Vec<u8> {
+    format!("wherry/secret/v1/{environment}/{name}").into_bytes()
+}
+
+fn listed(dir: &Path) -> Vec<String> {
+    let entries: Result<Vec<_>, io::Error> = fs::read_dir(dir).and_then(Iterator::collect);
+    // A folder that is not there holds nothing.
+    entries.unwrap_or_default().iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp { inode: found.ino(), length: found.len(), seconds: found.mtime(), nanos: found.mtime_nsec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_kept_sealed_replaced_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::new(folder.path().join("secrets"), LocalKey::generate().unwrap());
+        let (prod, password) = (name("prod"), name("helix-password"));
+        assert_eq!(secrets.get(&prod, &password).err().unwrap().code().as_str(), "secret.missing");
+        secrets.set(&prod, &password, b"hunter2-hunter2").unwrap();
+        let first = secrets.get(&prod, &password).unwrap();
+        assert_eq!(first.expose_secret(), "hunter2-hunter2");
+        assert!(Arc::ptr_eq(&first, &secrets.get(&prod, &password).unwrap()));
+        secrets.set(&prod, &password, b"other").unwrap();
+        assert_eq!(secrets.get(&prod, &password).unwrap().expose_secret(), "other");
+        assert_eq!(secrets.names(), ["prod/helix-password"]);
+        secrets.remove(&prod, &password).unwrap();
+        assert!(secrets.remove(&prod, &password).is_err() && secrets.names().is_empty());
+    }
+
+    #[test]
+    fn no_file_holds_the_plain_text_and_a_moved_file_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::new(folder.path().to_owned(), local_key(&folder.path().join("key")).unwrap());
+        secrets.set(&name("prod"), &name("a"), b"hunter2-hunter2").unwrap();
+        let sealed = fs::read(folder.path().join("prod/a.sealed")).unwrap();
+        assert!(!sealed.windows(7).any(|bytes| bytes == b"hunter2"));
+        fs::rename(folder.path().join("prod/a.sealed"), folder.path().join("prod/b.sealed")).unwrap();
+        assert_eq!(secrets.get(&name("prod"), &name("b")).err().unwrap().code().as_str(), "sealed.unreadable");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::new(folder.path().to_owned(), LocalKey::generate().unwrap());
+        for bad in [&b""[..], &[0xff, 0xfe], &vec![b'x'; MAX_SECRET + 1]] {
+            assert!(secrets.set(&name("prod"), &name("a"), bad).is_err());
+        }
+    }
+}

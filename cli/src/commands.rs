@@ -1,0 +1,136 @@
+//! The commands, one file per group of them.
+
+mod agent;
+mod audit;
+mod completions;
+mod connector;
+mod environment;
+mod key;
+mod operation;
+mod project;
+mod run;
+mod session;
+
+use clap::{Parser, Subcommand};
+
+use crate::client::Client;
+use crate::demo;
+use crate::error::Outcome;
+use crate::exit;
+use crate::screen::{Format, Screen};
+use crate::settings;
+
+/// Runs project operations on private agents inside customers' networks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wherry",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = exit::HELP,
+    before_help = "\
+Examples:
+    wherry demo                                          everything on this machine, in a minute
+    wherry login https://wherry.example:8443 --token-file token
+    wherry project deploy desk --environment prod
+    wherry operation run requests-to-issues --environment prod --follow"
+)]
+pub(crate) struct Cli {
+    /// How data is written; errors follow suit.
+    #[arg(long, global = true, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// The controller, for example https://wherry.example:8443.
+    #[arg(long, global = true, env = "WHERRY_URL", value_name = "URL")]
+    url: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a controller, two agents and simulated systems on this machine and runs an operation.
+    Demo(demo::Arguments),
+    /// Signs in and remembers it.
+    Login(session::Login),
+    /// Shows as whom and where.
+    Whoami,
+    /// Forgets the sign-in.
+    Logout,
+    /// Shows how the controller, its agents and runs are doing.
+    Status,
+    /// Environments: where projects are deployed to.
+    #[command(subcommand)]
+    Environment(environment::Environments),
+    /// Agent groups: which agents serve which environments.
+    #[command(subcommand)]
+    Group(environment::Groups),
+    /// Agents: enrol, look after, remove.
+    #[command(subcommand)]
+    Agent(agent::Agents),
+    /// Publishers' keys: make, show, trust.
+    #[command(subcommand)]
+    Key(key::Keys),
+    /// Connectors: package, publish, list.
+    #[command(subcommand)]
+    Connector(connector::Connectors),
+    /// Projects: check, deploy, list.
+    #[command(subcommand)]
+    Project(project::Projects),
+    /// Operations: list and run.
+    #[command(subcommand)]
+    Operation(operation::Operations),
+    /// Runs: list, show, follow, cancel, retry.
+    #[command(subcommand)]
+    Run(run::Runs),
+    /// Shows who did what.
+    Audit(audit::Audit),
+    /// Prints a completion script for a shell.
+    Completions(completions::Completions),
+}
+
+/// What every command has at hand.
+pub(crate) struct Context {
+    pub(crate) screen: Screen,
+    url: Option<String>,
+}
+
+impl Context {
+    pub(crate) fn new(screen: Screen, url: Option<String>) -> Self {
+        Self { screen, url }
+    }
+
+    /// The controller that the person signed in to.
+    pub(crate) fn client(&self) -> Outcome<Client> {
+        Client::new(settings::access(self.url.as_deref())?)
+    }
+
+    /// The same, or `None` where nobody signed in.
+    pub(crate) fn client_if_any(&self) -> Outcome<Option<Client>> {
+        settings::access_if_any(self.url.as_deref())?.map(Client::new).transpose()
+    }
+}
+
+/// Runs the command of a parsed command line.
+pub(crate) async fn run(cli: Cli, screen: Screen) -> Outcome {
+    let context = Context::new(screen, cli.url);
+    match cli.command {
+        Command::Demo(arguments) => demo::run(arguments, &context).await,
+        Command::Login(login) => login.run(&context).await,
+        Command::Whoami => session::whoami(&context).await,
+        Command::Logout => session::logout(&context),
+        Command::Status => session::status(&context).await,
+        Command::Environment(command) => command.run(&context).await,
+        Command::Group(command) => command.run(&context).await,
+        Command::Agent(command) => command.run(&context).await,
+        Command::Key(command) => command.run(&context).await,
+        Command::Connector(command) => command.run(&context).await,
+        Command::Project(command) => command.run(&context).await,
+        Command::Operation(command) => command.run(&context).await,
+        Command::Run(command) => command.run(&context).await,
+        Command::Audit(command) => command.run(&context).await,
+        Command::Completions(completions) => {
+            completions.run(&context);
+            Ok(())
+        }
+    }
+}

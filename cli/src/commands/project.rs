@@ -1,0 +1,219 @@
+//! `wherry project`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use wherry_domain::failure::Code;
+use wherry_domain::name::Name;
+use wherry_domain::project::Project;
+
+use super::Context;
+use crate::client::{Body, Call, Client};
+use crate::error::{CliError, Outcome};
+use crate::exit::Exit;
+use crate::project::{Fault, Loaded, load};
+use crate::table::{Column, count, list, text, time};
+
+const LIMIT: usize = 10_000;
+/// The code of a refusal that carries faults, here as at the controller.
+const INVALID: &str = "project.invalid";
+
+const CHECKED: &[Column] = &[
+    text("PROJECT", "project"),
+    list("CONNECTIONS", "connections"),
+    list("OPERATIONS", "operations"),
+    text("CONNECTORS", "connectors"),
+];
+const DEPLOYMENT: &[Column] = &[
+    text("PROJECT", "project"),
+    text("ENVIRONMENT", "environment"),
+    count("NUMBER", "number"),
+    list("OPERATIONS", "operations"),
+    text("CONNECTORS", "connectors"),
+    text("DIGEST", "digest"),
+    text("ID", "id"),
+];
+const HISTORY: &[Column] = &[
+    text("PROJECT", "project"),
+    count("NUMBER", "number"),
+    time("DEPLOYED", "created_at"),
+    text("BY", "created_by"),
+    text("DIGEST", "digest"),
+    text("ID", "id"),
+];
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Projects {
+    /// Checks a project folder: every fault with its file, line and column.
+    Check {
+        /// The folder with wherry.yaml.
+        folder: PathBuf,
+        /// Checks connectors and activities too, at the controller, as for a deployment there.
+        #[arg(long)]
+        environment: Option<Name>,
+    },
+    /// Deploys a project folder to an environment.
+    Deploy(Deploy),
+    /// Lists the projects in an environment.
+    List {
+        /// The environment.
+        #[arg(long)]
+        environment: Name,
+    },
+    /// Lists the deployments of a project, newest first.
+    History {
+        /// The project's name.
+        project: Name,
+        /// The environment.
+        #[arg(long)]
+        environment: Name,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The folder with wherry.yaml.
+    folder: PathBuf,
+    /// The environment.
+    #[arg(long)]
+    environment: Name,
+    /// Lets the controller check everything and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Projects {
+    pub(super) async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Check { folder, environment } => check(&folder, environment, context).await,
+            Self::Deploy(deploy) => deploy.run(context).await,
+            Self::List { environment } => {
+                let mut deployments = deployments(&context.client()?, &environment, None).await?;
+                keep_newest(&mut deployments);
+                context.screen.list(HISTORY, &deployments);
+                Ok(())
+            }
+            Self::History { project, environment } => {
+                let deployments = deployments(&context.client()?, &environment, Some(&project)).await?;
+                context.screen.list(HISTORY, &deployments);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Deploy {
+    async fn run(self, context: &Context) -> Outcome {
+        let loaded = load(&self.folder);
+        let project = sound(&loaded)?;
+        let client = context.client()?;
+        let deployment = submit(&client, &loaded, project, &self.environment, self.dry_run).await?;
+        let unchanged = deployment.get("unchanged").and_then(Value::as_bool) == Some(true);
+        let (name, environment) = (&project.name, &self.environment);
+        match (self.dry_run, unchanged) {
+            (true, true) => {
+                context.screen.done(&format!("unchanged: {environment} has exactly this {name}"), &deployment)
+            }
+            (true, false) => context.screen.done(&format!("{name} can be deployed to {environment}"), &deployment),
+            (false, true) => {
+                context.screen.done(&format!("unchanged: {environment} has exactly this {name}"), &deployment)
+            }
+            (false, false) => context.screen.show(DEPLOYMENT, &deployment),
+        }
+        Ok(())
+    }
+}
+
+async fn check(folder: &Path, environment: Option<Name>, context: &Context) -> Outcome {
+    let loaded = load(folder);
+    let project = sound(&loaded)?;
+    let client = if environment.is_some() { Some(context.client()?) } else { context.client_if_any()? };
+    let environment = match (&client, environment) {
+        (Some(client), None) => any_environment(client).await,
+        (Some(_) | None, given) => given,
+    };
+    let connectors = match (&client, environment) {
+        (Some(client), Some(environment)) => {
+            submit(client, &loaded, project, &environment, true).await?;
+            format!("checked at {}, environment {environment}", client.url())
+        }
+        (Some(_) | None, _) => "not checked: sign in to a controller with an environment to check them, too".to_owned(),
+    };
+    let checked = json!({
+        "project": project.name,
+        "connections": project.connections.keys().collect::<Vec<_>>(),
+        "operations": project.operations.keys().collect::<Vec<_>>(),
+        "connectors": connectors,
+    });
+    context.screen.show(CHECKED, &checked);
+    Ok(())
+}
+
+/// Connectors are the same in all environments, so any of them will do. Without a network the check stays offline.
+async fn any_environment(client: &Client) -> Option<Name> {
+    let environments = client.list(&["environments"], &[], 1).await.ok()?;
+    environments.get("items")?.get(0)?.get("name")?.as_str()?.parse().ok()
+}
+
+/// Sends the project to be deployed, or only checked. Faults that the controller finds get their places back.
+pub(crate) async fn submit(
+    client: &Client,
+    loaded: &Loaded,
+    project: &Project,
+    environment: &Name,
+    dry_run: bool,
+) -> Outcome<Value> {
+    let path = ["environments", environment.as_str(), "deployments"];
+    let body = Body::Json(json!({"project": project, "dry_run": dry_run}));
+    client.send(Call::post(&path, body)).await.map_err(|error| located(error, loaded))
+}
+
+/// The project, or an error with all its faults.
+pub(crate) fn sound(loaded: &Loaded) -> Outcome<&Project> {
+    loaded.outcome().map_err(|faults| invalid(faults, loaded))
+}
+
+fn invalid(faults: &[Fault], loaded: &Loaded) -> CliError {
+    let count = faults.len();
+    let message = format!("the project has {count} fault{}", if count == 1 { "" } else { "s" });
+    let mut error = CliError::new(Exit::Invalid, INVALID, message);
+    error.details = faults.iter().map(|fault| loaded.shown(fault)).collect();
+    error.problem = Some(json!({ "errors": faults }));
+    error
+}
+
+fn located(error: CliError, loaded: &Loaded) -> CliError {
+    let listed = error.problem.as_ref().and_then(|problem| problem.get("errors")?.as_array());
+    let Some(listed) = listed.filter(|_| error.code.as_str() == INVALID) else { return error };
+    let mut faults: Vec<_> = listed.iter().map(|fault| placed(fault, loaded)).collect();
+    faults.sort();
+    let request = error.problem.as_ref().and_then(|problem| problem.get("request_id").cloned());
+    let mut located = invalid(&faults, loaded);
+    if let (Some(request), Some(Value::Object(fields))) = (request, &mut located.problem) {
+        fields.insert("request_id".to_owned(), request);
+    }
+    located
+}
+
+fn placed(fault: &Value, loaded: &Loaded) -> Fault {
+    let text = |key: &str| fault.get(key).and_then(Value::as_str).unwrap_or_default();
+    let keys = fault.get("path").and_then(Value::as_array).into_iter().flatten();
+    let path: Vec<_> = keys.filter_map(|key| key.as_str().map(str::to_owned)).collect();
+    let (file, at) = loaded.find(&path);
+    let meant = fault.get("suggestion").and_then(Value::as_str).map(str::to_owned);
+    Fault::new(file, at, Code::received(text("code")), text("message")).meant(meant)
+}
+
+async fn deployments(client: &Client, environment: &Name, project: Option<&Name>) -> Outcome<Value> {
+    let path = ["environments", environment.as_str(), "deployments"];
+    client.list(&path, &[("project", project.map(Name::as_str))], LIMIT).await
+}
+
+fn keep_newest(deployments: &mut Value) {
+    let Some(Value::Array(items)) = deployments.get_mut("items") else { return };
+    let number = |item: &Value| item.get("number").and_then(Value::as_u64).unwrap_or_default();
+    let project = |item: &Value| item.get("project").and_then(Value::as_str).unwrap_or_default().to_owned();
+    items.sort_by_key(|item| (project(item), std::cmp::Reverse(number(item))));
+    items.dedup_by_key(|item| project(item));
+}

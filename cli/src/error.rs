@@ -1,0 +1,131 @@
+//! What went wrong, where, and what to do about it: one shape for every error a person or script sees.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use wherry_domain::failure::Code;
+
+use crate::exit::Exit;
+use crate::text::plain;
+
+/// An error of a command.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct CliError {
+    pub(crate) exit: Exit,
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// A file, an address, a process.
+    pub(crate) place: Option<String>,
+    /// What to do, if the message does not say it.
+    pub(crate) fix: Option<String>,
+    /// The controller's own words, or the faults of a project.
+    pub(crate) problem: Option<Value>,
+    /// Longer text for a person: the faults of a project, the end of a log.
+    pub(crate) details: String,
+}
+
+/// What a command returns.
+pub(crate) type Outcome<T = ()> = Result<T, CliError>;
+
+impl CliError {
+    pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+        Self::coded(exit, Code::new(code), message)
+    }
+
+    pub(crate) fn coded(exit: Exit, code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { exit, code, message, place: None, fix: None, problem: None, details: String::new() }
+    }
+
+    #[must_use]
+    pub(crate) fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn details(mut self, details: impl Into<String>) -> Self {
+        self.details = details.into();
+        self
+    }
+
+    /// A refusal by the controller, from its `application/problem+json`.
+    pub(crate) fn refused(status: u16, problem: Value) -> Self {
+        let text = |key: &str| problem.get(key).and_then(Value::as_str).map(str::to_owned);
+        let code = text("code").unwrap_or_default();
+        let message = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("status {status}"));
+        let mut error = Self::coded(Exit::of_refusal(status, &code), Code::received(&code), message);
+        error.fix = match error.exit {
+            Exit::Denied if status == 401 => Some("sign in: wherry login URL --token-file FILE".to_owned()),
+            _ => None,
+        };
+        error.details = listed(&problem);
+        error.problem = Some(problem);
+        error
+    }
+
+    /// The error as lines for a person.
+    pub(crate) fn shown(&self) -> String {
+        let mut out = self.details.clone();
+        let _ = writeln!(out, "error: {}", plain(&self.message));
+        let _ = writeln!(out, "  code   {}", self.code);
+        if let Some(place) = &self.place {
+            let _ = writeln!(out, "  where  {}", plain(place));
+        }
+        if let Some(fix) = &self.fix {
+            let _ = writeln!(out, "  fix    {fix}");
+        }
+        if let Some(request) = self.problem.as_ref().and_then(|problem| problem.get("request_id")?.as_str()) {
+            let _ = writeln!(out, "  request {}", plain(request));
+        }
+        let _ = writeln!(out, "  see    docs/errors/{}.md", self.code);
+        out
+    }
+
+    /// The error as `application/problem+json`: the controller's own words where there are any.
+    pub(crate) fn to_problem(&self) -> Value {
+        let mut problem = json!({"title": self.message, "code": self.code});
+        if let (Some(own), Some(fields)) = (self.problem.as_ref().and_then(Value::as_object), problem.as_object_mut()) {
+            fields.extend(own.clone());
+        }
+        let extra = [("where", &self.place), ("fix", &self.fix)];
+        for (key, value) in extra {
+            if let (Some(value), Some(fields)) = (value, problem.as_object_mut()) {
+                fields.insert(key.to_owned(), value.as_str().into());
+            }
+        }
+        problem
+    }
+}
+
+/// The faults inside a problem, one line each.
+fn listed(problem: &Value) -> String {
+    let mut out = String::new();
+    for fault in problem.get("errors").and_then(Value::as_array).into_iter().flatten().take(1_000) {
+        let text = |key: &str| fault.get(key).and_then(Value::as_str).unwrap_or_default();
+        let path: Vec<_> =
+            fault.get("path").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let _ = writeln!(out, "{}: {} [{}]", plain(&path.join(".")), plain(text("message")), plain(text("code")));
+    }
+    out
+}
+
+/// A file that cannot be read.
+pub(crate) fn unreadable(path: &Path, why: impl std::fmt::Display) -> CliError {
+    CliError::new(Exit::Invalid, "client.file_unreadable", format!("this file cannot be read: {why}"))
+        .at(path.display().to_string())
+}
+
+/// A file that cannot be written.
+pub(crate) fn unwritable(path: &Path, why: impl std::fmt::Display) -> CliError {
+    CliError::new(Exit::Failed, "client.file_unwritable", format!("this file cannot be written: {why}"))
+        .at(path.display().to_string())
+}

@@ -1,0 +1,156 @@
+//! The shape of the three kinds of project files: which keys there are and what their values look like.
+//!
+//! The types of `wherry_domain::project` would stop at the first fault and know no places; this table finds every
+//! fault. A test holds the two together.
+
+/// What a value must look like.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape {
+    /// A text; numbers are refused, because `1.10` would silently become `1.1`.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 0.
+    Count,
+    /// A duration such as `30s`.
+    Duration,
+    /// A name.
+    Name,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A map whose keys belong to a connector.
+    Map,
+    /// A map from names to any values.
+    NamedValues,
+    /// A map with known keys.
+    Fields(&'static Fields),
+    /// The `auth` of a connection, whose keys depend on its `type`.
+    Auth,
+    /// A secret by name, never a value.
+    Secret,
+}
+
+/// The keys of a map.
+#[derive(Debug)]
+pub(super) struct Fields {
+    /// What the map is, for messages: "a connection".
+    pub(super) what: &'static str,
+    pub(super) known: &'static [Field],
+    /// Keys that the design knows and this version does not, each with what to do instead.
+    pub(super) later: &'static [(&'static str, &'static str)],
+}
+
+/// One key of a map.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) key: &'static str,
+    pub(super) required: bool,
+    pub(super) shape: Shape,
+}
+
+const fn must(key: &'static str, shape: Shape) -> Field {
+    Field { key, required: true, shape }
+}
+
+const fn may(key: &'static str, shape: Shape) -> Field {
+    Field { key, required: false, shape }
+}
+
+/// `wherry.yaml`.
+pub(super) const PROJECT: Fields = Fields {
+    what: "a project",
+    known: &[must("name", Shape::Name), may("description", Shape::Text), may("variables", Shape::NamedValues)],
+    later: &[
+        ("aliases", "name the connection itself"),
+        ("policies", "an administrator sets policies at the controller"),
+        ("connections", "write each one into a file of its own, connections/NAME.yaml"),
+        ("operations", "write each one into a file of its own, operations/NAME.yaml"),
+    ],
+};
+
+/// `connections/NAME.yaml`.
+pub(super) const CONNECTION: Fields = Fields {
+    what: "a connection",
+    known: &[
+        must("connector", Shape::Name),
+        must("url", Shape::Text),
+        may("auth", Shape::Auth),
+        may("use_proxy", Shape::Flag),
+        may("options", Shape::Map),
+    ],
+    later: &[
+        ("oauth", "use auth with type basic or bearer"),
+        ("oauth_settings_location", "use auth with type basic or bearer"),
+        ("single_agent", "use a group with one agent"),
+        ("proxy", "say use_proxy: true; the proxy itself is in the agent's configuration"),
+        ("tls", "add the authority to tls.extra_ca_files in the agent's configuration"),
+    ],
+};
+
+/// `operations/NAME.yaml`.
+pub(super) const OPERATION: Fields = Fields {
+    what: "an operation",
+    known: &[
+        may("description", Shape::Text),
+        must("source", Shape::Fields(&STEP)),
+        may("target", Shape::Fields(&STEP)),
+        may("retry", Shape::Fields(&RETRY)),
+        may("timeout", Shape::Duration),
+        may("side_effects", Shape::Word(&["read", "idempotent", "keyed", "unsafe"])),
+        may("offline_term", Shape::Duration),
+        may("on_success", Shape::Name),
+        may("on_failure", Shape::Name),
+    ],
+    later: &[
+        ("transform", "build the target's record in its `with`, from {{ record.field }}"),
+        ("schedule", "start it from outside, for example with cron and `wherry operation run`"),
+        ("missed", "start it from outside, for example with cron and `wherry operation run`"),
+        ("trigger", "start it from outside with `wherry operation run`"),
+        ("verify", "settle an unknown run with `wherry run retry` or `wherry run cancel`"),
+    ],
+};
+
+const STEP: Fields = Fields {
+    what: "a source or target",
+    known: &[must("connection", Shape::Name), must("activity", Shape::Text), may("with", Shape::Map)],
+    later: &[("alias", "name the connection itself")],
+};
+
+const RETRY: Fields = Fields {
+    what: "a retry rule",
+    known: &[
+        may("attempts", Shape::Count),
+        may("backoff", Shape::Word(&["exponential", "fixed"])),
+        may("base", Shape::Duration),
+        may("cap", Shape::Duration),
+    ],
+    later: &[],
+};
+
+/// The schemes of `auth`, each with its keys.
+pub(super) const AUTH: &[(&str, Fields)] = &[
+    ("none", Fields { what: "auth of type none", known: &[must("type", Shape::Text)], later: &[] }),
+    (
+        "basic",
+        Fields {
+            what: "auth of type basic",
+            known: &[must("type", Shape::Text), must("username", Shape::Text), must("password", Shape::Secret)],
+            later: &[],
+        },
+    ),
+    (
+        "bearer",
+        Fields {
+            what: "auth of type bearer",
+            known: &[must("type", Shape::Text), must("token", Shape::Secret)],
+            later: &[],
+        },
+    ),
+];
+
+/// Schemes that the design knows and this version does not.
+pub(super) const AUTH_LATER: &[&str] =
+    &["oauth2", "oauth", "oauth1", "header", "mtls", "certificate", "ntlm", "kerberos"];
+
+/// A secret by name.
+pub(super) const SECRET: Fields = Fields { what: "a secret", known: &[must("secret", Shape::Name)], later: &[] };

@@ -1,0 +1,192 @@
+//! The ledger on the embedded store: one writer that decides, stores, then acts.
+//!
+//! ```text
+//! handle ─ job ─► turn: decide in memory ─► one durable commit ─► frames, replies, wake-ups
+//! ```
+//!
+//! Jobs that arrive while a commit is under way share the next one, so the number of syncs follows
+//! the disk and not the load. A job either changes nothing and is refused, or everything it changed
+//! is durable before its reply is sent.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+use wherry_daemon::{
+    clock::Clock,
+    store::{Batch, SharedStore, StoreError, files::FileStore},
+};
+
+mod access;
+mod agents;
+mod audit;
+mod connectors;
+mod definitions;
+mod deployments;
+mod directory;
+mod enrolment;
+mod frames;
+mod load;
+mod place;
+mod query;
+mod refusal;
+mod retention;
+mod runs;
+mod sessions;
+mod state;
+mod submit;
+mod turn;
+
+pub use access::Caller;
+pub use agents::AgentView;
+pub use directory::Directory;
+pub use enrolment::{Admission, EnrolRequest};
+pub(crate) use load::GENERATION;
+pub use query::{Page, RunFilter, Totals, state_word};
+pub use refusal::{Kind, Refusal};
+pub use runs::Watch;
+pub use sessions::Opened;
+pub use state::{Settings, State};
+pub use submit::{Idempotency, Submission, Submitted};
+pub use turn::Turn;
+
+/// Jobs that wait for the writer; a full queue is the answer "busy".
+const INBOX: usize = 4_096;
+/// Jobs that share one commit.
+const TURN: usize = 512;
+
+type Finish = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+type Work = Box<dyn FnOnce(&mut Turn<'_>) -> Finish + Send>;
+
+struct Job {
+    /// New work is refused while the disk is nearly full; everything else may use the reserve.
+    new_work: bool,
+    work: Work,
+}
+
+/// A handle to the ledger; cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    jobs: mpsc::Sender<Job>,
+    /// Access tokens, and names for people.
+    pub directory: Directory,
+    /// Snapshots and components by digest.
+    pub files: Arc<FileStore>,
+    /// The store, for copies and counters.
+    pub store: SharedStore,
+}
+
+/// The writer; [`Engine::run`] is its life.
+pub struct Engine {
+    state: State,
+    store: SharedStore,
+    clock: Clock,
+    inbox: mpsc::Receiver<Job>,
+}
+
+impl Ledger {
+    /// Reads everything back and gives the writer and a handle to it.
+    ///
+    /// # Errors
+    /// If the store cannot be read or was written by a newer version.
+    pub fn open(
+        store: SharedStore,
+        files: Arc<FileStore>,
+        clock: Clock,
+        settings: Settings,
+    ) -> Result<(Self, Engine), StoreError> {
+        let state = load::load(store.as_ref(), &files, &clock, settings)?;
+        let (jobs, inbox) = mpsc::channel(INBOX);
+        let directory = state.directory.clone();
+        Ok((Self { jobs, directory, files, store: Arc::clone(&store) }, Engine { state, store, clock, inbox }))
+    }
+
+    /// Does `work` in a turn of the writer; answers once it is durable.
+    pub(crate) async fn act<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.queue(false, work).await
+    }
+
+    /// As [`Ledger::act`], for work that begins something: refused while the disk is nearly full.
+    pub(crate) async fn begin<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.queue(true, work).await
+    }
+
+    /// Does `work` without anyone waiting for the answer.
+    pub(crate) async fn tell(&self, work: impl FnOnce(&mut Turn<'_>) + Send + 'static) -> Result<(), Refusal> {
+        let work: Work = Box::new(move |turn| {
+            work(turn);
+            Box::new(|_| ())
+        });
+        self.jobs.send(Job { new_work: false, work }).await.map_err(|_| Refusal::stopping())
+    }
+
+    async fn queue<R: Send + 'static>(
+        &self,
+        new_work: bool,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let work: Work = Box::new(move |turn| {
+            let result = if new_work && !turn.has_room { Err(Refusal::full()) } else { work(turn) };
+            Box::new(move |stored: Result<(), Refusal>| {
+                // Nobody waits any more: the caller hung up, which changes nothing here.
+                let _ = reply.send(stored.and(result));
+            })
+        });
+        self.jobs.try_send(Job { new_work, work }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::busy(),
+            mpsc::error::TrySendError::Closed(_) => Refusal::stopping(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(Refusal::stopping()))
+    }
+}
+
+impl Engine {
+    /// Works until every handle is gone.
+    ///
+    /// # Errors
+    /// If the store fails: nothing is acknowledged any more and the process has to restart.
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        let mut jobs = Vec::with_capacity(TURN);
+        loop {
+            let wait = self.state.next_deadline().map_or(Duration::from_secs(60), |at| at.since(self.clock.now()));
+            tokio::select! {
+                biased;
+                taken = self.inbox.recv_many(&mut jobs, TURN) => if taken == 0 { return Ok(()) },
+                () = tokio::time::sleep(wait) => (),
+            }
+            self.turn(&mut jobs).await?;
+        }
+    }
+
+    async fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<(), StoreError> {
+        let has_room = !jobs.iter().any(|job| job.new_work) || self.store.has_room();
+        let mut turn = Turn::new(&mut self.state, self.store.as_ref(), &self.clock, has_room);
+        let mut replies = Vec::with_capacity(jobs.len());
+        for job in jobs.drain(..) {
+            replies.push((job.work)(&mut turn));
+        }
+        turn.tick();
+        turn.place();
+        let (batch, outgoing) = turn.finish()?;
+        let stored = commit(self.store.as_ref(), batch).await;
+        let refusal = stored.as_ref().map(|()| ()).map_err(|_| Refusal::stopping());
+        if stored.is_ok() {
+            outgoing.perform(&mut self.state);
+        }
+        for reply in replies {
+            reply(refusal.clone());
+        }
+        stored
+    }
+}
+
+/// A refusal here would leave memory ahead of the disk, so whatever goes wrong is final.
+async fn commit(store: &dyn wherry_daemon::store::Store, batch: Batch) -> Result<(), StoreError> {
+    if batch.is_empty() { Ok(()) } else { store.commit(batch.essential()).await }
+}

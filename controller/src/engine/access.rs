@@ -1,0 +1,118 @@
+//! Access tokens of people and services.
+
+use wherry_daemon::ids;
+use wherry_domain::id::OrganisationId;
+use wherry_trust::access::AccessToken as Secret;
+
+use super::{Kind, Ledger, Refusal, Turn};
+use crate::model::{AccessToken, Scope};
+
+/// Most access tokens of an organisation.
+const MAX_TOKENS: usize = 1_000;
+
+/// Who calls the API, as its token says.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The token's name.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// The organisation it belongs to.
+    pub organisation: OrganisationId,
+}
+
+impl Caller {
+    /// Whether the caller may do what needs `scope`.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|held| *held >= scope)
+    }
+}
+
+impl Ledger {
+    /// Whom a token belongs to.
+    ///
+    /// # Errors
+    /// If it is malformed, unknown or expired: one answer for all.
+    pub fn authenticate(&self, token: &str, wall_ms: u64) -> Result<Caller, Refusal> {
+        let secret = Secret::parse(token).map_err(|_| unauthenticated())?;
+        self.directory.caller(&secret, wall_ms).ok_or_else(unauthenticated)
+    }
+
+    /// Makes an access token; its secret is shown this once.
+    ///
+    /// # Errors
+    /// If there are too many already.
+    pub async fn create_access_token(
+        &self,
+        who: String,
+        name: String,
+        scopes: Vec<Scope>,
+        expires_in_s: Option<u64>,
+    ) -> Result<(AccessToken, Secret), Refusal> {
+        let secret =
+            Secret::generate().map_err(|error| Refusal::new(Kind::Busy, "controller.crypto", error.to_string()))?;
+        self.begin(move |turn| {
+            if turn.state.directory.tokens().len() >= MAX_TOKENS {
+                let message = format!("an organisation has at most {MAX_TOKENS} access tokens: remove one first");
+                return Err(Refusal::conflict("token.too_many", message));
+            }
+            let token = AccessToken {
+                id: secret.id().as_str().to_owned(),
+                name,
+                hash: secret.hash(),
+                scopes,
+                created_ms: turn.wall_ms,
+                expires_ms: expires_in_s.map(|seconds| turn.wall_ms.saturating_add(seconds.saturating_mul(1_000))),
+            };
+            turn.audit(&who, "token.create", &token.id, &token.name);
+            turn.define("access", &token.id, &token);
+            turn.state.directory.add_token(token.clone());
+            Ok((token, secret))
+        })
+        .await
+    }
+
+    /// Every access token, without secrets.
+    pub fn access_tokens(&self) -> Vec<AccessToken> {
+        self.directory.tokens()
+    }
+
+    /// Ends an access token.
+    ///
+    /// # Errors
+    /// If there is none of that id.
+    pub async fn revoke_access_token(&self, who: String, id: String) -> Result<(), Refusal> {
+        self.act(move |turn| {
+            let missing = || Refusal::not_found("token.not_found", "there is no access token of that id");
+            turn.state.directory.remove_token(&id).ok_or_else(missing)?;
+            turn.audit(&who, "token.revoke", &id, "");
+            turn.undefine("access", &id);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes the first administrator token if there is no token at all.
+    ///
+    /// # Errors
+    /// If the store is full.
+    pub async fn first_administrator(&self) -> Result<Option<Secret>, Refusal> {
+        if !self.access_tokens().is_empty() {
+            return Ok(None);
+        }
+        let made = self.create_access_token("controller".into(), "administrator".into(), vec![Scope::Admin], None);
+        made.await.map(|(_, secret)| Some(secret))
+    }
+}
+
+impl Turn<'_> {
+    /// A fresh id.
+    pub(super) fn fresh<T: From<u128>>(&self) -> T {
+        ids::new_id()
+    }
+}
+
+fn unauthenticated() -> Refusal {
+    let message = "the access token is not valid: log in again with wherry login";
+    Refusal::new(Kind::Unauthenticated, "auth.token_invalid", message)
+}

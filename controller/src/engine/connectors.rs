@@ -1,0 +1,182 @@
+//! The catalogue: trusted publishers and the connectors they signed.
+
+use wherry_domain::{digest::Digest, name::Name, project::check::ActivityFacts, project::check::Connectors};
+use wherry_proto::frame::Publisher as WirePublisher;
+use wherry_trust::{
+    dsse::{Envelope, Limits},
+    release::{Publisher as Trusted, Release, ReleaseError, verify_release},
+};
+
+use super::{Ledger, Refusal, Turn};
+use crate::model::{Connector, Publisher};
+
+/// Most publishers of an organisation.
+const MAX_PUBLISHERS: usize = 200;
+/// Most versions of one connector.
+const MAX_VERSIONS: usize = 1_000;
+
+impl Ledger {
+    /// Trusts a publisher.
+    ///
+    /// # Errors
+    /// If one of that name is trusted with another key.
+    pub async fn trust_publisher(&self, who: String, trusted: Trusted) -> Result<Publisher, Refusal> {
+        self.begin(move |turn| {
+            if let Some(known) = turn.state.publishers.get(&trusted.name) {
+                if known.trusted == trusted {
+                    return Ok(known.clone());
+                }
+                let message =
+                    format!("publisher {} is trusted with another key or prefix: remove it first", trusted.name);
+                return Err(Refusal::conflict("publisher.exists", message));
+            }
+            if turn.state.publishers.len() >= MAX_PUBLISHERS {
+                let message = format!("an organisation trusts at most {MAX_PUBLISHERS} publishers");
+                return Err(Refusal::conflict("publisher.too_many", message));
+            }
+            let publisher = Publisher { trusted, created_ms: turn.wall_ms };
+            let name = publisher.trusted.name.clone();
+            turn.audit(&who, "publisher.trust", &name, &publisher.trusted.key.to_string());
+            turn.define("publisher", &name, &publisher);
+            turn.state.publishers.insert(name, publisher.clone());
+            Ok(publisher)
+        })
+        .await
+    }
+
+    /// Every trusted publisher.
+    ///
+    /// # Errors
+    /// If the controller is stopping.
+    pub async fn publishers(&self) -> Result<Vec<Publisher>, Refusal> {
+        self.act(|turn| Ok(turn.state.publishers.values().cloned().collect())).await
+    }
+
+    /// Trusts a publisher no longer. What it signed stays where it is deployed.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub async fn distrust_publisher(&self, who: String, name: String) -> Result<(), Refusal> {
+        self.act(move |turn| {
+            let missing = || Refusal::not_found("publisher.not_found", "there is no publisher of that name");
+            turn.state.publishers.remove(&name).ok_or_else(missing)?;
+            turn.audit(&who, "publisher.distrust", &name, "");
+            turn.undefine("publisher", &name);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Publishes a connector: its release is checked, its component stored as a file, then both
+    /// become known in one commit. Publishing the same bytes again changes nothing: `false`.
+    ///
+    /// # Errors
+    /// If the envelope is malformed, its signature or publisher not trusted, the component not the
+    /// one that was signed, or the version exists with other bytes.
+    pub async fn publish(&self, who: String, envelope: Vec<u8>, wasm: Vec<u8>) -> Result<(Connector, bool), Refusal> {
+        let publishers = self.publishers().await?.into_iter().map(|publisher| publisher.trusted).collect::<Vec<_>>();
+        let parsed = Envelope::from_json(&envelope, &Limits::default())
+            .map_err(|error| Refusal::invalid("connector.release_malformed", error.to_string()))?;
+        let verified = verify_release(&parsed, &publishers).map_err(|error| refused(&error))?;
+        if !verified.release.wasm.matches(&wasm) {
+            let message = "the component is not the one that was signed: package it again";
+            return Err(Refusal::invalid("connector.altered", message));
+        }
+        let files = std::sync::Arc::clone(&self.files);
+        let stored = tokio::task::spawn_blocking(move || files.put(&wasm)).await;
+        let digest = stored
+            .map_err(|error| error.to_string())
+            .and_then(|stored| stored.map_err(|error| error.to_string()))
+            .map_err(|error| Refusal::new(super::Kind::Full, "store.full", error))?;
+        let envelope = String::from_utf8_lossy(&envelope).into_owned();
+        self.begin(move |turn| turn.publish(&who, verified.release, verified.publisher, envelope, digest)).await
+    }
+
+    /// Every version of every connector, or of one.
+    ///
+    /// # Errors
+    /// If the controller is stopping.
+    pub async fn connectors(&self, name: Option<Name>) -> Result<Vec<Connector>, Refusal> {
+        self.act(move |turn| {
+            let wanted =
+                turn.state.connectors.iter().filter(|(known, _)| name.as_ref().is_none_or(|name| name == *known));
+            Ok(wanted.flat_map(|(_, versions)| versions.values().rev().cloned()).collect())
+        })
+        .await
+    }
+
+    /// The connector with this digest, if a deployment of the agent's group uses it.
+    ///
+    /// # Errors
+    /// One answer whether it does not exist or is not for this group.
+    pub async fn connector_for(&self, group: wherry_domain::id::GroupId, digest: Digest) -> Result<Connector, Refusal> {
+        self.act(move |turn| {
+            let used = turn
+                .snapshots_of(group)
+                .any(|current| current.snapshot.connectors.values().any(|pin| pin.digest == digest))
+                || turn.state.runs.values().any(|run| run.record.spec.group == group);
+            let all = turn.state.connectors.values().flat_map(|versions| versions.values());
+            let found = all.filter(|_| used).find(|connector| connector.digest == digest).cloned();
+            found.ok_or_else(|| Refusal::not_found("connector.not_found", "there is no connector of that digest"))
+        })
+        .await
+    }
+}
+
+impl Turn<'_> {
+    fn publish(
+        &mut self,
+        who: &str,
+        release: Release,
+        publisher: String,
+        envelope: String,
+        digest: Digest,
+    ) -> Result<(Connector, bool), Refusal> {
+        let Release { name, version, wasm, activities, .. } = release;
+        let versions = self.state.connectors.entry(name.clone()).or_default();
+        if let Some(known) = versions.get(&version) {
+            if known.digest == digest {
+                return Ok((known.clone(), false));
+            }
+            let message = format!("{name} {version} is published with other bytes: raise the version");
+            return Err(Refusal::conflict("connector.version_exists", message));
+        }
+        if versions.len() >= MAX_VERSIONS {
+            return Err(Refusal::conflict("connector.too_many", format!("{name} has {MAX_VERSIONS} versions already")));
+        }
+        let published_ms = self.wall_ms;
+        let length = wasm.length;
+        let connector = Connector { name, version, digest, length, publisher, published_ms, activities, envelope };
+        versions.insert(connector.version.clone(), connector.clone());
+        let key = format!("{}/{}", connector.name, connector.version);
+        self.audit(who, "connector.publish", &key, &digest.to_string());
+        self.define("connector", &key, &connector);
+        Ok((connector, true))
+    }
+
+    pub(super) fn trusted_publishers(&self) -> Vec<WirePublisher> {
+        let wire = |publisher: &Publisher| {
+            let Trusted { name, key, prefix } = &publisher.trusted;
+            WirePublisher { name: name.clone(), key: key.to_string(), prefix: prefix.to_string() }
+        };
+        self.state.publishers.values().map(wire).collect()
+    }
+
+    /// What the newest version of each connector offers.
+    pub(super) fn offered(&self) -> Connectors {
+        let newest =
+            self.state.connectors.iter().filter_map(|(name, versions)| Some((name, versions.values().next_back()?)));
+        let facts = |connector: &Connector| {
+            let of = |activity: &wherry_trust::release::Activity| {
+                let facts = ActivityFacts { kind: activity.kind, side_effects: activity.side_effects };
+                (activity.name.clone(), facts)
+            };
+            connector.activities.iter().map(of).collect()
+        };
+        newest.map(|(name, connector)| (name.clone(), facts(connector))).collect()
+    }
+}
+
+fn refused(error: &ReleaseError) -> Refusal {
+    Refusal { code: error.code(), ..Refusal::invalid("connector.signature_invalid", error.to_string()) }
+}

@@ -1,0 +1,212 @@
+//! Deployments: immutable, numbered snapshots of a project in an environment.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use wherry_domain::{
+    digest::Digest,
+    id::{DeploymentId, GroupId},
+    name::Name,
+    project::{ConnectorPin, MAX_DOCUMENT, Project, Snapshot, check},
+};
+use wherry_trust::keys::sha256;
+
+use super::{Kind, Ledger, Refusal, Turn, state::Current};
+use crate::model::Deployment;
+
+/// Most projects in one environment.
+const MAX_PROJECTS: usize = 500;
+
+/// What a deployment would be or has become.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// Its record; for a trial, what it would be.
+    pub deployment: Deployment,
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// Whether anything changed.
+    pub changed: bool,
+}
+
+impl Ledger {
+    /// Deploys a project. A project equal to the newest deployment changes nothing; with `trial`
+    /// nothing changes in any case.
+    ///
+    /// # Errors
+    /// `project.invalid` with every fault.
+    pub async fn deploy(
+        &self,
+        who: String,
+        environment: Name,
+        project: Project,
+        trial: bool,
+    ) -> Result<Deployed, Refusal> {
+        let (planned, document) = self.act(move |turn| turn.plan(&environment, project)).await?;
+        if trial || !planned.changed {
+            return Ok(planned);
+        }
+        let files = Arc::clone(&self.files);
+        let stored = tokio::task::spawn_blocking(move || files.put(&document)).await;
+        stored
+            .map_err(|error| error.to_string())
+            .and_then(|stored| stored.map_err(|error| error.to_string()))
+            .map_err(|error| Refusal::new(Kind::Full, "store.full", error))?;
+        self.begin(move |turn| turn.deploy(&who, planned)).await
+    }
+
+    /// Deployments of an environment, newest first.
+    ///
+    /// # Errors
+    /// If there is no such environment.
+    pub async fn deployments(&self, environment: Name, project: Option<Name>) -> Result<Vec<Deployment>, Refusal> {
+        self.act(move |turn| {
+            let id = turn.environment(&environment)?.id;
+            let mut found: Vec<Deployment> = turn.stored_deployments()?;
+            found.retain(|one| one.environment == id && project.as_ref().is_none_or(|name| *name == one.project));
+            found.sort_by_key(|one| std::cmp::Reverse((one.created_ms, one.number)));
+            Ok(found)
+        })
+        .await
+    }
+
+    /// A deployment with its snapshot.
+    ///
+    /// # Errors
+    /// If there is none of that id.
+    pub async fn deployment(&self, id: DeploymentId) -> Result<(Deployment, Vec<u8>), Refusal> {
+        let missing = || Refusal::not_found("deployment.not_found", format!("there is no deployment {id}"));
+        let found = self.act(|turn| turn.stored_deployments()).await?.into_iter().find(|one| one.id == id);
+        let deployment = found.ok_or_else(missing)?;
+        let document = self.read_file(deployment.digest).await?;
+        Ok((deployment, document))
+    }
+
+    /// The document of a deployment that belongs to the group.
+    ///
+    /// # Errors
+    /// One answer whether it does not exist or is not for this group.
+    pub async fn document_for(&self, group: GroupId, digest: Digest) -> Result<Vec<u8>, Refusal> {
+        self.act(move |turn| {
+            let current = turn.snapshots_of(group).any(|current| current.deployment.digest == digest);
+            let of_run = || {
+                turn.state.runs.values().any(|run| run.record.spec.group == group && run.record.spec.snapshot == digest)
+            };
+            let missing = || Refusal::not_found("deployment.not_found", "there is no deployment of that digest");
+            (current || of_run()).then_some(()).ok_or_else(missing)
+        })
+        .await?;
+        self.read_file(digest).await
+    }
+
+    /// Operations that can be run in an environment, with the deployment each comes from.
+    ///
+    /// # Errors
+    /// If there is no such environment.
+    pub async fn operations(&self, environment: Name) -> Result<Vec<(Deployment, Arc<Snapshot>)>, Refusal> {
+        self.act(move |turn| {
+            let id = turn.environment(&environment)?.id;
+            let here = turn.state.current.iter().filter(|((of, _), _)| *of == id);
+            Ok(here.map(|(_, current)| (current.deployment.clone(), Arc::clone(&current.snapshot))).collect())
+        })
+        .await
+    }
+
+    async fn read_file(&self, digest: Digest) -> Result<Vec<u8>, Refusal> {
+        let files = Arc::clone(&self.files);
+        let read = tokio::task::spawn_blocking(move || files.read(&digest)).await;
+        let missing = || Refusal::new(Kind::Busy, "store.unreadable", format!("the file {digest} is missing"));
+        read.map_err(|error| error.to_string())
+            .and_then(|read| read.map_err(|error| error.to_string()))
+            .map_err(|error| Refusal::new(Kind::Busy, "store.unreadable", error))?
+            .ok_or_else(missing)
+    }
+}
+
+impl Turn<'_> {
+    fn plan(&self, environment: &Name, project: Project) -> Result<(Deployed, Vec<u8>), Refusal> {
+        let environment = self.environment(environment)?.clone();
+        let offered = self.offered();
+        let faults = check::check(&project, Some(&offered));
+        if !faults.is_empty() {
+            let message =
+                format!("project {} has {} faults: correct them and deploy again", project.name, faults.len());
+            return Err(Refusal { faults, ..Refusal::invalid("project.invalid", message) });
+        }
+        let newest = self.state.current.get(&(environment.id, project.name.clone()));
+        let number = newest.map_or(1, |current| current.deployment.number + 1);
+        let connectors = self.pins(&project)?;
+        let side_effects = project
+            .operations
+            .iter()
+            .map(|(name, operation)| (name.clone(), check::side_effects(&project, operation, &offered)))
+            .collect();
+        let snapshot = Snapshot { environment: environment.name.clone(), number, project, connectors, side_effects };
+        if let Some(current) = newest
+            && *current.snapshot == (Snapshot { number: current.snapshot.number, ..snapshot.clone() })
+        {
+            let Current { deployment, snapshot } = current.clone();
+            return Ok((Deployed { deployment, snapshot, changed: false }, Vec::new()));
+        }
+        let document =
+            serde_json::to_vec(&snapshot).map_err(|error| Refusal::invalid("request.invalid", error.to_string()))?;
+        if document.len() > MAX_DOCUMENT {
+            let message = format!("a deployment has at most {MAX_DOCUMENT} bytes; this one has {}", document.len());
+            return Err(Refusal::invalid("project.too_large", message));
+        }
+        let deployment = Deployment {
+            id: self.fresh(),
+            environment: environment.id,
+            project: snapshot.project.name.clone(),
+            number,
+            digest: sha256(&document),
+            created_ms: self.wall_ms,
+            created_by: String::new(),
+        };
+        Ok((Deployed { deployment, snapshot: Arc::new(snapshot), changed: true }, document))
+    }
+
+    /// The newest version of each connector that the project uses.
+    fn pins(&self, project: &Project) -> Result<BTreeMap<Name, ConnectorPin>, Refusal> {
+        let used = project.connections.values().map(|connection| &connection.connector);
+        used.map(|name| {
+            let newest = self.state.connectors.get(name).and_then(|versions| versions.values().next_back());
+            let newest = newest
+                .ok_or_else(|| Refusal::not_found("connector.not_found", format!("there is no connector {name}")))?;
+            let pin = ConnectorPin { version: newest.version.clone(), digest: newest.digest, length: newest.length };
+            Ok((name.clone(), pin))
+        })
+        .collect()
+    }
+
+    fn deploy(&mut self, who: &str, planned: Deployed) -> Result<Deployed, Refusal> {
+        let Deployed { mut deployment, snapshot, .. } = planned;
+        let key = (deployment.environment, deployment.project.clone());
+        let expected = self.state.current.get(&key).map_or(1, |current| current.deployment.number + 1);
+        if deployment.number != expected {
+            let message =
+                format!("someone else deployed {} in the meantime: look at it and deploy again", deployment.project);
+            return Err(Refusal::conflict("deployment.overtaken", message));
+        }
+        let here = self.state.current.keys().filter(|(id, _)| *id == deployment.environment).count();
+        if here >= MAX_PROJECTS && expected == 1 {
+            let message = format!("an environment has at most {MAX_PROJECTS} projects");
+            return Err(Refusal::conflict("project.too_many", message));
+        }
+        deployment.created_by = who.to_owned();
+        let target = format!("{} {} {}", snapshot.environment, deployment.project, deployment.number);
+        self.audit(who, "project.deploy", &target, &deployment.digest.to_string());
+        self.define("deployment", &deployment.id.to_string(), &deployment);
+        self.state.current.insert(key, Current { deployment: deployment.clone(), snapshot: Arc::clone(&snapshot) });
+        Ok(Deployed { deployment, snapshot, changed: true })
+    }
+
+    pub(super) fn snapshots_of(&self, group: GroupId) -> impl Iterator<Item = &Current> {
+        let served = move |current: &&Current| {
+            self.state.environment(current.deployment.environment).is_some_and(|environment| environment.group == group)
+        };
+        self.state.current.values().filter(served)
+    }
+
+    fn stored_deployments(&self) -> Result<Vec<Deployment>, Refusal> {
+        super::load::definitions(self.store, "deployment").map_err(|error| Refusal::read(&error))
+    }
+}

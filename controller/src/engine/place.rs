@@ -1,0 +1,45 @@
+//! Giving waiting runs to free slots.
+
+use wherry_domain::{
+    id::{AgentId, RunId},
+    run::Event,
+};
+
+use super::Turn;
+
+/// Of agents with at least this many slots, one is kept for callers who wait for an answer.
+const RESERVE_FROM: u32 = 4;
+
+/// How many of an agent's slots only synchronous runs may take.
+pub(super) const fn reserved(slots: u32) -> u32 {
+    if slots >= RESERVE_FROM { 1 } else { 0 }
+}
+
+impl Turn<'_> {
+    /// Fills the free slots of every group that something happened to, or whose next run is due.
+    pub(super) fn place(&mut self) {
+        let now = self.now;
+        let due = self
+            .state
+            .groups
+            .iter()
+            .filter(|(id, state)| self.touched.contains(id) || state.queue.next_due().is_some_and(|at| at <= now));
+        let due: Vec<_> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            while let Some((run, agent)) =
+                self.state.groups.get_mut(&id).and_then(|state| state.queue.pop(now, &mut state.slots))
+            {
+                self.give(run, agent);
+            }
+        }
+        self.touched.clear();
+    }
+
+    fn give(&mut self, run: RunId, agent: AgentId) {
+        let generation = self.state.generation;
+        if let Some(state) = self.state.agents.get_mut(&agent) {
+            state.leased.insert(run);
+        }
+        self.event(run, Event::Placed { agent, generation });
+    }
+}

@@ -1,0 +1,335 @@
+//! Runs: feeding events to their machines and doing what the machines say.
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use wherry_domain::{
+    fence::Fence,
+    id::{AgentId, RunId},
+    run::{Effect, Event, Reason, State as RunState},
+};
+use wherry_proto::frame::{Attempt, FromController, LogLine, Offer, Report};
+
+use super::{Ledger, Refusal, Turn, state::ActiveRun};
+use crate::model::{ACTIVE, HISTORY, Happened, LATE, LOGS, LogEntry, RunRecord, SCHEMA};
+use wherry_daemon::store::record;
+
+/// Most entries of a run's history; beyond it the middle is left out.
+const MAX_HISTORY: usize = 50;
+/// Most log chunks of a run.
+const MAX_LOG_CHUNKS: u32 = 1_000;
+
+/// How a run can be followed.
+pub enum Watch {
+    /// It is over.
+    Over(Box<RunRecord>),
+    /// Each change of it, the last one with a final state.
+    Live(watch::Receiver<Arc<RunRecord>>),
+}
+
+impl Turn<'_> {
+    /// Something happened to a run.
+    pub(super) fn event(&mut self, run: RunId, event: Event) {
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        let before = active.machine.state().clone();
+        let effects = active.machine.on(event, self.now);
+        let after = active.machine.state().clone();
+        if after != before {
+            self.moved(run, &before, &after);
+        }
+        if after != before || !effects.is_empty() {
+            self.dirty.insert(run);
+        }
+        for effect in effects {
+            self.perform(run, effect);
+        }
+    }
+
+    /// Keeps true what is known of the agent that held the run, or may have done it.
+    fn moved(&mut self, run: RunId, before: &RunState, after: &RunState) {
+        if let RunState::Leased { agent, .. } = before
+            && !matches!(after, RunState::Leased { .. })
+        {
+            self.release(run, *agent);
+        }
+        self.track_unknown(run, before, after);
+    }
+
+    fn perform(&mut self, run: RunId, effect: Effect) {
+        match effect {
+            Effect::Offer { agent, fence } => self.offer(run, agent, fence),
+            Effect::AskCancel { agent, fence } => {
+                self.happened(run, "cancel_asked", Some(agent), Some(Reason::Asked));
+                self.frame(agent, FromController::Cancel(Attempt { run, fence }));
+            }
+            Effect::Requeue { due, reason } => {
+                self.happened(run, "requeued", None, Some(reason));
+                let Some(active) = self.state.runs.get(&run) else { return };
+                let spec = &active.record.spec;
+                if let Some(group) = self.state.groups.get_mut(&spec.group) {
+                    group.queue.push(spec.project.clone(), run, due, spec.synchronous);
+                }
+                self.touched.insert(spec.group);
+            }
+            Effect::Hold { reason } => self.happened(run, "held", None, Some(reason)),
+            Effect::Settle => self.settled(run),
+            Effect::KeepLate { fence: _ } => {
+                self.happened(run, "late_result", None, None);
+                if let Some(active) = self.state.runs.get_mut(&run) {
+                    active.record.late_results = active.record.late_results.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn offer(&mut self, run: RunId, agent: AgentId, fence: Fence) {
+        self.happened(run, "dispatched", Some(agent), None);
+        let wall_ms = self.wall_ms;
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        active.record.agent = Some(agent);
+        active.record.started_ms.get_or_insert(wall_ms);
+        let spec = &active.record.spec;
+        let offer = Offer {
+            attempt: Attempt { run, fence },
+            deployment: spec.snapshot,
+            operation: spec.operation.clone(),
+            variables: spec.variables.as_ref().map(|raw| raw.get().as_bytes().to_vec()).unwrap_or_default(),
+            cursor: active.record.cursor.clone(),
+            key: format!("{:032x}", run.as_u128()),
+        };
+        if let Some(deadline) = active.machine.deadline() {
+            self.state.timers.insert((deadline, run));
+        }
+        self.frame(agent, FromController::Offer(offer));
+    }
+
+    fn settled(&mut self, run: RunId) {
+        let wall_ms = self.wall_ms;
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        active.record.finished_ms = Some(wall_ms);
+        let group = active.record.spec.group;
+        let outcome = match active.machine.state() {
+            RunState::Finished { outcome } => outcome.clone(),
+            RunState::Queued { .. } | RunState::Leased { .. } | RunState::Unknown { .. } => return,
+        };
+        if let Some(group) = self.state.groups.get_mut(&group) {
+            group.queue.remove(run);
+        }
+        self.follow_up(run, &outcome);
+    }
+
+    /// Keeps the list of runs that an agent may or may not have done.
+    fn track_unknown(&mut self, run: RunId, before: &RunState, after: &RunState) {
+        if let RunState::Unknown { agent } = before
+            && let Some(state) = self.state.agents.get_mut(agent)
+        {
+            state.unknown.remove(&run);
+        }
+        if let RunState::Unknown { agent } = after
+            && let Some(state) = self.state.agents.get_mut(agent)
+        {
+            state.unknown.insert(run);
+        }
+    }
+
+    /// The agent holds the run no longer: its slot is free again.
+    fn release(&mut self, run: RunId, agent: AgentId) {
+        let Some(state) = self.state.agents.get_mut(&agent) else { return };
+        if state.leased.remove(&run)
+            && let Some(group) = self.state.groups.get_mut(&state.agent.group)
+        {
+            group.slots.release(agent);
+            self.touched.insert(state.agent.group);
+        }
+    }
+
+    /// Sends a frame to the agent's present session, if it has one.
+    pub(super) fn frame(&mut self, agent: AgentId, frame: FromController) {
+        if let Some(session) = self.state.agents.get(&agent).and_then(|state| state.session.as_ref()) {
+            self.out.frames.push((agent, session.epoch, frame));
+        }
+    }
+
+    fn happened(&mut self, run: RunId, what: &str, agent: Option<AgentId>, reason: Option<Reason>) {
+        let at_ms = self.wall_ms;
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        let attempt = active.machine.fence().attempt();
+        let history = &mut active.record.history;
+        if history.len() >= MAX_HISTORY {
+            history.remove(MAX_HISTORY / 2);
+        }
+        history.push(Happened { at_ms, what: what.to_owned(), attempt, agent, reason });
+    }
+
+    /// The result of an attempt; whatever it is, it may be acknowledged once this turn is durable.
+    pub(super) fn result(&mut self, agent: AgentId, report: Report, jitter: wherry_domain::retry::Jitter) {
+        let Attempt { run, fence } = report.attempt;
+        let Some(active) = self.state.runs.get_mut(&run) else { return self.result_after_end(report) };
+        if active.record.agent != Some(agent) || fence > active.machine.fence() {
+            return self.keep_late(&report);
+        }
+        if fence < active.machine.fence() {
+            self.keep_late(&report);
+        } else if matches!(
+            active.machine.state(),
+            RunState::Leased { .. } | RunState::Unknown { .. } | RunState::Queued { open: true }
+        ) {
+            active.record.counts = report.counts;
+            self.dirty.insert(run);
+            self.log(run, fence, report.log);
+        }
+        let event = match report.ending {
+            wherry_proto::frame::Ending::Ended(outcome) => Event::Reported { fence, outcome, jitter },
+            wherry_proto::frame::Ending::Interrupted => Event::Interrupted { fence },
+        };
+        self.event(run, event);
+    }
+
+    /// A result for a run that is over, or that was never heard of: a repetition, or late.
+    fn result_after_end(&mut self, report: Report) {
+        let stored = self.store.get(HISTORY, &report.attempt.run.to_bytes());
+        let repeated = stored
+            .ok()
+            .flatten()
+            .and_then(|bytes| record::decode::<RunRecord>(SCHEMA, &bytes).ok())
+            .is_some_and(|record| record.stored.fence == report.attempt.fence);
+        if !repeated {
+            self.keep_late(&report);
+        }
+    }
+
+    fn keep_late(&mut self, report: &Report) {
+        let mut key = report.attempt.run.to_bytes().to_vec();
+        key.extend(report.attempt.fence.bits().to_be_bytes());
+        self.encoded(report, |batch, bytes| batch.put(LATE, key, bytes));
+    }
+
+    /// Lines of a run's log.
+    pub(super) fn log(&mut self, run: RunId, fence: Fence, lines: Vec<LogLine>) {
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        if lines.is_empty() || active.record.log_chunks >= MAX_LOG_CHUNKS {
+            return;
+        }
+        let attempt = fence.attempt();
+        for part in lines.chunks(20) {
+            let Some(active) = self.state.runs.get_mut(&run) else { return };
+            let mut key = run.to_bytes().to_vec();
+            key.extend(active.record.log_chunks.to_be_bytes());
+            active.record.log_chunks += 1;
+            let entries: Vec<LogEntry> = part
+                .iter()
+                .map(|line| LogEntry { at_ms: line.at_ms, level: line.level.clone(), text: line.text.clone(), attempt })
+                .collect();
+            self.encoded(&entries, |batch, bytes| batch.put(LOGS, key, bytes));
+        }
+        self.dirty.insert(run);
+    }
+}
+
+impl Ledger {
+    /// Follows a run.
+    ///
+    /// # Errors
+    /// If there is no such run.
+    pub async fn watch(&self, run: RunId) -> Result<Watch, Refusal> {
+        self.act(move |turn| match turn.state.runs.get_mut(&run) {
+            Some(active) => {
+                let ActiveRun { watch, record, .. } = active;
+                let sender = watch.get_or_insert_with(|| watch::Sender::new(Arc::new(record.clone())));
+                Ok(Watch::Live(sender.subscribe()))
+            }
+            None => turn.finished_run(run).map(|record| Watch::Over(Box::new(record))),
+        })
+        .await
+    }
+
+    /// A run, as soon as it is over: at once if it is.
+    ///
+    /// # Errors
+    /// If there is no such run.
+    pub async fn finished(&self, run: RunId) -> Result<oneshot::Receiver<Arc<RunRecord>>, Refusal> {
+        self.act(move |turn| {
+            let (sender, receiver) = oneshot::channel();
+            match turn.state.runs.get_mut(&run) {
+                Some(active) => active.waiters.push(sender),
+                None => {
+                    // The receiver is in our hands, so this cannot fail.
+                    let _ = sender.send(Arc::new(turn.finished_run(run)?));
+                }
+            }
+            Ok(receiver)
+        })
+        .await
+    }
+
+    /// Cancels a run.
+    ///
+    /// # Errors
+    /// If there is no such run.
+    pub async fn cancel(&self, run: RunId, who: String) -> Result<RunRecord, Refusal> {
+        self.act(move |turn| {
+            if !turn.state.runs.contains_key(&run) {
+                return turn.finished_run(run);
+            }
+            turn.audit(&who, "run.cancel", &run.to_string(), "");
+            turn.event(run, Event::CancelAsked);
+            turn.run(run)
+        })
+        .await
+    }
+
+    /// Runs an unknown run again, or submits a finished one anew.
+    ///
+    /// # Errors
+    /// If there is no such run, or it is neither unknown nor finished.
+    pub async fn retry(&self, run: RunId, who: String) -> Result<RunRecord, Refusal> {
+        self.begin(move |turn| {
+            let record = turn.run(run)?;
+            match record.stored.state {
+                RunState::Unknown { .. } => turn.event(run, Event::RetryAsked),
+                RunState::Finished { .. } => {
+                    let id = turn.again(record, who.clone())?;
+                    turn.audit(&who, "run.retry", &run.to_string(), "");
+                    return turn.run(id);
+                }
+                RunState::Queued { .. } | RunState::Leased { .. } => {
+                    return Err(Refusal::conflict("run.still_active", format!("{run} is not over: cancel it first")));
+                }
+            }
+            turn.audit(&who, "run.retry", &run.to_string(), "");
+            turn.run(run)
+        })
+        .await
+    }
+}
+
+impl Turn<'_> {
+    pub(super) fn run(&self, run: RunId) -> Result<RunRecord, Refusal> {
+        match self.state.runs.get(&run) {
+            Some(active) => {
+                let mut record = active.record.clone();
+                record.stored = active.machine.stored();
+                Ok(record)
+            }
+            None => self.finished_run(run),
+        }
+    }
+
+    pub(super) fn finished_run(&self, run: RunId) -> Result<RunRecord, Refusal> {
+        let missing = || Refusal::not_found("run.not_found", format!("there is no run {run}"));
+        let bytes = self.store.get(HISTORY, &run.to_bytes()).map_err(|error| Refusal::read(&error))?;
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None => {
+                self.store.get(ACTIVE, &run.to_bytes()).map_err(|error| Refusal::read(&error))?.ok_or_else(missing)?
+            }
+        };
+        record::decode(SCHEMA, &bytes).map_err(|error| Refusal::read(&error))
+    }
+}
+
+impl Refusal {
+    pub(super) fn read(error: &wherry_daemon::store::StoreError) -> Self {
+        Self::new(super::Kind::Busy, "store.unreadable", error.to_string())
+    }
+}

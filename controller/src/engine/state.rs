@@ -1,0 +1,129 @@
+//! What the writer holds in memory: every definition, and the runs that are not over.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use wherry_domain::{
+    digest::Digest,
+    id::{AgentId, EnvironmentId, GroupId, InstanceId, OrganisationId, RunId},
+    lease::LeaseTerms,
+    name::Name,
+    project::Snapshot,
+    run::Run,
+    schedule::{Queue, Slots},
+    time::Timestamp,
+};
+use wherry_proto::frame::FromController;
+
+use super::Directory;
+use crate::model::{Agent, Connector, Deployment, EnrolmentToken, Environment, Group, Publisher, RunRecord};
+
+/// What the ledger is told when it opens.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Terms of every lease.
+    pub lease: LeaseTerms,
+    /// How often agents send a heartbeat.
+    pub heartbeat: Duration,
+    /// For how long finished runs are kept.
+    pub keep_runs: Duration,
+    /// Most runs that may wait or be leased at once.
+    pub max_active: usize,
+}
+
+/// Everything the writer knows.
+pub struct State {
+    pub(super) settings: Settings,
+    pub(super) organisation: OrganisationId,
+    /// Rises when the controller is restored from a copy.
+    pub(super) generation: u32,
+    pub(super) environments: BTreeMap<Name, Environment>,
+    pub(super) groups: BTreeMap<GroupId, GroupState>,
+    pub(super) agents: BTreeMap<AgentId, AgentState>,
+    pub(super) enrolment_tokens: BTreeMap<String, EnrolmentToken>,
+    pub(super) directory: Directory,
+    pub(super) publishers: BTreeMap<String, Publisher>,
+    pub(super) connectors: BTreeMap<Name, BTreeMap<semver::Version, Connector>>,
+    pub(super) current: BTreeMap<(EnvironmentId, Name), Current>,
+    pub(super) runs: BTreeMap<RunId, ActiveRun>,
+    /// When to look at a run again. An entry may be early, never late: renewals do not move it.
+    pub(super) timers: BTreeSet<(Timestamp, RunId)>,
+    pub(super) audit: (u64, Digest),
+    pub(super) next_sweep: Timestamp,
+}
+
+/// A group with its queue.
+pub(super) struct GroupState {
+    pub(super) group: Group,
+    pub(super) queue: Queue<Name>,
+    pub(super) slots: Slots,
+}
+
+/// An agent with its session.
+pub(super) struct AgentState {
+    pub(super) agent: Agent,
+    pub(super) session: Option<Session>,
+    pub(super) leased: BTreeSet<RunId>,
+    /// Runs that it may or may not have done.
+    pub(super) unknown: BTreeSet<RunId>,
+    /// When another process of the same agent took over its session, lately.
+    pub(super) supersedes: Vec<Timestamp>,
+}
+
+/// A live stream to an agent.
+pub(super) struct Session {
+    pub(super) epoch: u64,
+    pub(super) instance: InstanceId,
+    pub(super) slots: u32,
+    pub(super) beat: Timestamp,
+    pub(super) frames: mpsc::Sender<FromController>,
+}
+
+/// The newest deployment of a project in an environment.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) deployment: Deployment,
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+/// A run that is not over.
+pub(super) struct ActiveRun {
+    pub(super) machine: Run,
+    pub(super) record: RunRecord,
+    pub(super) waiters: Vec<oneshot::Sender<Arc<RunRecord>>>,
+    pub(super) watch: Option<watch::Sender<Arc<RunRecord>>>,
+}
+
+impl AgentState {
+    pub(super) const fn new(agent: Agent) -> Self {
+        Self { agent, session: None, leased: BTreeSet::new(), unknown: BTreeSet::new(), supersedes: Vec::new() }
+    }
+}
+
+impl ActiveRun {
+    pub(super) const fn new(machine: Run, record: RunRecord) -> Self {
+        Self { machine, record, waiters: Vec::new(), watch: None }
+    }
+}
+
+impl State {
+    pub(super) fn environment(&self, id: EnvironmentId) -> Option<&Environment> {
+        self.environments.values().find(|environment| environment.id == id)
+    }
+
+    pub(super) fn group_named(&self, name: &Name) -> Option<&GroupState> {
+        self.groups.values().find(|state| state.group.name == *name)
+    }
+
+    /// Until when nothing happens by itself.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let runs = self.timers.first().map(|(at, _)| *at);
+        let queues =
+            self.groups.values().filter(|group| !group.slots.is_empty()).filter_map(|group| group.queue.next_due());
+        queues.chain(runs).chain([self.next_sweep]).min()
+    }
+}

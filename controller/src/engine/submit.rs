@@ -1,0 +1,285 @@
+//! Submitting runs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use tokio::sync::oneshot;
+use wherry_daemon::{ids, store::record};
+use wherry_domain::{
+    digest::Digest,
+    effects::SideEffects,
+    id::RunId,
+    name::Name,
+    project::{Operation, check::nearest},
+    run::{Outcome, Run, Terms},
+};
+
+use super::{
+    Ledger, Refusal, Turn,
+    state::{ActiveRun, Current},
+};
+use crate::model::{KEYS, RunRecord, RunSpec, SCHEMA};
+use wherry_proto::frame::Counts;
+
+/// How many runs may follow from one: on_success and on_failure cannot form a circle within a
+/// deployment, but a new deployment may close one.
+const MAX_DEPTH: u32 = 100;
+/// Largest set of variable overrides, in bytes.
+const MAX_VARIABLES: usize = 32 << 10;
+
+/// A request to run an operation.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Where.
+    pub environment: Name,
+    /// Of which project, if the operation's name alone does not tell.
+    pub project: Option<Name>,
+    /// What.
+    pub operation: Name,
+    /// Variable overrides.
+    pub variables: BTreeMap<Name, Value>,
+    /// The same key and body give the same run.
+    pub idempotency: Option<Idempotency>,
+    /// Who asks.
+    pub who: String,
+    /// Whether the caller waits for the end.
+    pub wait: bool,
+}
+
+/// An idempotency key with the digest of the body it came with.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// SHA-256 of caller and key.
+    pub key: Digest,
+    /// SHA-256 of the request.
+    pub body: Digest,
+}
+
+/// The answer to a submission.
+pub struct Submitted {
+    /// The run.
+    pub record: RunRecord,
+    /// Resolves with the run once it is over, if the caller waits.
+    pub over: Option<oneshot::Receiver<Arc<RunRecord>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredKey {
+    run: RunId,
+    body: Digest,
+}
+
+impl Ledger {
+    /// Submits a run; it is durable when this answers.
+    ///
+    /// # Errors
+    /// If the operation or a variable is not known, too many runs wait, or the idempotency key came
+    /// with another body.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, Refusal> {
+        self.begin(move |turn| {
+            if let Some(known) = turn.repeated(&submission)? {
+                return turn.submitted(known, submission.wait);
+            }
+            let run = turn.accept(&submission)?;
+            if let Some(idempotency) = &submission.idempotency {
+                let stored = StoredKey { run, body: idempotency.body };
+                turn.encoded(&stored, |batch, bytes| batch.put(KEYS, idempotency.key.as_bytes().to_vec(), bytes));
+            }
+            turn.submitted(run, submission.wait)
+        })
+        .await
+    }
+}
+
+impl Turn<'_> {
+    fn submitted(&mut self, run: RunId, wait: bool) -> Result<Submitted, Refusal> {
+        let record = self.run(run)?;
+        let over = wait.then(|| {
+            let (sender, receiver) = oneshot::channel();
+            match self.state.runs.get_mut(&run) {
+                Some(active) => active.waiters.push(sender),
+                // The receiver is in our hands, so this cannot fail.
+                None => drop(sender.send(Arc::new(record.clone()))),
+            }
+            receiver
+        });
+        Ok(Submitted { record, over })
+    }
+
+    fn repeated(&self, submission: &Submission) -> Result<Option<RunId>, Refusal> {
+        let Some(idempotency) = &submission.idempotency else { return Ok(None) };
+        let stored = self.store.get(KEYS, idempotency.key.as_bytes()).map_err(|error| Refusal::read(&error))?;
+        let Some(bytes) = stored else { return Ok(None) };
+        let known: StoredKey = record::decode(SCHEMA, &bytes).map_err(|error| Refusal::read(&error))?;
+        if known.body != idempotency.body {
+            let message = "this idempotency key came with another request before: use a new key";
+            return Err(Refusal::conflict("request.idempotency_mismatch", message));
+        }
+        Ok(Some(known.run))
+    }
+
+    fn accept(&mut self, submission: &Submission) -> Result<RunId, Refusal> {
+        let current =
+            self.find_operation(&submission.environment, submission.project.as_ref(), &submission.operation)?;
+        let variables = overrides(&current, &submission.variables)?;
+        let spec = self.spec(&current, &submission.operation, variables, submission.who.clone())?;
+        self.enqueue(RunSpec { synchronous: submission.wait, ..spec })
+    }
+
+    /// Submits a finished run anew, in the newest deployment.
+    pub(super) fn again(&mut self, record: RunRecord, who: String) -> Result<RunId, Refusal> {
+        let RunSpec { environment, project, operation, variables, id, .. } = record.spec;
+        let name = self.state.environment(environment).map(|found| found.name.clone());
+        let name = name.ok_or_else(|| Refusal::not_found("environment.not_found", "the run's environment is gone"))?;
+        let current = self.find_operation(&name, Some(&project), &operation)?;
+        let spec = self.spec(&current, &operation, variables, who)?;
+        self.enqueue(RunSpec { caused_by: Some(id), ..spec })
+    }
+
+    /// Starts `on_success` or `on_failure` of a run that is over.
+    pub(super) fn follow_up(&mut self, run: RunId, outcome: &Outcome) {
+        let Some(active) = self.state.runs.get(&run) else { return };
+        let done = active.record.spec.clone();
+        let Some(current) = self.state.current.get(&(done.environment, done.project.clone())).cloned() else { return };
+        let Some(operation) = current.snapshot.project.operations.get(&done.operation) else { return };
+        let next = match outcome {
+            Outcome::Succeeded => operation.on_success.clone(),
+            Outcome::Failed(_) => operation.on_failure.clone(),
+            Outcome::Cancelled => None,
+        };
+        let Some(next) = next.filter(|_| done.depth < MAX_DEPTH) else { return };
+        let by = format!("operation {}", done.operation);
+        let spec = self.spec(&current, &next, done.variables, by);
+        let queued =
+            spec.and_then(|spec| self.enqueue(RunSpec { caused_by: Some(run), depth: done.depth + 1, ..spec }));
+        if let Err(refusal) = queued {
+            tracing::error!(%run, operation = %next, %refusal, "could not start the following operation");
+        }
+    }
+
+    fn spec(
+        &self,
+        current: &Current,
+        operation: &Name,
+        variables: Option<Box<RawValue>>,
+        by: String,
+    ) -> Result<RunSpec, Refusal> {
+        let Current { deployment, snapshot } = current;
+        let found = snapshot.project.operations.get(operation).ok_or_else(|| unknown_operation(operation, None))?;
+        let environment = self.state.environment(deployment.environment);
+        let group = environment.map(|environment| environment.group);
+        let group = group.ok_or_else(|| Refusal::not_found("environment.not_found", "the environment is gone"))?;
+        let side_effects = snapshot.side_effects.get(operation).copied().unwrap_or(SideEffects::Unsafe);
+        Ok(RunSpec {
+            id: ids::new_id(),
+            environment: deployment.environment,
+            group,
+            project: deployment.project.clone(),
+            operation: operation.clone(),
+            deployment: deployment.id,
+            number: deployment.number,
+            snapshot: deployment.digest,
+            variables,
+            terms: self.terms(found, side_effects),
+            submitted_ms: self.wall_ms,
+            by,
+            caused_by: None,
+            depth: 0,
+            synchronous: false,
+        })
+    }
+
+    const fn terms(&self, operation: &Operation, side_effects: SideEffects) -> Terms {
+        let lease = self.state.settings.lease;
+        Terms { side_effects, retry: operation.retry, offline_term: operation.offline_term, lease }
+    }
+
+    fn enqueue(&mut self, spec: RunSpec) -> Result<RunId, Refusal> {
+        let most = self.state.settings.max_active;
+        if self.state.runs.len() >= most {
+            return Err(Refusal {
+                message: format!("{most} runs wait or run already: try again later"),
+                ..Refusal::busy()
+            });
+        }
+        let run = spec.id;
+        let machine = Run::submitted(spec.terms, self.state.generation, self.now);
+        if let Some(group) = self.state.groups.get_mut(&spec.group) {
+            group.queue.push(spec.project.clone(), run, self.now, spec.synchronous);
+        }
+        self.touched.insert(spec.group);
+        let record = RunRecord {
+            stored: machine.stored(),
+            spec,
+            agent: None,
+            counts: Counts::default(),
+            cursor: None,
+            started_ms: None,
+            finished_ms: None,
+            log_chunks: 0,
+            late_results: 0,
+            history: Vec::new(),
+        };
+        self.state.runs.insert(run, ActiveRun::new(machine, record));
+        self.dirty.insert(run);
+        Ok(run)
+    }
+
+    fn find_operation(&self, environment: &Name, project: Option<&Name>, operation: &Name) -> Result<Current, Refusal> {
+        let environment = self.environment(environment)?;
+        let here = self.state.current.range((environment.id, Name::lowest())..);
+        let here = here.take_while(|((id, _), _)| *id == environment.id).map(|(_, current)| current);
+        let wanted: Vec<&Current> =
+            here.filter(|current| project.is_none_or(|name| *name == current.deployment.project)).collect();
+        let mut having = wanted.iter().filter(|current| current.snapshot.project.operations.contains_key(operation));
+        match (having.next(), having.next()) {
+            (Some(one), None) => Ok((*one).clone()),
+            (Some(one), Some(other)) => Err(Refusal::conflict(
+                "operation.ambiguous",
+                format!(
+                    "projects {} and {} both have an operation {operation}: name the project",
+                    one.deployment.project, other.deployment.project
+                ),
+            )),
+            (None, _) => {
+                let known = wanted.iter().flat_map(|current| current.snapshot.project.operations.keys());
+                Err(unknown_operation(operation, nearest(operation.as_str(), known.map(Name::as_str))))
+            }
+        }
+    }
+}
+
+fn unknown_operation(name: &Name, near: Option<String>) -> Refusal {
+    let hint = near.map_or_else(|| "see wherry operation list".to_owned(), |near| format!("did you mean {near}?"));
+    Refusal::not_found("operation.not_found", format!("no deployed operation is called {name}: {hint}"))
+}
+
+fn overrides(current: &Current, variables: &BTreeMap<Name, Value>) -> Result<Option<Box<RawValue>>, Refusal> {
+    if variables.is_empty() {
+        return Ok(None);
+    }
+    let declared = &current.snapshot.project.variables;
+    if let Some(unknown) = variables.keys().find(|name| !declared.contains_key(*name)) {
+        let hint = nearest(unknown.as_str(), declared.keys().map(Name::as_str));
+        let hint = hint.map(|near| format!(": did you mean {near}?")).unwrap_or_default();
+        let message = format!("project {} declares no variable {unknown}{hint}", current.deployment.project);
+        return Err(Refusal::invalid("run.variable_unknown", message));
+    }
+    let raw = serde_json::value::to_raw_value(variables);
+    let raw = raw.map_err(|error| Refusal::invalid("request.invalid", error.to_string()))?;
+    if raw.get().len() > MAX_VARIABLES {
+        return Err(Refusal::invalid(
+            "run.variables_too_large",
+            format!("variables have at most {MAX_VARIABLES} bytes"),
+        ));
+    }
+    Ok(Some(raw))
+}
+
+/// When the run behind a stored idempotency key was submitted, in Unix milliseconds: the first 48
+/// bits of a UUID v7.
+pub(super) fn key_submitted_ms(bytes: &[u8]) -> Option<u64> {
+    let stored: StoredKey = record::decode(SCHEMA, bytes).ok()?;
+    u64::try_from(stored.run.as_u128() >> 80).ok()
+}

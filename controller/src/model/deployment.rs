@@ -1,0 +1,27 @@
+//! Deployments.
+
+use serde::{Deserialize, Serialize};
+use wherry_domain::{
+    digest::Digest,
+    id::{DeploymentId, EnvironmentId},
+    name::Name,
+};
+
+/// A deployment. Its snapshot is a file under its digest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// Where.
+    pub environment: EnvironmentId,
+    /// What.
+    pub project: Name,
+    /// Counts up from 1 for a project in an environment.
+    pub number: u64,
+    /// SHA-256 of the snapshot's canonical bytes.
+    pub digest: Digest,
+    /// Unix milliseconds.
+    pub created_ms: u64,
+    /// Name of the token that deployed it.
+    pub created_by: String,
+}

@@ -1,0 +1,115 @@
+//! The port for people: REST under `/v1`, server-sent events, and the OpenAPI document.
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, routing::get};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use wherry_daemon::clock::Clock;
+use wherry_trust::token::SpkiPin;
+
+use crate::engine::Ledger;
+
+mod access;
+mod agents;
+mod audit;
+mod auth;
+mod body;
+mod connectors;
+mod deployments;
+mod environments;
+mod events;
+mod listener;
+mod pages;
+mod problem;
+mod publishers;
+mod run_view;
+mod runs;
+mod status;
+
+pub use listener::{WebPort, serve};
+
+/// Largest JSON body, in bytes.
+const MAX_BODY: usize = 1 << 20;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Web {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The clock.
+    pub clock: Clock,
+    /// Pin of the authority's root key.
+    pub pin: Arc<SpkiPin>,
+    /// How agents reach their port.
+    pub agent_endpoint: Arc<str>,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Wherry controller",
+    description = "Environments, agents, connectors, projects and runs. Authorize with a bearer token."
+))]
+struct Document;
+
+fn api() -> OpenApiRouter<Web> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status::whoami))
+        .routes(routes!(status::status))
+        .routes(routes!(access::list, access::create))
+        .routes(routes!(access::revoke))
+        .routes(routes!(environments::list, environments::create))
+        .routes(routes!(environments::show, environments::remove))
+        .routes(routes!(environments::groups))
+        .routes(routes!(agents::enrolment_token))
+        .routes(routes!(agents::list))
+        .routes(routes!(agents::show, agents::remove))
+        .routes(routes!(agents::drain))
+        .routes(routes!(agents::resume))
+        .routes(routes!(agents::lock))
+        .routes(routes!(agents::unlock))
+        .routes(routes!(publishers::list, publishers::trust))
+        .routes(routes!(publishers::distrust))
+        .routes(routes!(connectors::list))
+        .routes(routes!(connectors::versions))
+        .routes(routes!(deployments::list, deployments::create))
+        .routes(routes!(deployments::show))
+        .routes(routes!(deployments::operations))
+        .routes(routes!(runs::submit))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::logs))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(events::follow))
+        .routes(routes!(audit::list))
+        .routes(routes!(status::backup))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(connectors::publish))
+                .layer(DefaultBodyLimit::max(connectors::MAX_PACKAGE)),
+        )
+}
+
+/// The OpenAPI document of the API.
+pub fn document() -> utoipa::openapi::OpenApi {
+    api().into_openapi()
+}
+
+/// The whole service.
+pub fn router(web: Web) -> Router {
+    let (router, document) = api().split_for_parts();
+    let served = serde_json::to_string(&document).unwrap_or_default();
+    router
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], served) }))
+        .fallback(|| async {
+            problem::Problem::new(
+                StatusCode::NOT_FOUND,
+                "request.path_unknown",
+                "there is nothing at this path: see /openapi.json",
+            )
+        })
+        .with_state(web)
+}

@@ -1,0 +1,201 @@
+//! Agents and the tokens that admit them.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use wherry_domain::{digest::Digest, name::Name};
+
+use super::{
+    Web,
+    auth::{Admin, Reader},
+    body::{Body, Named, Query},
+    pages::{List, rfc3339},
+    problem::Problem,
+};
+use crate::engine::AgentView;
+
+/// A token that the caller has made: the controller learns its hash alone.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewEnrolmentToken {
+    token_id: String,
+    /// `sha256:` and 64 hex digits.
+    #[schema(value_type = String)]
+    auth_hash: Digest,
+    /// Its life, at most a day.
+    expires_in_s: u64,
+}
+
+/// A registered token.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EnrolmentToken {
+    token_id: String,
+    group: String,
+    expires_at: String,
+    /// Where agents enrol.
+    agent_endpoint: String,
+}
+
+/// An agent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Agent {
+    id: String,
+    name: String,
+    group: String,
+    /// `awaiting`, `live`, `suspect`, `lost` or `locked`.
+    state: &'static str,
+    draining: bool,
+    /// Why it is locked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked: Option<String>,
+    version: String,
+    slots: u32,
+    running: usize,
+    enrolled_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_at: Option<String>,
+    certificate_expires_at: String,
+    secret_names: Vec<String>,
+    connectors: Vec<String>,
+}
+
+impl From<AgentView> for Agent {
+    fn from(view: AgentView) -> Self {
+        let AgentView { agent, group, state, slots, running } = view;
+        Self {
+            id: agent.id.to_string(),
+            name: agent.name.to_string(),
+            group,
+            state,
+            draining: agent.draining,
+            locked: agent.locked,
+            version: agent.version,
+            slots,
+            running,
+            enrolled_at: rfc3339(agent.enrolled_ms),
+            last_seen_at: (agent.seen_ms > 0).then(|| rfc3339(agent.seen_ms)),
+            certificate_expires_at: rfc3339(agent.certificate_ends_ms),
+            secret_names: agent.secret_names,
+            connectors: agent.connectors.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// Which agents.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// Only those of this group.
+    group: Option<String>,
+}
+
+/// Why.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    /// For the audit and for people, at most 200 characters.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Registers an enrolment token.
+#[utoipa::path(post, path = "/v1/groups/{group}/enrolment-tokens", params(("group" = String, Path)),
+    request_body = NewEnrolmentToken, responses((status = 201, body = EnrolmentToken)))]
+pub(super) async fn enrolment_token(
+    State(web): State<Web>,
+    Admin(caller): Admin,
+    Named(group): Named<Name>,
+    Body(new): Body<NewEnrolmentToken>,
+) -> Result<(StatusCode, Json<EnrolmentToken>), Problem> {
+    if new.token_id.is_empty() || new.token_id.len() > 64 || !new.token_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(Problem::invalid("request.invalid", "token_id is 1 to 64 letters and digits"));
+    }
+    let NewEnrolmentToken { token_id, auth_hash, expires_in_s } = new;
+    let token =
+        web.ledger.create_enrolment_token(caller.name, group.clone(), token_id, auth_hash, expires_in_s).await?;
+    let made = EnrolmentToken {
+        token_id: token.id,
+        group: group.to_string(),
+        expires_at: rfc3339(token.expires_ms),
+        agent_endpoint: web.agent_endpoint.to_string(),
+    };
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Agents.
+#[utoipa::path(get, path = "/v1/agents", params(Which), responses((status = 200, body = List<Agent>)))]
+pub(super) async fn list(
+    State(web): State<Web>,
+    _caller: Reader,
+    Query(which): Query<Which>,
+) -> Result<Json<List<Agent>>, Problem> {
+    let mut all = web.ledger.agents().await?;
+    all.retain(|view| which.group.as_ref().is_none_or(|group| *group == view.group));
+    Ok(Json(List::whole(all.into_iter().map(Agent::from).collect())))
+}
+
+/// An agent, by id or name.
+#[utoipa::path(get, path = "/v1/agents/{agent}", params(("agent" = String, Path)), responses((status = 200, body = Agent)))]
+pub(super) async fn show(
+    State(web): State<Web>,
+    _caller: Reader,
+    Named(agent): Named<String>,
+) -> Result<Json<Agent>, Problem> {
+    Ok(Json(web.ledger.agent(agent).await?.into()))
+}
+
+/// Removes an agent for good.
+#[utoipa::path(delete, path = "/v1/agents/{agent}", params(("agent" = String, Path)),
+    responses((status = 204), (status = 409, body = Problem)))]
+pub(super) async fn remove(
+    State(web): State<Web>,
+    Admin(caller): Admin,
+    Named(agent): Named<String>,
+) -> Result<StatusCode, Problem> {
+    web.ledger.remove_agent(caller.name, agent).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Gives the agent no new work.
+#[utoipa::path(post, path = "/v1/agents/{agent}/drain", params(("agent" = String, Path)), responses((status = 200, body = Agent)))]
+pub(super) async fn drain(
+    State(web): State<Web>,
+    Admin(caller): Admin,
+    Named(agent): Named<String>,
+) -> Result<Json<Agent>, Problem> {
+    Ok(Json(web.ledger.drain(caller.name, agent, true).await?.into()))
+}
+
+/// Gives the agent work again.
+#[utoipa::path(post, path = "/v1/agents/{agent}/resume", params(("agent" = String, Path)), responses((status = 200, body = Agent)))]
+pub(super) async fn resume(
+    State(web): State<Web>,
+    Admin(caller): Admin,
+    Named(agent): Named<String>,
+) -> Result<Json<Agent>, Problem> {
+    Ok(Json(web.ledger.drain(caller.name, agent, false).await?.into()))
+}
+
+/// Locks the agent out, at once.
+#[utoipa::path(post, path = "/v1/agents/{agent}/lock", params(("agent" = String, Path)), request_body = Why,
+    responses((status = 200, body = Agent)))]
+pub(super) async fn lock(
+    State(web): State<Web>,
+    Admin(caller): Admin,
+    Named(agent): Named<String>,
+    Body(why): Body<Why>,
+) -> Result<Json<Agent>, Problem> {
+    let reason = why.reason.unwrap_or_else(|| format!("by {}", caller.name));
+    let reason = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+    Ok(Json(web.ledger.lock(caller.name, agent, Some(reason)).await?.into()))
+}
+
+/// Lets a locked agent in again.
+#[utoipa::path(post, path = "/v1/agents/{agent}/unlock", params(("agent" = String, Path)), responses((status = 200, body = Agent)))]
+pub(super) async fn unlock(
+    State(web): State<Web>,
+    Admin(caller): Admin,
+    Named(agent): Named<String>,
+) -> Result<Json<Agent>, Problem> {
+    Ok(Json(web.ledger.lock(caller.name, agent, None).await?.into()))
+}

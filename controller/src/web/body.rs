@@ -1,0 +1,68 @@
+//! Reading requests: JSON without unknown fields, names in paths, faults with their place.
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{StatusCode, request::Parts},
+};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = request.headers().get("content-type").is_some_and(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.split(';').next().is_some_and(|kind| kind.trim() == "application/json"))
+        });
+        if !is_json {
+            let message = "send JSON with content-type: application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", message));
+        }
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|error| too_large(error.status(), &error.body_text()))?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            Problem::invalid("request.invalid", format!("the body cannot be read at {place}: {error}"))
+        })
+    }
+}
+
+pub(super) fn too_large(status: StatusCode, text: &str) -> Problem {
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new(status, "request.too_large", "the body is larger than this path allows")
+    } else {
+        Problem::new(StatusCode::BAD_REQUEST, "request.invalid", format!("the body cannot be read: {text}"))
+    }
+}
+
+/// Parameters in the path or the query, read with the same care.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        read.map(|Path(value)| Self(value)).map_err(|error| Problem::invalid("request.path_invalid", error.body_text()))
+    }
+}
+
+/// Parameters in the query.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Query(value)| Self(value))
+            .map_err(|error| Problem::invalid("request.query_invalid", error.body_text()))
+    }
+}

@@ -1,0 +1,190 @@
+//! Deployments and the operations in them.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use utoipa::{IntoParams, ToSchema};
+use wherry_domain::{
+    id::DeploymentId,
+    name::Name,
+    project::{Project, Snapshot, Step},
+};
+
+use super::{
+    Web,
+    auth::{Deployer, Reader},
+    body::{Body, Named, Query},
+    pages::{List, rfc3339},
+    problem::Problem,
+};
+use crate::model;
+
+/// A project to deploy.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewDeployment {
+    #[schema(value_type = Object)]
+    project: Project,
+    /// Only check it and say what would change.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A deployment.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deployment {
+    id: String,
+    environment: String,
+    project: String,
+    number: u64,
+    digest: String,
+    created_at: String,
+    created_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operations: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    connectors: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    snapshot: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchanged: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+}
+
+impl Deployment {
+    fn new(deployment: model::Deployment, environment: &Name) -> Self {
+        Self {
+            id: deployment.id.to_string(),
+            environment: environment.to_string(),
+            project: deployment.project.to_string(),
+            number: deployment.number,
+            digest: deployment.digest.to_string(),
+            created_at: rfc3339(deployment.created_ms),
+            created_by: deployment.created_by,
+            operations: None,
+            connectors: None,
+            snapshot: None,
+            unchanged: None,
+            dry_run: None,
+        }
+    }
+
+    fn with(self, snapshot: &Snapshot) -> Self {
+        Self {
+            operations: Some(snapshot.project.operations.keys().map(ToString::to_string).collect()),
+            connectors: serde_json::to_value(&snapshot.connectors).ok(),
+            ..self
+        }
+    }
+}
+
+/// An operation that can be run.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Operation {
+    name: String,
+    description: String,
+    project: String,
+    deployment_number: u64,
+    side_effects: &'static str,
+    source: Activity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Activity>,
+}
+
+/// One activity of a connection.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Activity {
+    connection: String,
+    activity: String,
+}
+
+impl From<&Step> for Activity {
+    fn from(step: &Step) -> Self {
+        Self { connection: step.connection.to_string(), activity: step.activity.clone() }
+    }
+}
+
+/// Which deployments.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// Only of this project.
+    #[param(value_type = Option<String>)]
+    project: Option<Name>,
+}
+
+/// Deployments, newest first.
+#[utoipa::path(get, path = "/v1/environments/{environment}/deployments", params(("environment" = String, Path), Which),
+    responses((status = 200, body = List<Deployment>)))]
+pub(super) async fn list(
+    State(web): State<Web>,
+    _caller: Reader,
+    Named(environment): Named<Name>,
+    Query(which): Query<Which>,
+) -> Result<Json<List<Deployment>>, Problem> {
+    let all = web.ledger.deployments(environment.clone(), which.project).await?;
+    Ok(Json(List::whole(all.into_iter().map(|one| Deployment::new(one, &environment)).collect())))
+}
+
+/// Deploys a project.
+#[utoipa::path(post, path = "/v1/environments/{environment}/deployments", params(("environment" = String, Path)),
+    request_body = NewDeployment, responses((status = 201, body = Deployment),
+        (status = 200, description = "nothing changed, or a dry run", body = Deployment), (status = 422, body = Problem)))]
+pub(super) async fn create(
+    State(web): State<Web>,
+    Deployer(caller): Deployer,
+    Named(environment): Named<Name>,
+    Body(new): Body<NewDeployment>,
+) -> Result<(StatusCode, Json<Deployment>), Problem> {
+    let deployed = web.ledger.deploy(caller.name, environment.clone(), new.project, new.dry_run).await?;
+    let view = Deployment::new(deployed.deployment, &environment).with(&deployed.snapshot);
+    let view =
+        Deployment { unchanged: (!deployed.changed).then_some(true), dry_run: new.dry_run.then_some(true), ..view };
+    let status = if deployed.changed && !new.dry_run { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(view)))
+}
+
+/// A deployment with its snapshot.
+#[utoipa::path(get, path = "/v1/deployments/{id}", params(("id" = String, Path)), responses((status = 200, body = Deployment)))]
+pub(super) async fn show(
+    State(web): State<Web>,
+    _caller: Reader,
+    Named(id): Named<DeploymentId>,
+) -> Result<Json<Deployment>, Problem> {
+    let (deployment, document) = web.ledger.deployment(id).await?;
+    let broken = |error: serde_json::Error| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store.unreadable", error.to_string())
+    };
+    let snapshot: Snapshot = serde_json::from_slice(&document).map_err(broken)?;
+    let raw = serde_json::from_slice::<Box<RawValue>>(&document).map_err(broken)?;
+    let view = Deployment::new(deployment, &snapshot.environment).with(&snapshot);
+    Ok(Json(Deployment { snapshot: Some(raw), ..view }))
+}
+
+/// Operations that can be run.
+#[utoipa::path(get, path = "/v1/environments/{environment}/operations", params(("environment" = String, Path)),
+    responses((status = 200, body = List<Operation>)))]
+pub(super) async fn operations(
+    State(web): State<Web>,
+    _caller: Reader,
+    Named(environment): Named<Name>,
+) -> Result<Json<List<Operation>>, Problem> {
+    let mut items = Vec::new();
+    for (deployment, snapshot) in web.ledger.operations(environment).await? {
+        for (name, operation) in &snapshot.project.operations {
+            items.push(Operation {
+                name: name.to_string(),
+                description: operation.description.clone(),
+                project: deployment.project.to_string(),
+                deployment_number: deployment.number,
+                side_effects: snapshot.side_effects.get(name).map_or("unsafe", |class| class.as_str()),
+                source: Activity::from(&operation.source),
+                target: operation.target.as_ref().map(Activity::from),
+            });
+        }
+    }
+    Ok(Json(List::whole(items)))
+}

@@ -1,0 +1,83 @@
+//! Errors as `application/problem+json` (RFC 9457), each with a stable code.
+
+use axum::{
+    Json,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use wherry_domain::project::check::Fault;
+
+use crate::engine::{Kind, Refusal};
+
+/// A problem.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// Where the code is explained, within the documentation.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What is wrong and what to do.
+    detail: String,
+    /// Stable code.
+    code: String,
+    /// Faults of a document.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    errors: Vec<Fault>,
+    /// Try again after this long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("docs/errors/{code}.md"),
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: code.to_owned(),
+            errors: Vec::new(),
+            retry_after_ms: None,
+        }
+    }
+
+    pub(super) fn invalid(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (status, retry_after_ms) = match refusal.kind {
+            Kind::NotFound => (StatusCode::NOT_FOUND, None),
+            Kind::Conflict => (StatusCode::CONFLICT, None),
+            Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, None),
+            Kind::Forbidden => (StatusCode::FORBIDDEN, None),
+            Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, None),
+            Kind::Full => (StatusCode::INSUFFICIENT_STORAGE, None),
+            Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(1_000)),
+        };
+        let problem = Self::new(status, refusal.code.as_str(), refusal.message);
+        Self { errors: refusal.faults, retry_after_ms, ..problem }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after_ms.map(|ms| ms.div_ceil(1_000).to_string());
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if let Some(value) = retry_after.and_then(|text| text.parse().ok()) {
+            headers.insert(header::RETRY_AFTER, value);
+        }
+        response
+    }
+}

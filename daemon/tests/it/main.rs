@@ -1,0 +1,7 @@
+//! The store under test as its callers and its enemies see it.
+
+mod conformance;
+mod crash;
+mod model;
+mod sharing;
+mod support;

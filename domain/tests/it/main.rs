@@ -1,0 +1,6 @@
+//! The rules of the domain against reference models, whole histories and hostile input.
+#![cfg(test)]
+
+mod pair;
+mod project_check;
+mod run_model;

@@ -1,0 +1,258 @@
+//! A loaded connector, and one invocation of it from start to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use wasmtime::Store;
+use wasmtime::component::Resource;
+
+use crate::bindings::types::Error;
+use crate::bindings::{ConnectorCore, ConnectorCorePre, Status};
+use crate::blobs::Blobs;
+use crate::descriptor::Descriptor;
+use crate::egress::Egress;
+use crate::engine::Machine;
+use crate::error::HostError;
+use crate::fault::{ConnectorError, ConnectorFault, ErrorKind, Limit};
+use crate::imports::invocation::Invocation;
+use crate::imports::rows::{Outbox, Reader, Writer};
+use crate::imports::telemetry::{Counters, Telemetry};
+use crate::imports::{Guest, GuestParts};
+use crate::inbox::{self, Cancelled};
+use crate::message::{Call, FromConnector, Level, Outcome, Task, ToConnector};
+use crate::outgoing::{LastFailure, Outgoing};
+use crate::settings::HostSettings;
+use crate::settings::contract::{DESCRIPTOR_BYTES, LOG_LINE_BYTES};
+use crate::state::ConnectionState;
+use crate::stdio::Tail;
+use crate::supervise::{Allowance, supervise};
+use crate::{describe, text, trap};
+
+/// A component that is compiled, checked and linked; cheap to clone. Every invocation gets a fresh instance.
+#[derive(Clone)]
+pub struct Connector(Arc<Inner>);
+
+struct Inner {
+    machine: Arc<Machine>,
+    settings: Arc<HostSettings>,
+    pre: ConnectorCorePre<Guest>,
+}
+
+/// What of an invocation outlives its instance.
+struct Traces {
+    stdout: Tail,
+    stderr: Tail,
+    failure: LastFailure,
+    counters: Counters,
+}
+
+/// What an instance is to do, with everything it needs.
+struct Work {
+    task: Arc<Task>,
+    reader: Option<Reader>,
+    writer: Option<Writer>,
+    cancelled: Cancelled,
+    deadline: Instant,
+}
+
+impl Connector {
+    pub(crate) fn new(
+        machine: Arc<Machine>,
+        settings: Arc<HostSettings>,
+        pre: ConnectorCorePre<Guest>,
+    ) -> Self {
+        Self(Arc::new(Inner { machine, settings, pre }))
+    }
+
+    /// What the connector says of itself. The caller compares it with the signed release
+    /// ([`Descriptor::belongs_to`]).
+    pub async fn describe(&self) -> Result<Descriptor, HostError> {
+        let json = self.describe_raw().await.map_err(|fault| HostError::DescribeFailed(Box::new(fault)))?;
+        Ok(Descriptor::parse(&json)?)
+    }
+
+    /// Runs one invocation to its end, with blobs of its own.
+    ///
+    /// Messages to the connector are read from `inbox`; what it produces is sent to `outbox`, and waits there for
+    /// room. Dropping the future stops the connector at once.
+    pub async fn run(
+        &self,
+        task: Task,
+        egress: Arc<dyn Egress>,
+        inbox: mpsc::Receiver<ToConnector>,
+        outbox: mpsc::Sender<FromConnector>,
+    ) -> Result<Outcome, ConnectorFault> {
+        let blobs = Blobs::new(self.0.settings.blob_bytes);
+        self.run_with(task, egress, inbox, outbox, blobs).await
+    }
+
+    /// The same with the blobs of a run, so that a target can open what its source wrote.
+    pub async fn run_with(
+        &self,
+        task: Task,
+        egress: Arc<dyn Egress>,
+        inbox: mpsc::Receiver<ToConnector>,
+        outbox: mpsc::Sender<FromConnector>,
+        blobs: Blobs,
+    ) -> Result<Outcome, ConnectorFault> {
+        let wall = Duration::from_millis(task.time_limit_ms);
+        let deadline = Instant::now() + wall;
+        let (pump, rows, cancelled) = inbox::open(inbox, task.has_input);
+        let ear = Outbox { messages: outbox.clone(), cancelled: cancelled.clone() };
+        let (guest, traces) = self.guest(egress, outbox.clone(), task.state.clone(), blobs);
+        let work = Work {
+            reader: task.has_input.then(|| Reader::new(rows, ear.clone(), task.first_row)),
+            writer: task.has_output.then(|| Writer::new(ear)),
+            task: Arc::new(task),
+            cancelled: cancelled.clone(),
+            deadline,
+        };
+        let _ticking = self.0.machine.tick();
+        let instance = Box::pin(self.instance(guest, work));
+        let ended = supervise(instance, pump, cancelled.clone(), deadline, self.allowance(wall)).await;
+        traces.report(&outbox).await;
+        let stopped = cancelled.is_set() || outbox.is_closed();
+        self.verdict(ended, &traces, stopped)
+    }
+
+    async fn describe_raw(&self) -> Result<String, ConnectorFault> {
+        let wall = self.0.settings.describe_time;
+        let deadline = Instant::now() + wall;
+        let (pump, _, cancelled) = inbox::open(mpsc::channel(1).1, false);
+        let (guest, traces) =
+            self.guest(Arc::new(describe::Nowhere), mpsc::channel(1).0, vec![], Blobs::new(0));
+        let _ticking = self.0.machine.tick();
+        let work = Box::pin(async {
+            let (mut store, instance) = self.instantiate(guest).await?;
+            instance.wherry_connector_meta().call_describe(&mut store).await
+        });
+        let ended = supervise(work, pump, cancelled, deadline, self.allowance(wall)).await?;
+        let json = ended.map_err(|error| self.broken(&error, &traces))?;
+        if json.len() > DESCRIPTOR_BYTES {
+            return Err(Limit::Output { bytes: json.len(), limit_bytes: DESCRIPTOR_BYTES }.into());
+        }
+        Ok(json)
+    }
+
+    fn allowance(&self, wall: Duration) -> Allowance {
+        Allowance { wall, cpu: self.0.settings.cpu_time, cancel_grace: self.0.settings.cancel_grace }
+    }
+
+    fn guest(
+        &self,
+        egress: Arc<dyn Egress>,
+        outbox: mpsc::Sender<FromConnector>,
+        state: Vec<(String, Vec<u8>)>,
+        blobs: Blobs,
+    ) -> (Guest, Traces) {
+        let settings = &*self.0.settings;
+        let traces = Traces {
+            stdout: Tail::new(settings.stdio_bytes),
+            stderr: Tail::new(settings.stdio_bytes),
+            failure: LastFailure::default(),
+            counters: Counters::default(),
+        };
+        let parts = GuestParts {
+            outgoing: Outgoing::new(egress, settings.parallel_requests, traces.failure.clone()),
+            failure: traces.failure.clone(),
+            stdout: traces.stdout.clone(),
+            stderr: traces.stderr.clone(),
+            state: ConnectionState::new(state),
+            telemetry: Telemetry::new(settings, outbox, traces.counters.clone()),
+            blobs,
+        };
+        (Guest::new(settings, parts), traces)
+    }
+
+    async fn instantiate(&self, guest: Guest) -> wasmtime::Result<(Store<Guest>, ConnectorCore)> {
+        let mut store = Store::new(self.0.pre.engine(), guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(self.0.settings.hostcall_bytes);
+        store.set_max_component_handles(self.0.settings.handles);
+        // Yields at every tick and goes on for ever: the supervisor ends what takes too long.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(wasmtime::UpdateDeadline::Yield(1)));
+        let instance = self.0.pre.instantiate_async(&mut store).await?;
+        Ok((store, instance))
+    }
+
+    async fn instance(&self, guest: Guest, work: Work) -> wasmtime::Result<Result<Outcome, Error>> {
+        let (mut store, instance) = self.instantiate(guest).await?;
+        let Work { task, reader, writer, cancelled, deadline } = work;
+        let call = task.call;
+        let table = &mut store.data_mut().table;
+        // Borrowed handles: the host keeps what it lends, and frees it with the store.
+        let invocation = Resource::new_borrow(table.push(Invocation { task, deadline, cancelled })?.rep());
+        let activities = instance.wherry_connector_activities();
+        let answer = match call {
+            Call::Test => activities.call_test(&mut store, invocation).await?.map(|output| (false, Some(output))),
+            Call::Invoke => {
+                let input = reader.map(|reader| table.push(reader)).transpose()?;
+                let output = writer.map(|writer| table.push(writer)).transpose()?;
+                let input = input.map(|reader| Resource::new_borrow(reader.rep()));
+                let output = output.map(|writer| Resource::new_borrow(writer.rep()));
+                let outcome = activities.call_invoke(&mut store, invocation, input, output).await?;
+                outcome.map(|outcome| (matches!(outcome.status, Status::More), outcome.output))
+            }
+        };
+        let state = store.data_mut().state.take_changed();
+        Ok(answer.map(|(more, output)| Outcome { more, output, state }))
+    }
+
+    fn broken(&self, error: &wasmtime::Error, traces: &Traces) -> ConnectorFault {
+        trap::fault(error, &self.0.settings, &traces.stderr, &traces.failure)
+    }
+
+    fn verdict(
+        &self,
+        ended: Result<wasmtime::Result<Result<Outcome, Error>>, ConnectorFault>,
+        traces: &Traces,
+        stopped: bool,
+    ) -> Result<Outcome, ConnectorFault> {
+        let outcome = match ended?.map_err(|error| self.broken(&error, traces))? {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let error = trap::reported(error, &traces.failure);
+                let obeyed = stopped && error.kind == ErrorKind::Cancelled;
+                return Err(if obeyed { ConnectorFault::Cancelled } else { ConnectorFault::Reported(Box::new(error)) });
+            }
+        };
+        self.check_output(outcome.output.as_deref())?;
+        Ok(outcome)
+    }
+
+    fn check_output(&self, output: Option<&str>) -> Result<(), ConnectorFault> {
+        let Some(output) = output else { return Ok(()) };
+        let limit_bytes = self.0.settings.output_bytes;
+        if output.len() > limit_bytes {
+            return Err(Limit::Output { bytes: output.len(), limit_bytes }.into());
+        }
+        serde_json::from_str::<serde::de::IgnoredAny>(output).map(drop).map_err(|_| {
+            ConnectorFault::Reported(Box::new(ConnectorError {
+                kind: ErrorKind::Internal,
+                code: "sandbox.output_invalid".into(),
+                message: "the connector returned a document that is not JSON".into(),
+                retry_after_ms: None,
+                details: None,
+                cause: None,
+            }))
+        })
+    }
+}
+
+impl Traces {
+    /// Hands on what is only known at the end. A caller that no longer listens misses nothing it wants.
+    async fn report(&self, outbox: &mpsc::Sender<FromConnector>) {
+        for (name, delta) in self.counters.take() {
+            let _ = outbox.send(FromConnector::Counter { name, delta }).await;
+        }
+        for (level, tail) in [(Level::Info, &self.stdout), (Level::Warn, &self.stderr)] {
+            for line in tail.text().lines() {
+                let message = text::one_line(line, LOG_LINE_BYTES);
+                let _ = outbox.send(FromConnector::Log { level, message, fields: None }).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Requests that no connector should make.
+
+use serde_json::json;
+
+use crate::bindings::wasi::http::outgoing_handler;
+use crate::bindings::wasi::http::types::{Fields, FutureIncomingResponse, Method, OutgoingRequest, Scheme};
+use crate::bindings::wherry::connector::types::{Error, ErrorKind};
+use crate::connector::{Scene, error};
+
+/// Runs the activity, if it is one of these.
+pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Error>> {
+    let authority = scene.text("authority");
+    Some(match activity {
+        "get" => exchange(&Method::Get, authority, scene.text("header")),
+        "connect" => exchange(&Method::Connect, authority, ""),
+        // Makes nothing of the reason, as badly written connectors do.
+        "get-and-lie" => exchange(&Method::Get, authority, "")
+            .map_err(|_| error(ErrorKind::Data, "hostile.oops", "something went wrong")),
+        #[expect(clippy::unwrap_used, reason = "this is the misdeed")]
+        "get-and-panic" => Ok(exchange(&Method::Get, authority, "").unwrap()),
+        "flood" => flood(authority),
+        _ => return None,
+    })
+}
+
+fn begin(method: &Method, authority: &str, header: &str) -> Result<FutureIncomingResponse, Error> {
+    let fields = Fields::new();
+    if let Some((name, value)) = header.split_once('=') {
+        fields
+            .append(name, value.as_bytes())
+            .map_err(|refusal| error(ErrorKind::Config, "hostile.header", format!("{refusal:?}")))?;
+    }
+    let request = OutgoingRequest::new(fields);
+    let placed = request
+        .set_method(method)
+        .and_then(|()| request.set_scheme(Some(&Scheme::Http)))
+        .and_then(|()| request.set_authority(Some(authority)))
+        .and_then(|()| request.set_path_with_query(Some("/")));
+    placed.map_err(|()| error(ErrorKind::Config, "hostile.request", "refused"))?;
+    outgoing_handler::handle(request, None).map_err(|code| error(ErrorKind::Internal, "hostile.handle", format!("{code:?}")))
+}
+
+/// Sends a request and tells all it can see of the answer's head.
+fn exchange(method: &Method, authority: &str, header: &str) -> Result<String, Error> {
+    let future = begin(method, authority, header)?;
+    future.subscribe().block();
+    match future.get() {
+        Some(Ok(Ok(response))) => {
+            let headers: Vec<(String, String)> = response
+                .headers()
+                .entries()
+                .into_iter()
+                .map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned()))
+                .collect();
+            Ok(json!({ "status": response.status(), "headers": headers }).to_string())
+        }
+        Some(Ok(Err(code))) => Err(error(ErrorKind::Transient, "hostile.http", format!("{code:?}"))),
+        Some(Err(())) | None => Err(error(ErrorKind::Internal, "hostile.http", "no answer")),
+    }
+}
+
+/// Begins many requests and waits for none.
+fn flood(authority: &str) -> Result<String, Error> {
+    let futures = (0..100).map(|_| begin(&Method::Get, authority, "")).collect::<Result<Vec<_>, _>>()?;
+    let refused = futures
+        .iter()
+        .filter(|future| {
+            future.subscribe().block();
+            matches!(future.get(), Some(Ok(Err(_))))
+        })
+        .count();
+    Ok(json!({ "refused": refused }).to_string())
+}

@@ -1,0 +1,15 @@
+//! The contract as Rust functions and types, generated from `plugins/wit/v1`.
+
+wit_bindgen::generate!({
+    path: "../wit/v1",
+    world: "connector",
+    generate_all,
+});
+
+/// The exported functions, generated too: the boundary of a component is raw memory.
+#[expect(unsafe_code, reason = "generated")]
+mod exported {
+    use crate::connector::Http;
+
+    super::export!(Http with_types_in super);
+}

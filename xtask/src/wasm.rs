@@ -1,0 +1,21 @@
+//! `cargo xtask wasm`: connectors as WebAssembly components.
+
+use anyhow::Result;
+
+use crate::command::Run;
+use crate::install::{self, WASM_TARGET};
+use crate::layout::Layout;
+
+/// The connectors of this workspace, in the order they are built. Those that are not members are left out.
+const CONNECTORS: [&str; 2] = ["wherry-connector-http", "wherry-connector-hostile"];
+
+/// Builds all connectors with the profile they ship with: unoptimised components are ten times the size.
+pub(crate) fn build(layout: &Layout) -> Result<()> {
+    install::wasm_target()?;
+    let present = CONNECTORS.iter().filter(|name| layout.has_member(name));
+    let packages: Vec<_> = present.flat_map(|name| ["--package", name]).collect();
+    let build = Run::cargo(["build", "--target", WASM_TARGET, "--profile", "connector", "--lib"]);
+    build.arguments(packages).quiet_stdout().check()?;
+    eprintln!("connectors are in {}", layout.connectors().display());
+    Ok(())
+}

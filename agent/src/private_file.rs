@@ -64,6 +64,14 @@ fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Gives a file another name, in place of whatever had it.
+///
+/// # Errors
+/// If the system refuses.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(FileError::of("write", to))
+}
+
 /// Reads a file of at most `limit` bytes; the buffer is wiped when it is dropped.
 ///
 /// # Errors

@@ -25,8 +25,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TRIES: u32 = 3;
 /// Longest pause that the controller may ask for before the next try.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Largest page of a list.
+/// Largest part of a list that may be asked for.
 const PAGE: usize = 200;
+/// More than any list of an organisation that is not cut on purpose.
+const MOST_ITEMS: usize = 100_000;
 
 /// A controller with a token for it.
 pub(crate) struct Client {
@@ -129,27 +131,43 @@ impl Client {
         self.send(Call::delete(path)).await
     }
 
-    /// The first `limit` items of a list, with `next_cursor` if there are more.
-    pub(crate) async fn list(
+    /// A whole list, however many parts it comes in.
+    pub(crate) async fn all(&self, path: &[&str], query: &[(&'static str, Option<&str>)]) -> Outcome<Value> {
+        self.parts(path, query, None).await
+    }
+
+    /// The first `limit` items of a long list, with `next_cursor` if there are more.
+    pub(crate) async fn first(
         &self,
         path: &[&str],
         query: &[(&'static str, Option<&str>)],
         limit: usize,
     ) -> Outcome<Value> {
+        self.parts(path, query, Some(limit.max(1))).await
+    }
+
+    async fn parts(
+        &self,
+        path: &[&str],
+        query: &[(&'static str, Option<&str>)],
+        limit: Option<usize>,
+    ) -> Outcome<Value> {
+        let most = limit.unwrap_or(MOST_ITEMS);
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
-            let page = PAGE.min(limit.saturating_sub(items.len())).max(1);
-            let call = Call::get(path).query("limit", Some(page)).query("cursor", cursor.as_deref());
+            let page = limit.map(|limit| PAGE.min(limit - items.len()));
+            let call = Call::get(path).query("limit", page).query("cursor", cursor.as_deref());
             let call = query.iter().fold(call, |call, (name, value)| call.query(name, *value));
             let mut answer = self.send(call).await?;
             if let Some(Value::Array(more)) = answer.get_mut("items").map(Value::take) {
                 items.extend(more);
             }
-            cursor = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-            if cursor.is_none() || items.len() >= limit {
-                return Ok(json!({"items": items, "next_cursor": cursor}));
+            let next = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            if next.is_none() || next == cursor || items.len() >= most {
+                return Ok(json!({"items": items, "next_cursor": next}));
             }
+            cursor = next;
         }
     }
 
@@ -238,6 +256,15 @@ impl Client {
             .at(self.access.url.to_string())
             .fix("check the address; a proxy in between may have answered instead")
     }
+}
+
+/// Reads JSON from a system that wants no credentials and gets none.
+pub(crate) async fn fetch_open(base: Url, path: &str) -> Outcome<Value> {
+    let client = Client::new(Access { url: base, token: String::new().into() })?;
+    let url = client.url().join(path).map_err(|_| client.not_a_controller("it has no such path"))?;
+    let response = client.http.get(url).timeout(TIMEOUT).send().await.map_err(|error| client.unreachable(&error))?;
+    let body = client.read(response).await?;
+    serde_json::from_slice(&body).map_err(|_| client.not_a_controller("its answer is not JSON"))
 }
 
 fn pause(error: &CliError, tries: u32) -> Duration {

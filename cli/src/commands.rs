@@ -19,6 +19,7 @@ use crate::error::Outcome;
 use crate::exit;
 use crate::screen::{Format, Screen};
 use crate::settings;
+pub(crate) use project::submit;
 
 /// Runs project operations on private agents inside customers' networks.
 #[derive(Debug, Parser)]

@@ -41,7 +41,7 @@ Exit codes:
 
 Environment: WHERRY_URL and WHERRY_TOKEN say where and as whom, before what `wherry login` wrote
 into ~/.config/wherry/config.toml; WHERRY_CONFIG names another file. SSL_CERT_FILE names a file of
-certificate authorities to trust. NO_COLOR turns colours off.";
+certificate authorities to trust..";
 
 impl Exit {
     /// The code for a refusal by the controller.

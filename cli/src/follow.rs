@@ -30,6 +30,11 @@ pub(crate) async fn follow(client: &Client, run: &str, screen: Screen) -> Outcom
     judge(ended)
 }
 
+/// Follows the run until its end, whoever is interrupted.
+pub(crate) async fn watch_to_end(client: &Client, run: &str, screen: Screen) -> Outcome<Value> {
+    judge(watch(client, run, screen).await?)
+}
+
 /// Waits for the end of the run without a word, for at most `limit`.
 pub(crate) async fn wait(client: &Client, run: &str, limit: Duration) -> Outcome<Value> {
     let waiting = async {
@@ -108,7 +113,8 @@ async fn watch(client: &Client, run: &str, screen: Screen) -> Outcome<Value> {
         .fix(format!("come back with: wherry run logs {run} --follow")))
 }
 
-fn left(run: &str) -> CliError {
+/// What Ctrl-C says.
+pub(crate) fn left(run: &str) -> CliError {
     CliError::new(Exit::Interrupted, "client.interrupted", format!("stopped watching {run}; the run goes on"))
         .fix(format!("come back with: wherry run logs {run} --follow; end it with: wherry run cancel {run}"))
 }
@@ -118,7 +124,7 @@ fn state(run: &Value) -> &str {
 }
 
 /// What the person sees of a run while it lasts.
-struct View {
+pub(crate) struct View {
     screen: Screen,
     bar: ProgressBar,
     run: String,
@@ -128,9 +134,14 @@ struct View {
 }
 
 impl View {
-    fn new(run: &str, screen: Screen) -> Self {
+    pub(crate) fn new(run: &str, screen: Screen) -> Self {
         let (bar, run) = (screen.spinner(run.to_owned()), run.to_owned());
         Self { screen, bar, run, last_state: String::new(), last_line: None, pace: Pace::default() }
+    }
+
+    /// What is drawn; whoever writes beside it suspends it first.
+    pub(crate) fn bar(&self) -> &ProgressBar {
+        &self.bar
     }
 
     fn event(&mut self, event: &Event) {
@@ -142,7 +153,7 @@ impl View {
         }
     }
 
-    fn update(&mut self, run: &Value) {
+    pub(crate) fn update(&mut self, run: &Value) {
         let summary = self.summary(run);
         self.bar.set_message(summary.clone());
         let state = standing(run);
@@ -166,7 +177,7 @@ impl View {
         }
     }
 
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 

@@ -71,7 +71,7 @@ pub(crate) fn rows(columns: &[Column], items: &[Value], medium: Medium) -> Strin
         }
         Medium::Terminal { width, .. } => {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
             table.set_header(titles.collect::<Vec<_>>());
             for item in items {
                 table.add_row(cells(item));

@@ -140,20 +140,14 @@ impl Session {
     }
 
     fn tick(&mut self, jitter: Jitter, now: Timestamp) -> Vec<Effect> {
-        match self.state {
-            State::Down { until } if now >= until => {
-                self.state = State::Connecting { until: now.plus(CONNECT_WITHIN) };
-                vec![Effect::Dial]
-            }
-            State::Connecting { until } | State::Greeting { until } if now >= until => {
-                self.down(Duration::ZERO, jitter, now)
-            }
-            State::Down { .. }
-            | State::Connecting { .. }
-            | State::Greeting { .. }
-            | State::Live { .. }
-            | State::Draining { .. }
-            | State::Ended { .. } => Vec::new(),
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return Vec::new();
+        }
+        if matches!(self.state, State::Down { .. }) {
+            self.state = State::Connecting { until: now.plus(CONNECT_WITHIN) };
+            vec![Effect::Dial]
+        } else {
+            self.down(Duration::ZERO, jitter, now)
         }
     }
 }

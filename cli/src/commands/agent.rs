@@ -14,8 +14,6 @@ use crate::error::Outcome;
 use crate::prompt::confirm;
 use crate::table::{Column, count, list, text, time};
 
-const LIMIT: usize = 10_000;
-
 const AGENTS: &[Column] = &[
     text("NAME", "name"),
     text("GROUP", "group"),
@@ -32,7 +30,7 @@ const AGENT: &[Column] = &[
     text("GROUP", "group"),
     text("STATE", "state"),
     text("DRAINING", "draining"),
-    text("LOCKED", "locked_reason"),
+    text("LOCKED", "locked"),
     text("VERSION", "version"),
     count("SLOTS", "slots"),
     count("RUNNING", "running"),
@@ -105,7 +103,7 @@ impl Agents {
             Self::Token(token) => return token.run(&client, context).await,
             Self::List { group } => {
                 let query = [("group", group.as_ref().map(Name::as_str))];
-                context.screen.list(AGENTS, &client.list(&["agents"], &query, LIMIT).await?);
+                context.screen.list(AGENTS, &client.all(&["agents"], &query).await?);
             }
             Self::Show { agent } => context.screen.show(AGENT, &client.get(&["agents", &agent]).await?),
             Self::Drain(choice) => choice.act(&client, context, "drain", "drains").await?,
@@ -114,8 +112,8 @@ impl Agents {
             Self::Unlock(choice) => choice.act(&client, context, "unlock", "is unlocked").await?,
             Self::Remove { agent, yes } => {
                 confirm(&format!("Remove agent {agent} for good?"), yes)?;
-                let answer = client.delete(&["agents", &agent]).await?;
-                context.screen.done(&format!("agent {agent} is removed"), &answer);
+                client.delete(&["agents", &agent]).await?;
+                context.screen.done(&format!("agent {agent} is removed"), &json!({"agent": agent, "removed": true}));
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(super) async fn run(self, context: &Context) -> Outcome {
-        let entries = context.client()?.list(&["audit"], &[], self.limit).await?;
+        let entries = context.client()?.first(&["audit"], &[], self.limit).await?;
         context.screen.list(COLUMNS, &entries);
         Ok(())
     }

@@ -13,8 +13,6 @@ use crate::error::{Outcome, unwritable};
 use crate::table::{Column, list, size, text, time};
 use crate::{keys, package};
 
-const LIMIT: usize = 10_000;
-
 const CONNECTORS: &[Column] = &[
     text("NAME", "name"),
     text("VERSION", "version"),
@@ -81,11 +79,11 @@ impl Connectors {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::List => {
-                context.screen.list(CONNECTORS, &context.client()?.list(&["connectors"], &[], LIMIT).await?);
+                context.screen.list(CONNECTORS, &context.client()?.all(&["connectors"], &[]).await?);
             }
             Self::Versions { name } => {
                 let path = ["connectors", name.as_str(), "versions"];
-                context.screen.list(CONNECTORS, &context.client()?.list(&path, &[], LIMIT).await?);
+                context.screen.list(CONNECTORS, &context.client()?.all(&path, &[]).await?);
             }
             Self::Package(package) => package.run(context)?,
             Self::Publish { file } => publish(&file, context).await?,

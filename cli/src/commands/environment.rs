@@ -9,9 +9,6 @@ use crate::error::Outcome;
 use crate::prompt::confirm;
 use crate::table::{Column, count, list, text, time};
 
-/// More than any organisation has; a list is never cut without saying so.
-const LIMIT: usize = 10_000;
-
 const ENVIRONMENT: &[Column] =
     &[text("NAME", "name"), text("GROUP", "group"), time("CREATED", "created_at"), text("ID", "id")];
 const GROUP: &[Column] =
@@ -61,14 +58,15 @@ impl Environments {
                 let made = client.post(&["environments"], json!({"name": name, "group": group})).await?;
                 context.screen.done(&format!("environment {name} is served by group {group}"), &made);
             }
-            Self::List => context.screen.list(ENVIRONMENT, &client.list(&["environments"], &[], LIMIT).await?),
+            Self::List => context.screen.list(ENVIRONMENT, &client.all(&["environments"], &[]).await?),
             Self::Show { name } => {
                 context.screen.show(ENVIRONMENT, &client.get(&["environments", name.as_str()]).await?);
             }
             Self::Delete { name, yes } => {
                 confirm(&format!("Delete environment {name}?"), yes)?;
-                let answer = client.delete(&["environments", name.as_str()]).await?;
-                context.screen.done(&format!("environment {name} is deleted"), &answer);
+                client.delete(&["environments", name.as_str()]).await?;
+                let deleted = json!({"name": name, "deleted": true});
+                context.screen.done(&format!("environment {name} is deleted"), &deleted);
             }
         }
         Ok(())
@@ -78,7 +76,7 @@ impl Environments {
 impl Groups {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::List => context.screen.list(GROUP, &context.client()?.list(&["groups"], &[], LIMIT).await?),
+            Self::List => context.screen.list(GROUP, &context.client()?.all(&["groups"], &[]).await?),
         }
         Ok(())
     }

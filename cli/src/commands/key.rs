@@ -13,8 +13,6 @@ use crate::keys;
 use crate::prompt::confirm;
 use crate::table::{Column, text, time};
 
-const LIMIT: usize = 1_000;
-
 const KEY: &[Column] = &[text("PUBLIC", "public"), text("ID", "key_id"), text("FILE", "file")];
 const PUBLISHERS: &[Column] =
     &[text("NAME", "name"), text("KEY", "key"), text("PREFIX", "prefix"), time("TRUSTED", "created_at")];
@@ -65,7 +63,7 @@ impl Keys {
             }
             Self::Show { file } => context.screen.show(KEY, &described(&keys::read(&file)?, &file)),
             Self::List => {
-                context.screen.list(PUBLISHERS, &context.client()?.list(&["publishers"], &[], LIMIT).await?);
+                context.screen.list(PUBLISHERS, &context.client()?.all(&["publishers"], &[]).await?);
             }
             Self::Trust(Trust { name, key, prefix }) => {
                 let body = json!({"name": name, "key": key, "prefix": prefix});
@@ -75,8 +73,9 @@ impl Keys {
             }
             Self::Distrust { name, yes } => {
                 confirm(&format!("Trust publisher {name} no longer?"), yes)?;
-                let answer = context.client()?.delete(&["publishers", &name]).await?;
-                context.screen.done(&format!("publisher {name} is trusted no longer"), &answer);
+                context.client()?.delete(&["publishers", &name]).await?;
+                let removed = json!({"name": name, "trusted": false});
+                context.screen.done(&format!("publisher {name} is trusted no longer"), &removed);
             }
         }
         Ok(())

@@ -14,8 +14,6 @@ use crate::error::Outcome;
 use crate::follow;
 use crate::table::{Column, count, text};
 
-const LIMIT: usize = 10_000;
-
 const OPERATIONS: &[Column] = &[
     text("NAME", "name"),
     text("PROJECT", "project"),
@@ -74,7 +72,7 @@ impl Operations {
         match self {
             Self::List { environment } => {
                 let path = ["environments", environment.as_str(), "operations"];
-                context.screen.list(OPERATIONS, &client.list(&path, &[], LIMIT).await?);
+                context.screen.list(OPERATIONS, &client.all(&path, &[]).await?);
                 Ok(())
             }
             Self::Run(run) => run.run(&client, context).await,

@@ -15,7 +15,6 @@ use crate::exit::Exit;
 use crate::project::{Fault, Loaded, load};
 use crate::table::{Column, count, list, text, time};
 
-const LIMIT: usize = 10_000;
 /// The code of a refusal that carries faults, here as at the controller.
 const INVALID: &str = "project.invalid";
 
@@ -108,7 +107,7 @@ impl Deploy {
         let loaded = load(&self.folder);
         let project = sound(&loaded)?;
         let client = context.client()?;
-        let deployment = submit(&client, &loaded, project, &self.environment, self.dry_run).await?;
+        let deployment = submit(&client, &loaded, &self.environment, self.dry_run).await?;
         let unchanged = deployment.get("unchanged").and_then(Value::as_bool) == Some(true);
         let (name, environment) = (&project.name, &self.environment);
         match (self.dry_run, unchanged) {
@@ -135,7 +134,7 @@ async fn check(folder: &Path, environment: Option<Name>, context: &Context) -> O
     };
     let connectors = match (&client, environment) {
         (Some(client), Some(environment)) => {
-            submit(client, &loaded, project, &environment, true).await?;
+            submit(client, &loaded, &environment, true).await?;
             format!("checked at {}, environment {environment}", client.url())
         }
         (Some(_) | None, _) => "not checked: sign in to a controller with an environment to check them, too".to_owned(),
@@ -152,25 +151,20 @@ async fn check(folder: &Path, environment: Option<Name>, context: &Context) -> O
 
 /// Connectors are the same in all environments, so any of them will do. Without a network the check stays offline.
 async fn any_environment(client: &Client) -> Option<Name> {
-    let environments = client.list(&["environments"], &[], 1).await.ok()?;
+    let environments = client.all(&["environments"], &[]).await.ok()?;
     environments.get("items")?.get(0)?.get("name")?.as_str()?.parse().ok()
 }
 
 /// Sends the project to be deployed, or only checked. Faults that the controller finds get their places back.
-pub(crate) async fn submit(
-    client: &Client,
-    loaded: &Loaded,
-    project: &Project,
-    environment: &Name,
-    dry_run: bool,
-) -> Outcome<Value> {
+pub(crate) async fn submit(client: &Client, loaded: &Loaded, environment: &Name, dry_run: bool) -> Outcome<Value> {
+    let project = sound(loaded)?;
     let path = ["environments", environment.as_str(), "deployments"];
     let body = Body::Json(json!({"project": project, "dry_run": dry_run}));
     client.send(Call::post(&path, body)).await.map_err(|error| located(error, loaded))
 }
 
 /// The project, or an error with all its faults.
-pub(crate) fn sound(loaded: &Loaded) -> Outcome<&Project> {
+fn sound(loaded: &Loaded) -> Outcome<&Project> {
     loaded.outcome().map_err(|faults| invalid(faults, loaded))
 }
 
@@ -207,7 +201,7 @@ fn placed(fault: &Value, loaded: &Loaded) -> Fault {
 
 async fn deployments(client: &Client, environment: &Name, project: Option<&Name>) -> Outcome<Value> {
     let path = ["environments", environment.as_str(), "deployments"];
-    client.list(&path, &[("project", project.map(Name::as_str))], LIMIT).await
+    client.all(&path, &[("project", project.map(Name::as_str))]).await
 }
 
 fn keep_newest(deployments: &mut Value) {

@@ -1,6 +1,7 @@
 //! `wherry run`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use wherry_domain::id::RunId;
 use wherry_domain::name::Name;
@@ -10,9 +11,6 @@ use crate::client::{Body, Call, Client};
 use crate::error::Outcome;
 use crate::follow::{self, log_line};
 use crate::table::{Column, count, duration, text, time};
-
-/// Lines of a log that are asked for at a time.
-const LOG_PAGE: usize = 200;
 
 const RUNS: &[Column] = &[
     text("ID", "id"),
@@ -150,7 +148,7 @@ impl List {
             ("operation", self.operation.as_ref().map(Name::as_str)),
             ("state", self.state.map(State::as_str)),
         ];
-        context.screen.list(RUNS, &client.list(&["runs"], &query, self.limit).await?);
+        context.screen.list(RUNS, &client.first(&["runs"], &query, self.limit).await?);
         Ok(())
     }
 }
@@ -178,17 +176,19 @@ async fn retry(client: &Client, run: &str, follow: bool, context: &Context) -> O
     Ok(())
 }
 
-/// Prints the log. Following asks again whenever the run moves, so that nothing is missed or shown twice.
+/// Prints the log. Following asks again as long as the run lasts, so that no line is missed or shown twice.
 async fn logs(client: &Client, run: &str, follow: bool, context: &Context) -> Outcome {
-    let mut after = print_from(client, run, 0, context).await?;
+    let mut after = print_from(client, run, 0, &ProgressBar::hidden(), context).await?;
     if !follow {
         return Ok(());
     }
+    let mut view = follow::View::new(run, context.screen);
     let printing = async {
         loop {
             let call_path = ["runs", run];
             let now = client.send(Call::get(&call_path).query("wait_ms", Some(1_000))).await?;
-            after = print_from(client, run, after, context).await?;
+            view.update(&now);
+            after = print_from(client, run, after, view.bar(), context).await?;
             if follow::is_over(&now) || context.screen.is_closed() {
                 return Ok(now);
             }
@@ -196,23 +196,25 @@ async fn logs(client: &Client, run: &str, follow: bool, context: &Context) -> Ou
     };
     let ended: Outcome<Value> = tokio::select! {
         ended = printing => ended,
-        _ = tokio::signal::ctrl_c() => return Ok(()),
+        _ = tokio::signal::ctrl_c() => Err(follow::left(run)),
     };
+    view.finish();
     follow::judge(ended?).map(|_| ())
 }
 
-async fn print_from(client: &Client, run: &str, mut after: u64, context: &Context) -> Outcome<u64> {
+async fn print_from(client: &Client, run: &str, mut after: u64, bar: &ProgressBar, context: &Context) -> Outcome<u64> {
     loop {
         let path = ["runs", run, "logs"];
-        let call = Call::get(&path).query("after", Some(after)).query("limit", Some(LOG_PAGE));
+        let call = Call::get(&path).query("after", Some(after));
+        let before = after;
         let page = client.send(call).await?;
         let lines = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for line in lines {
             after = line.get("n").and_then(Value::as_u64).unwrap_or(after).max(after);
             let shown = if context.screen.is_json() { line.to_string() } else { log_line(line) };
-            context.screen.raw(&format!("{shown}\n"));
+            bar.suspend(|| context.screen.raw(&format!("{shown}\n")));
         }
-        if lines.len() < LOG_PAGE {
+        if after == before {
             return Ok(after);
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wherry_daemon::tasks::{OnStop, Tasks};
-use wherry_domain::retry::Jitter;
+use wherry_domain::{epoch::Epoch, retry::Jitter};
 use wherry_proto::{
     frame::{FromAgent, FromController, Hello},
     wire::{self, agent_service_server::AgentService},
@@ -83,11 +83,11 @@ async fn hello(inbound: &mut Streaming<wire::AgentFrame>) -> Result<Hello, Statu
 async fn listen(
     ledger: &Ledger,
     identity: &AgentIdentity,
-    epoch: u64,
+    epoch: Epoch,
     mut inbound: Streaming<wire::AgentFrame>,
 ) -> Result<(), Refusal> {
     let agent = identity.agent();
-    let mut chance = Chance::new(epoch);
+    let mut chance = Chance::new(epoch.bits());
     loop {
         match inbound.message().await {
             Ok(Some(wire)) => match FromAgent::from_wire(wire) {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use wherry_domain::id::AgentId;
+use wherry_domain::{
+    id::AgentId,
+    presence::{Asker, Event as Presence, State as Presented},
+};
 use wherry_proto::frame::{FromController, GoAwayReason};
 
 use super::{Ledger, Refusal, Turn, state::AgentState};
 use crate::model::Agent;
-
-/// After this long without a sign of life a session is suspect.
-const SUSPECT: Duration = Duration::from_secs(30);
 
 /// An agent as people see it.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ impl Ledger {
             let id = turn.find_agent(&which)?;
             turn.audit(&who, if draining { "agent.drain" } else { "agent.resume" }, &id.to_string(), "");
             turn.change_agent(id, |agent| agent.draining = draining);
+            let by = Asker::Operator;
+            turn.presence(id, if draining { Presence::Drain { by } } else { Presence::Resume { by } });
             turn.open_slots(id);
             turn.view_of(id)
         })
@@ -73,7 +75,10 @@ impl Ledger {
             turn.audit(&who, what, &id.to_string(), reason.as_deref().unwrap_or_default());
             match reason {
                 Some(reason) => turn.lock(id, reason),
-                None => turn.change_agent(id, |agent| agent.locked = None),
+                None => {
+                    turn.change_agent(id, |agent| agent.locked = None);
+                    turn.presence(id, Presence::Unlock);
+                }
             }
             turn.view_of(id)
         })
@@ -93,9 +98,8 @@ impl Ledger {
                 return Err(Refusal::conflict("resource.in_use", message));
             }
             turn.audit(&who, "agent.remove", &id.to_string(), "");
-            turn.farewell(id, GoAwayReason::Removed);
             turn.undefine("agent", &id.to_string());
-            turn.state.agents.remove(&id);
+            turn.remove(id);
             Ok(())
         })
         .await
@@ -106,19 +110,21 @@ impl Turn<'_> {
     /// Locks the agent: its stream ends, no certificate and no work for it until it is unlocked.
     pub(super) fn lock(&mut self, id: AgentId, reason: String) {
         self.change_agent(id, |agent| agent.locked = Some(reason));
-        self.farewell(id, GoAwayReason::Locked);
+        self.presence(id, Presence::Lock);
     }
 
-    fn farewell(&mut self, id: AgentId, reason: GoAwayReason) {
-        let Some(state) = self.state.agents.get_mut(&id) else { return };
-        if let Some(session) = state.session.take() {
-            let away = FromController::GoAway { reason, reconnect_after: Duration::from_secs(60) };
-            self.out.last_words.push((session.frames, away));
+    fn remove(&mut self, id: AgentId) {
+        let Some(state) = self.state.agents.remove(&id) else { return };
+        if let Some(group) = self.state.groups.get_mut(&state.agent.group) {
+            group.slots.remove(id);
         }
-        self.open_slots(id);
+        if let Some(session) = state.session {
+            let (reason, reconnect_after) = (GoAwayReason::Removed, Duration::from_secs(60));
+            self.out.last_words.push((session.frames, FromController::GoAway { reason, reconnect_after }));
+        }
     }
 
-    fn change_agent(&mut self, id: AgentId, change: impl FnOnce(&mut Agent)) {
+    pub(super) fn change_agent(&mut self, id: AgentId, change: impl FnOnce(&mut Agent)) {
         if let Some(state) = self.state.agents.get_mut(&id) {
             change(&mut state.agent);
             let record = state.agent.clone();
@@ -142,12 +148,12 @@ impl Turn<'_> {
     }
 
     fn agent_view(&self, state: &AgentState) -> AgentView {
-        let word = match &state.session {
-            _ if state.agent.locked.is_some() => "locked",
-            Some(session) if self.now.since(session.beat) > SUSPECT => "suspect",
-            Some(_) => "live",
-            None if state.agent.seen_ms == 0 => "awaiting",
-            None => "lost",
+        let word = match state.presence.state() {
+            Presented::AwaitingFirst => "awaiting",
+            Presented::Live { .. } => "live",
+            Presented::Suspect { .. } => "suspect",
+            Presented::Lost => "lost",
+            Presented::Locked => "locked",
         };
         AgentView {
             agent: state.agent.clone(),

@@ -4,6 +4,7 @@ use wherry_domain::{
     digest::Digest,
     id::{AgentId, GroupId, OrganisationId},
     name::Name,
+    presence::Presence,
 };
 use wherry_proto::frame::Publisher;
 use wherry_trust::token::AuthPart;
@@ -167,7 +168,7 @@ impl Turn<'_> {
             seen_ms: 0,
             generation: 1,
             certificate_ends_ms: 0,
-            sessions: 0,
+            epoch: None,
             locked: None,
             draining: false,
             secret_names: Vec::new(),
@@ -177,7 +178,7 @@ impl Turn<'_> {
         self.define("token", &token.id, &token);
         self.define("agent", &id.to_string(), &agent);
         self.state.directory.learn_agent(id, &agent.name);
-        self.state.agents.insert(id, AgentState::new(agent));
+        self.state.agents.insert(id, AgentState::new(agent, Presence::enrolled(self.state.settings.lease)));
         self.admission(id)
     }
 

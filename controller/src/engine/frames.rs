@@ -1,7 +1,9 @@
 //! What agents say during a session.
 
 use wherry_domain::{
+    epoch::Epoch,
     id::AgentId,
+    presence::Event as Presence,
     retry::Jitter,
     run::{Event, State as RunState},
 };
@@ -15,19 +17,18 @@ impl Ledger {
     ///
     /// # Errors
     /// If the controller is stopping.
-    pub async fn frame(&self, agent: AgentId, epoch: u64, frame: FromAgent, jitter: Jitter) -> Result<(), Refusal> {
+    pub async fn frame(&self, agent: AgentId, epoch: Epoch, frame: FromAgent, jitter: Jitter) -> Result<(), Refusal> {
         self.tell(move |turn| turn.from_agent(agent, epoch, frame, jitter)).await
     }
 }
 
 impl Turn<'_> {
-    fn from_agent(&mut self, agent: AgentId, epoch: u64, frame: FromAgent, jitter: Jitter) {
-        let now = self.now;
-        let Some(session) = self.state.agents.get_mut(&agent).and_then(|state| state.session.as_mut()) else { return };
-        if session.epoch != epoch {
+    fn from_agent(&mut self, agent: AgentId, epoch: Epoch, frame: FromAgent, jitter: Jitter) {
+        let session = self.state.agents.get(&agent).and_then(|state| state.session.as_ref());
+        if session.is_none_or(|session| session.epoch != epoch) {
             return;
         }
-        session.beat = now;
+        self.presence(agent, Presence::Beat { epoch });
         match frame {
             // A second hello means a confused peer; its first one stands.
             FromAgent::Hello(_) => (),
@@ -71,7 +72,7 @@ impl Turn<'_> {
         self.open_slots(agent);
     }
 
-    fn reported(&mut self, agent: AgentId, epoch: u64, report: Report, jitter: Jitter) {
+    fn reported(&mut self, agent: AgentId, epoch: Epoch, report: Report, jitter: Jitter) {
         let seq = report.seq;
         self.result(agent, report, jitter);
         let acked = self.out.acks.entry((agent, epoch)).or_default();

@@ -10,6 +10,7 @@ use wherry_daemon::{
 };
 use wherry_domain::{
     id::OrganisationId,
+    presence::{Asker, Event, Presence},
     project::Snapshot,
     run::{Run, State as RunState},
     schedule::{Queue, Slots},
@@ -52,7 +53,8 @@ pub(super) fn load(
             .map(|one: Environment| (one.name.clone(), one))
             .collect(),
         groups: definitions(store, "group")?.into_iter().map(group).collect(),
-        agents: definitions(store, "agent")?.into_iter().map(|one: Agent| (one.id, AgentState::new(one))).collect(),
+        agents: BTreeMap::new(),
+        agent_timers: std::collections::BTreeSet::new(),
         enrolment_tokens: by_id(definitions(store, "token")?, |one: &crate::model::EnrolmentToken| one.id.clone()),
         publishers: by_id(definitions(store, "publisher")?, |one: &Publisher| one.trusted.name.clone()),
         connectors: BTreeMap::new(),
@@ -65,10 +67,27 @@ pub(super) fn load(
     for connector in definitions::<Connector>(store, "connector")? {
         state.connectors.entry(connector.name.clone()).or_default().insert(connector.version.clone(), connector);
     }
+    for agent in definitions::<Agent>(store, "agent")? {
+        load_agent(&mut state, agent, clock);
+    }
     fill_directory(&state, definitions(store, "access")?);
     load_deployments(&mut state, store, files)?;
     load_runs(&mut state, store, clock)?;
     Ok(state)
+}
+
+fn load_agent(state: &mut State, agent: Agent, clock: &Clock) {
+    let now = clock.now();
+    let mut presence = Presence::restored(state.settings.lease, agent.epoch, now);
+    if agent.locked.is_some() {
+        presence.on(Event::Lock, now);
+    }
+    if agent.draining {
+        presence.on(Event::Drain { by: Asker::Operator }, now);
+    }
+    let timer = presence.deadline();
+    state.agent_timers.extend(timer.map(|at| (at, agent.id)));
+    state.agents.insert(agent.id, AgentState { timer, ..AgentState::new(agent, presence) });
 }
 
 fn fill_directory(state: &State, tokens: Vec<AccessToken>) {

@@ -165,7 +165,8 @@ impl Turn<'_> {
     pub(super) fn result(&mut self, agent: AgentId, report: Report, jitter: wherry_domain::retry::Jitter) {
         let Attempt { run, fence } = report.attempt;
         let Some(active) = self.state.runs.get_mut(&run) else { return self.result_after_end(report) };
-        if active.record.agent != Some(agent) || fence > active.machine.fence() {
+        let current = active.machine.fence();
+        if fence > current || (fence == current && active.record.agent != Some(agent)) {
             return self.keep_late(&report);
         }
         if fence < active.machine.fence() {

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::sync::mpsc;
 use wherry_domain::{
+    epoch::Epoch,
     id::AgentId,
+    presence::{Effect, Event as Presence},
     run::{Event, State as RunState},
 };
 use wherry_proto::{
@@ -19,15 +21,16 @@ use super::{
     state::{AgentState, Session},
 };
 
-/// Several processes taking over from one another this often within [`FLAPPING`] share an identity.
-const SUPERSEDES: usize = 3;
-const FLAPPING: Duration = Duration::from_secs(300);
+/// When an agent that was sent away may come back.
+const COME_BACK: Duration = Duration::from_secs(5);
+/// Why an agent locks itself out.
+const COPIED: &str = "several processes use this identity at once: was its data folder copied?";
 
 /// A session that was opened; the frames begin with the welcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Opened {
     /// Counts up with each session of the agent.
-    pub epoch: u64,
+    pub epoch: Epoch,
 }
 
 impl Ledger {
@@ -45,7 +48,7 @@ impl Ledger {
     }
 
     /// The stream of a session ended.
-    pub async fn close_session(&self, agent: AgentId, epoch: u64) {
+    pub async fn close_session(&self, agent: AgentId, epoch: Epoch) {
         // If the writer is gone, so is the session.
         let _ = self.tell(move |turn| turn.close(agent, epoch)).await;
     }
@@ -59,21 +62,21 @@ impl Turn<'_> {
         frames: mpsc::Sender<FromController>,
     ) -> Result<Opened, Refusal> {
         let agent = self.admit(identity, &hello)?;
-        if self.supersede(agent, &hello) {
-            return Err(self.lock_copied(agent));
+        let epoch = self.next_epoch(agent)?;
+        self.presence(agent, Presence::Hello { epoch, instance: hello.instance });
+        if let Some(reason) = self.state.agents.get(&agent).and_then(|state| state.agent.locked.as_ref()) {
+            return Err(locked(reason));
         }
         let verdicts = self.verdicts(agent, &hello.in_flight);
         self.absent(agent, &hello.in_flight);
-        let generation = self.state.generation;
-        let (now, wall_ms) = (self.now, self.wall_ms);
+        let wall_ms = self.wall_ms;
         let Some(state) = self.state.agents.get_mut(&agent) else { return Err(unknown(agent)) };
-        state.agent.sessions = state.agent.sessions.wrapping_add(1);
-        let epoch = (u64::from(generation) << 32) | u64::from(state.agent.sessions);
+        state.agent.epoch = Some(epoch);
         state.agent.version = hello.version;
         state.agent.seen_ms = wall_ms;
         state.agent.secret_names = hello.secret_names;
         state.agent.connectors = hello.connectors;
-        state.session = Some(Session { epoch, instance: hello.instance, slots: hello.slots, beat: now, frames });
+        state.session = Some(Session { epoch, slots: hello.slots, frames });
         let record = state.agent.clone();
         self.define("agent", &agent.to_string(), &record);
         let welcome = self.welcome(epoch, verdicts, record.group);
@@ -82,13 +85,66 @@ impl Turn<'_> {
         Ok(Opened { epoch })
     }
 
+    fn next_epoch(&self, agent: AgentId) -> Result<Epoch, Refusal> {
+        let generation = self.state.generation;
+        let newest = self.state.agents.get(&agent).and_then(|state| state.presence.newest());
+        let next = newest.unwrap_or(Epoch::unused(generation)).next(generation);
+        next.ok_or_else(|| Refusal::new(Kind::Forbidden, "agent.epochs_used_up", "enrol this agent again"))
+    }
+
+    /// Something happened to an agent's presence; does what must follow.
+    pub(super) fn presence(&mut self, agent: AgentId, event: Presence) {
+        let now = self.now;
+        let Some(state) = self.state.agents.get_mut(&agent) else { return };
+        let effects = state.presence.on(event, now);
+        if let Some(at) = state.presence.deadline().filter(|at| state.timer.is_none_or(|earlier| *at < earlier)) {
+            state.timer = Some(at);
+            self.state.agent_timers.insert((at, agent));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Supersede { epoch } => self.farewell(agent, epoch, GoAwayReason::Superseded),
+                Effect::Close { epoch } => self.farewell(agent, epoch, GoAwayReason::Locked),
+                Effect::MarkLive | Effect::MarkSuspect | Effect::MarkLost => {
+                    tracing::info!(%agent, presence = ?effect, "agent");
+                    self.open_slots(agent);
+                }
+                Effect::LockDuplicate => {
+                    self.change_agent(agent, |agent| agent.locked = Some(COPIED.to_owned()));
+                    self.audit("controller", "agent.lock", &agent.to_string(), COPIED);
+                }
+            }
+        }
+    }
+
+    /// Ends the stream of this epoch.
+    fn farewell(&mut self, agent: AgentId, epoch: Epoch, reason: GoAwayReason) {
+        let Some(state) = self.state.agents.get_mut(&agent) else { return };
+        if let Some(session) = state.session.take_if(|session| session.epoch == epoch) {
+            let away = FromController::GoAway { reason, reconnect_after: COME_BACK };
+            self.out.last_words.push((session.frames, away));
+        }
+        self.open_slots(agent);
+    }
+
+    /// Agents whose time has come.
+    pub(super) fn tick_agents(&mut self) {
+        while let Some((at, agent)) = self.state.agent_timers.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.state.agent_timers.remove(&(at, agent));
+            if let Some(state) = self.state.agents.get_mut(&agent).filter(|state| state.timer == Some(at)) {
+                state.timer = None;
+            }
+            self.presence(agent, Presence::Tick);
+        }
+    }
+
     fn admit(&self, identity: &AgentIdentity, hello: &Hello) -> Result<AgentId, Refusal> {
         let state = self.state.agents.get(&identity.agent()).ok_or_else(|| unknown(identity.agent()))?;
         if identity.organisation() != self.state.organisation || identity.group() != state.agent.group {
             return Err(unknown(identity.agent()));
         }
         if let Some(reason) = &state.agent.locked {
-            return Err(Refusal::new(Kind::Forbidden, "agent.locked", format!("this agent is locked: {reason}")));
+            return Err(locked(reason));
         }
         if hello.protocol_min > PROTOCOL_MAX || hello.protocol_max < PROTOCOL_MIN {
             let message = format!(
@@ -98,27 +154,6 @@ impl Turn<'_> {
             return Err(Refusal::new(Kind::Forbidden, "agent.version_unsupported", message));
         }
         Ok(identity.agent())
-    }
-
-    /// Ends an older session of the agent; tells whether its identity is used by several processes.
-    fn supersede(&mut self, agent: AgentId, hello: &Hello) -> bool {
-        let now = self.now;
-        let Some(state) = self.state.agents.get_mut(&agent) else { return false };
-        let Some(old) = state.session.take() else { return false };
-        if old.instance != hello.instance {
-            state.supersedes.retain(|at| now.since(*at) < FLAPPING);
-            state.supersedes.push(now);
-        }
-        let away = FromController::GoAway { reason: GoAwayReason::Superseded, reconnect_after: Duration::from_secs(5) };
-        self.out.last_words.push((old.frames, away));
-        state.supersedes.len() >= SUPERSEDES
-    }
-
-    fn lock_copied(&mut self, agent: AgentId) -> Refusal {
-        let why = "several processes use this identity at once: was its data folder copied?";
-        self.lock(agent, why.to_owned());
-        self.audit("controller", "agent.lock", &agent.to_string(), why);
-        Refusal::new(Kind::Forbidden, "agent.locked", format!("this agent is locked: {why}"))
     }
 
     /// What becomes of the attempts that the agent has journalled.
@@ -155,11 +190,11 @@ impl Turn<'_> {
         }
     }
 
-    fn welcome(&self, epoch: u64, verdicts: Vec<(Attempt, Decision)>, group: wherry_domain::id::GroupId) -> Welcome {
+    fn welcome(&self, epoch: Epoch, verdicts: Vec<(Attempt, Decision)>, group: wherry_domain::id::GroupId) -> Welcome {
         let environments = self.state.environments.values().filter(|environment| environment.group == group);
         Welcome {
             protocol: PROTOCOL_MAX,
-            epoch,
+            epoch: epoch.bits(),
             lease: self.state.settings.lease,
             heartbeat: self.state.settings.heartbeat,
             verdicts,
@@ -170,31 +205,35 @@ impl Turn<'_> {
 
     /// Tells the queue how many runs the agent can take now.
     pub(super) fn open_slots(&mut self, agent: AgentId) {
-        let Some(AgentState { agent: record, session, leased, .. }) = self.state.agents.get(&agent) else { return };
+        let Some(AgentState { agent: record, presence, session, leased, .. }) = self.state.agents.get(&agent) else {
+            return;
+        };
         let Some(group) = self.state.groups.get_mut(&record.group) else { return };
-        match session {
-            Some(session) if !record.draining && record.locked.is_none() => {
+        match session.as_ref().filter(|_| presence.may_take_work()) {
+            Some(session) => {
                 let taken = u32::try_from(leased.len()).unwrap_or(u32::MAX);
                 group.slots.set(agent, session.slots.saturating_sub(taken), reserved(session.slots));
             }
-            Some(_) | None => group.slots.remove(agent),
+            None => group.slots.remove(agent),
         }
         self.touched.insert(record.group);
     }
 
-    /// Ends the agent's session, if it is still that one.
-    pub(super) fn close(&mut self, agent: AgentId, epoch: u64) {
+    /// The stream of this epoch ended.
+    pub(super) fn close(&mut self, agent: AgentId, epoch: Epoch) {
         let wall_ms = self.wall_ms;
         let Some(state) = self.state.agents.get_mut(&agent) else { return };
-        if state.session.as_ref().is_none_or(|session| session.epoch != epoch) {
+        if state.session.take_if(|session| session.epoch == epoch).is_none() {
             return;
         }
-        state.session = None;
-        state.agent.seen_ms = wall_ms;
-        let record = state.agent.clone();
-        self.define("agent", &agent.to_string(), &record);
+        self.change_agent(agent, |agent| agent.seen_ms = wall_ms);
+        self.presence(agent, Presence::Closed { epoch });
         self.open_slots(agent);
     }
+}
+
+fn locked(reason: &str) -> Refusal {
+    Refusal::new(Kind::Forbidden, "agent.locked", format!("this agent is locked: {reason}"))
 }
 
 fn unknown(agent: AgentId) -> Refusal {

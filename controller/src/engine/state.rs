@@ -9,9 +9,11 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 use wherry_domain::{
     digest::Digest,
-    id::{AgentId, EnvironmentId, GroupId, InstanceId, OrganisationId, RunId},
+    epoch::Epoch,
+    id::{AgentId, EnvironmentId, GroupId, OrganisationId, RunId},
     lease::LeaseTerms,
     name::Name,
+    presence::Presence,
     project::Snapshot,
     run::Run,
     schedule::{Queue, Slots},
@@ -52,6 +54,8 @@ pub struct State {
     pub(super) runs: BTreeMap<RunId, ActiveRun>,
     /// When to look at a run again. An entry may be early, never late: renewals do not move it.
     pub(super) timers: BTreeSet<(Timestamp, RunId)>,
+    /// The same for agents.
+    pub(super) agent_timers: BTreeSet<(Timestamp, AgentId)>,
     pub(super) audit: (u64, Digest),
     pub(super) next_sweep: Timestamp,
 }
@@ -66,20 +70,19 @@ pub(super) struct GroupState {
 /// An agent with its session.
 pub(super) struct AgentState {
     pub(super) agent: Agent,
+    pub(super) presence: Presence,
+    /// Its entry in the timers: early, never late, and only one.
+    pub(super) timer: Option<Timestamp>,
     pub(super) session: Option<Session>,
     pub(super) leased: BTreeSet<RunId>,
     /// Runs that it may or may not have done.
     pub(super) unknown: BTreeSet<RunId>,
-    /// When another process of the same agent took over its session, lately.
-    pub(super) supersedes: Vec<Timestamp>,
 }
 
 /// A live stream to an agent.
 pub(super) struct Session {
-    pub(super) epoch: u64,
-    pub(super) instance: InstanceId,
+    pub(super) epoch: Epoch,
     pub(super) slots: u32,
-    pub(super) beat: Timestamp,
     pub(super) frames: mpsc::Sender<FromController>,
 }
 
@@ -99,8 +102,8 @@ pub(super) struct ActiveRun {
 }
 
 impl AgentState {
-    pub(super) const fn new(agent: Agent) -> Self {
-        Self { agent, session: None, leased: BTreeSet::new(), unknown: BTreeSet::new(), supersedes: Vec::new() }
+    pub(super) const fn new(agent: Agent, presence: Presence) -> Self {
+        Self { agent, presence, timer: None, session: None, leased: BTreeSet::new(), unknown: BTreeSet::new() }
     }
 }
 
@@ -122,8 +125,9 @@ impl State {
     /// Until when nothing happens by itself.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let runs = self.timers.first().map(|(at, _)| *at);
+        let agents = self.agent_timers.first().map(|(at, _)| *at);
         let queues =
             self.groups.values().filter(|group| !group.slots.is_empty()).filter_map(|group| group.queue.next_due());
-        queues.chain(runs).chain([self.next_sweep]).min()
+        queues.chain(runs).chain(agents).chain([self.next_sweep]).min()
     }
 }

@@ -12,6 +12,7 @@ use wherry_daemon::{
     store::{Batch, Store, StoreError, record},
 };
 use wherry_domain::{
+    epoch::Epoch,
     id::{AgentId, GroupId, RunId},
     run::{Event, State as RunState},
     time::Timestamp,
@@ -39,8 +40,8 @@ pub struct Turn<'a> {
 /// What may be seen outside once the turn is durable.
 #[derive(Default)]
 pub(super) struct Outgoing {
-    pub(super) frames: Vec<(AgentId, u64, FromController)>,
-    pub(super) acks: BTreeMap<(AgentId, u64), u64>,
+    pub(super) frames: Vec<(AgentId, Epoch, FromController)>,
+    pub(super) acks: BTreeMap<(AgentId, Epoch), u64>,
     /// To streams that end.
     pub(super) last_words: Vec<(mpsc::Sender<FromController>, FromController)>,
     answers: Vec<(oneshot::Sender<Arc<RunRecord>>, Arc<RunRecord>)>,
@@ -98,6 +99,7 @@ impl<'a> Turn<'a> {
                 Some(_) | None => self.event(run, Event::Tick),
             }
         }
+        self.tick_agents();
         if self.state.next_sweep <= self.now {
             self.sweep();
         }
@@ -169,7 +171,7 @@ impl Outgoing {
 
 /// A session whose queue is full does not keep up: its stream is dropped and the agent, which has
 /// everything durable, comes back.
-fn send(state: &mut State, agent: AgentId, epoch: u64, frame: FromController) {
+fn send(state: &mut State, agent: AgentId, epoch: Epoch, frame: FromController) {
     let Some(agent_state) = state.agents.get_mut(&agent) else { return };
     let Some(session) = agent_state.session.as_ref().filter(|session| session.epoch == epoch) else { return };
     if session.frames.try_send(frame).is_err() {

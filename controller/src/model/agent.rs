@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wherry_domain::{
     digest::Digest,
+    epoch::Epoch,
     id::{AgentId, EnvironmentId, GroupId},
     name::Name,
 };
@@ -54,9 +55,9 @@ pub struct Agent {
     pub generation: u64,
     /// Unix milliseconds; when that certificate ends.
     pub certificate_ends_ms: u64,
-    /// Sessions so far; the low half of the epoch.
+    /// Epoch of its newest session.
     #[serde(default)]
-    pub sessions: u32,
+    pub epoch: Option<Epoch>,
     /// Why it is locked, if it is.
     #[serde(default)]
     pub locked: Option<String>,

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -35,9 +35,11 @@ fn killing_the_process_at_any_moment_loses_nothing_acknowledged() {
         let start = acknowledged.last().map_or(0, |last| last + WRITERS);
         let size = [30, 600, 5_000][random.below(3) as usize];
         let mut victim = victim(dir.path(), start, size, &[]);
-        let opened = kill_sometime(&mut victim, kill % 3 == 2, &mut opening, &mut random);
-        during_start += u64::from(!opened);
-        guard_hits += collect(victim, &mut acknowledged);
+        let early = kill % 3 == 2;
+        kill_sometime(&mut victim, early, &mut opening, &mut random);
+        let said = collect(victim, &mut acknowledged);
+        during_start += u64::from(early && !said.opened);
+        guard_hits += said.guard_hits;
         if kill % 5 == 4 || kill + 1 == kills {
             guard_hits += verify(dir.path(), &acknowledged);
         }
@@ -91,20 +93,29 @@ pub(crate) fn victim(dir: &Path, start: u64, size: usize, environment: &[(&str, 
         .unwrap()
 }
 
-/// Adds what the dead victim said it had made durable; returns the guard hits it told of.
-pub(crate) fn collect(mut victim: Child, acknowledged: &mut BTreeSet<u64>) -> u64 {
-    let mut said = String::new();
-    victim.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+/// What a dead victim had to say, beside its acknowledgements.
+#[derive(Default)]
+pub(crate) struct Said {
+    opened: bool,
+    guard_hits: u64,
+}
+
+/// Adds what the dead victim said it had made durable.
+pub(crate) fn collect(mut victim: Child, acknowledged: &mut BTreeSet<u64>) -> Said {
+    let mut output = String::new();
+    victim.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     victim.wait().unwrap();
-    let mut guard_hits = 0;
-    for line in said.lines() {
+    let mut said = Said::default();
+    for line in output.split_inclusive('\n') {
+        // The kill may have cut the last line short.
+        let Some(line) = line.strip_suffix('\n') else { continue };
         let number = |prefix| line.strip_prefix(prefix).and_then(|number| number.parse::<u64>().ok());
         assert!(!line.starts_with("error"), "{line}");
-        // The kill may have cut the last line short; a whole one is followed by a newline.
         acknowledged.extend(number("ack "));
-        guard_hits += number("guard ").unwrap_or(0);
+        said.opened |= line == "opened";
+        said.guard_hits += number("guard ").unwrap_or(0);
     }
-    guard_hits
+    said
 }
 
 /// Checks that everything acknowledged is there and both halves of every pair are.
@@ -128,35 +139,43 @@ pub(crate) fn verify(dir: &Path, acknowledged: &BTreeSet<u64>) -> u64 {
     report.guard_hits
 }
 
-/// Kills the victim while it opens the store (`early`) or some time later; says whether it had
-/// opened it. `opening` is how long that takes, as last seen.
-fn kill_sometime(victim: &mut Child, early: bool, opening: &mut Duration, random: &mut Random) -> bool {
-    let mut output = BufReader::with_capacity(1, victim.stdout.take().unwrap());
-    let mut wait_for = |wanted: &str| {
-        let mut line = String::new();
-        while output.read_line(&mut line).unwrap() > 0 && line.trim_end() != wanted {
-            line.clear();
-        }
-    };
-    wait_for("opening");
+/// Kills the victim while it opens the store (`early`) or some time later. `opening` is how long
+/// that takes, as last seen.
+fn kill_sometime(victim: &mut Child, early: bool, opening: &mut Duration, random: &mut Random) {
+    wait_for(victim, "opening");
     let started = Instant::now();
     let longest = if early {
         *opening
     } else {
-        wait_for("opened");
+        wait_for(victim, "opened");
         *opening = started.elapsed();
         Duration::from_millis(150)
     };
     std::thread::sleep(Duration::from_micros(random.below(longest.as_micros() as u64 + 1)));
     victim.kill().unwrap();
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
-    let opened = !early || rest.lines().any(|line| line == "opened");
-    // Hand what was read back to `collect` through a pipe of its own.
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    std::thread::spawn(move || writer.write_all(rest.as_bytes()));
-    victim.stdout = Some(std::os::fd::OwnedFd::from(reader).into());
-    opened
+}
+
+/// Lets the victim write for a while after it opened the store, then kills it.
+pub(crate) fn let_run(victim: &mut Child, time: Duration) {
+    wait_for(victim, "opened");
+    std::thread::sleep(time);
+    victim.kill().unwrap();
+}
+
+/// Reads what the victim says up to the line `wanted`, byte by byte: the rest is for [`collect`].
+fn wait_for(victim: &mut Child, wanted: &str) {
+    let output = victim.stdout.as_mut().unwrap();
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while output.read(&mut byte).unwrap() > 0 {
+        if byte != *b"\n" {
+            line.push(byte[0]);
+        } else if line == wanted.as_bytes() {
+            return;
+        } else {
+            line.clear();
+        }
+    }
 }
 
 fn pair(number: u64, size: usize) -> Batch {

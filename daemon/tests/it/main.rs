@@ -3,5 +3,6 @@
 mod conformance;
 mod crash;
 mod model;
+mod power;
 mod sharing;
 mod support;

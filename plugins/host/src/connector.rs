@@ -58,11 +58,7 @@ struct Work {
 }
 
 impl Connector {
-    pub(crate) fn new(
-        machine: Arc<Machine>,
-        settings: Arc<HostSettings>,
-        pre: ConnectorCorePre<Guest>,
-    ) -> Self {
+    pub(crate) fn new(machine: Arc<Machine>, settings: Arc<HostSettings>, pre: ConnectorCorePre<Guest>) -> Self {
         Self(Arc::new(Inner { machine, settings, pre }))
     }
 
@@ -121,8 +117,7 @@ impl Connector {
         let wall = self.0.settings.describe_time;
         let deadline = Instant::now() + wall;
         let (pump, _, cancelled) = inbox::open(mpsc::channel(1).1, false);
-        let (guest, traces) =
-            self.guest(Arc::new(describe::Nowhere), mpsc::channel(1).0, vec![], Blobs::new(0));
+        let (guest, traces) = self.guest(Arc::new(describe::Nowhere), mpsc::channel(1).0, vec![], Blobs::new(0));
         let _ticking = self.0.machine.tick();
         let work = Box::pin(async {
             let (mut store, instance) = self.instantiate(guest).await?;

@@ -221,9 +221,10 @@ impl EgressError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Denied { .. } | Self::AddressDenied { .. } | Self::PolicyDenied { .. } => ErrorKind::Forbidden,
-            Self::InvalidRequest { .. } | Self::TooManyRequests { .. } | Self::RequestAborted | Self::Internal { .. } => {
-                ErrorKind::Internal
-            }
+            Self::InvalidRequest { .. }
+            | Self::TooManyRequests { .. }
+            | Self::RequestAborted
+            | Self::Internal { .. } => ErrorKind::Internal,
             Self::TlsUntrusted { .. } | Self::TlsFailed { .. } | Self::ClientCertificate { .. } => ErrorKind::Config,
             Self::ProxyAuth { .. } => ErrorKind::Config,
             Self::Credentials { .. } => ErrorKind::Auth,

@@ -24,7 +24,9 @@ pub enum HostError {
     #[error("this is not a WebAssembly component: {0}")]
     InvalidComponent(String),
     /// The component wants something that no connector may have.
-    #[error("the component imports {name}, which no connector may use; it gets wherry:connector and WASI 0.2 without files and sockets")]
+    #[error(
+        "the component imports {name}, which no connector may use; it gets wherry:connector and WASI 0.2 without files and sockets"
+    )]
     ImportForbidden {
         /// The import, cut to 128 characters.
         name: String,

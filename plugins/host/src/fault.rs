@@ -87,7 +87,9 @@ pub struct ConnectorError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Limit {
     /// Wall-clock time.
-    #[error("the connector did not finish within {limit_ms} ms; raise the operation's timeout or let it do less at once")]
+    #[error(
+        "the connector did not finish within {limit_ms} ms; raise the operation's timeout or let it do less at once"
+    )]
     Time {
         /// The limit.
         limit_ms: u64,

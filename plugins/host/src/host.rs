@@ -52,7 +52,8 @@ impl Host {
 
     /// Loads compiled code.
     ///
-    /// The file becomes part of this process as it is: the caller has verified that this agent wrote it.
+    /// The file becomes part of this process as it is, mapped and not read: the caller has verified that this agent
+    /// wrote it, and replaces it by renaming another over it, never by writing into it.
     pub fn load(&self, compiled: &Path) -> Result<Connector, HostError> {
         let unreadable = |error: std::io::Error| HostError::Unreadable {
             path: compiled.display().to_string(),
@@ -73,8 +74,7 @@ impl Host {
 
     fn translate(&self, wasm: &[u8]) -> Result<Component, HostError> {
         admission::check_bytes(wasm, &self.settings)?;
-        Component::from_binary(&self.machine.engine, wasm)
-            .map_err(|error| HostError::InvalidComponent(brief(&error)))
+        Component::from_binary(&self.machine.engine, wasm).map_err(|error| HostError::InvalidComponent(brief(&error)))
     }
 
     fn admit(&self, component: &Component) -> Result<Connector, HostError> {

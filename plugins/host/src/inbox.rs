@@ -35,10 +35,7 @@ pub(crate) struct Pump {
 }
 
 /// Splits an inbox into the records and the wish to stop; the [`Pump`] must run for either to arrive.
-pub(crate) fn open(
-    inbox: mpsc::Receiver<ToConnector>,
-    expects_rows: bool,
-) -> (Pump, mpsc::Receiver<Batch>, Cancelled) {
+pub(crate) fn open(inbox: mpsc::Receiver<ToConnector>, expects_rows: bool) -> (Pump, mpsc::Receiver<Batch>, Cancelled) {
     let (rows, reader) = mpsc::channel(WAITING);
     let (cancel, cancelled) = watch::channel(false);
     (Pump { inbox, rows: Some(rows), cancel, expects_rows }, reader, Cancelled(cancelled))

@@ -85,9 +85,7 @@ async fn answer(
 ) -> Result<Response<Body>, EgressError> {
     let Some(patience) = patience else { return sending.await };
     let limit_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    tokio::time::timeout(patience, sending)
-        .await
-        .unwrap_or(Err(EgressError::ResponseTimeout { host, limit_ms }))
+    tokio::time::timeout(patience, sending).await.unwrap_or(Err(EgressError::ResponseTimeout { host, limit_ms }))
 }
 
 type Done = Box<dyn Future<Output = Result<(), WasiError>> + Send>;

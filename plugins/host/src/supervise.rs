@@ -72,9 +72,7 @@ impl<W: Future> Future for Metered<W> {
         self.spent += begun.elapsed();
         match polled {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if self.spent > self.limit => {
-                Poll::Ready(Err(Limit::Cpu { limit_ms: millis(self.limit) }))
-            }
+            Poll::Pending if self.spent > self.limit => Poll::Ready(Err(Limit::Cpu { limit_ms: millis(self.limit) })),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -88,8 +86,11 @@ mod tests {
     use crate::inbox;
     use crate::message::ToConnector;
 
-    const ALLOWANCE: Allowance =
-        Allowance { wall: Duration::from_secs(60), cpu: Duration::from_millis(50), cancel_grace: Duration::from_secs(1) };
+    const ALLOWANCE: Allowance = Allowance {
+        wall: Duration::from_secs(60),
+        cpu: Duration::from_millis(50),
+        cancel_grace: Duration::from_secs(1),
+    };
 
     async fn supervised<W: Future<Output = ()>>(work: W, messages: &[ToConnector]) -> Result<(), ConnectorFault> {
         let (tx, rx) = mpsc::channel(8);

@@ -20,7 +20,10 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
             .map(|()| "{}".into()),
         "drain" => drain(scene),
         "state" => fill_state(scene),
-        "environment" => Ok(json!(std::env::vars().chain([(String::new(), std::env::args().collect())]).collect::<Vec<_>>()).to_string()),
+        "environment" => {
+            Ok(json!(std::env::vars().chain([(String::new(), std::env::args().collect())]).collect::<Vec<_>>())
+                .to_string())
+        }
         "blob-flood" => blob_flood(),
         "blob-write" => blob_write(scene.text("content")),
         "blob-read" => blob_read(scene.text("handle")),
@@ -31,7 +34,10 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         },
-        "cursor" => Ok(json!({ "cursor": scene.inv.cursor(), "attempt": scene.inv.attempt(), "key": scene.inv.key() }).to_string()),
+        "cursor" => {
+            Ok(json!({ "cursor": scene.inv.cursor(), "attempt": scene.inv.attempt(), "key": scene.inv.key() })
+                .to_string())
+        }
         _ => return None,
     })
 }

@@ -37,7 +37,8 @@ fn begin(method: &Method, authority: &str, header: &str) -> Result<FutureIncomin
         .and_then(|()| request.set_authority(Some(authority)))
         .and_then(|()| request.set_path_with_query(Some("/")));
     placed.map_err(|()| error(ErrorKind::Config, "hostile.request", "refused"))?;
-    outgoing_handler::handle(request, None).map_err(|code| error(ErrorKind::Internal, "hostile.handle", format!("{code:?}")))
+    outgoing_handler::handle(request, None)
+        .map_err(|code| error(ErrorKind::Internal, "hostile.handle", format!("{code:?}")))
 }
 
 /// Sends a request and tells all it can see of the answer's head.

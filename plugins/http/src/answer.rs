@@ -93,8 +93,13 @@ impl Answer {
 
     /// Refuses a web page where an answer for programs was expected: most likely a login page or a proxy's notice.
     pub fn refuse_page(&self) -> Result<(), Failure> {
-        let begins: Vec<u8> =
-            self.body.iter().skip_while(|byte| byte.is_ascii_whitespace()).take(14).map(u8::to_ascii_lowercase).collect();
+        let begins: Vec<u8> = self
+            .body
+            .iter()
+            .skip_while(|byte| byte.is_ascii_whitespace())
+            .take(14)
+            .map(u8::to_ascii_lowercase)
+            .collect();
         if !begins.starts_with(b"<!doctype html") && !begins.starts_with(b"<html") {
             return Ok(());
         }

@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn the_next_link_is_found_among_others() {
-        let github = r#"<https://h/r?page=1>; rel="prev", <https://h/r?page=3>; rel="next", <https://h/r?page=9>; rel="last""#;
+        let github =
+            r#"<https://h/r?page=1>; rel="prev", <https://h/r?page=3>; rel="next", <https://h/r?page=9>; rel="last""#;
         assert_eq!(next(github), Some("https://h/r?page=3"));
         assert_eq!(next("</r?after=a,b>; title=\"x, <y>; rel=z\"; REL=next"), Some("/r?after=a,b"));
         assert_eq!(next(r#"<n>; rel="last next""#), Some("n"));
@@ -62,7 +63,9 @@ mod tests {
 
     #[test]
     fn other_relations_and_broken_headers_give_nothing() {
-        for header in ["", "<x>", "<x>; rel=prev", "<x; rel=next", "x; rel=next", r#"<x>; rel="nexts""#, "<a>; rev=next"] {
+        for header in
+            ["", "<x>", "<x>; rel=prev", "<x; rel=next", "x; rel=next", r#"<x>; rel="nexts""#, "<a>; rev=next"]
+        {
             assert_eq!(next(header), None, "{header}");
         }
     }

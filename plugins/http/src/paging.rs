@@ -107,8 +107,8 @@ pub enum Position {
     Page(u64),
     /// The page after so many records.
     Offset(u64),
-    /// The page of that token.
-    Token(String),
+    /// The page of that token, a text or a number.
+    Token(Value),
     /// The page at that address.
     Url(String),
     /// Nothing: the last page has been read.
@@ -121,7 +121,7 @@ pub struct Seen {
     /// Its records.
     pub records: u64,
     /// The token it holds.
-    pub token: Option<String>,
+    pub token: Option<Value>,
     /// The link it holds, resolved.
     pub link: Option<String>,
 }
@@ -208,7 +208,7 @@ impl Pager {
             }
             Paging::Cursor(cursor) => {
                 let token = match &self.next {
-                    Position::Token(token) => Some((cursor.parameter.clone(), token.clone().into())),
+                    Position::Token(token) => Some((cursor.parameter.clone(), token.clone())),
                     Position::Start | Position::Page(_) | Position::Offset(_) | Position::Url(_) | Position::Done => {
                         None
                     }
@@ -257,7 +257,8 @@ impl Pager {
     /// A system that names a page again would keep the run busy for ever.
     fn refuse_repetition(&mut self) -> Result<(), Failure> {
         let named = match &self.next {
-            Position::Token(named) | Position::Url(named) => named,
+            Position::Token(token) => token.to_string(),
+            Position::Url(url) => url.clone(),
             Position::Start | Position::Page(_) | Position::Offset(_) | Position::Done => return Ok(()),
         };
         let mut hasher = DefaultHasher::new();
@@ -333,7 +334,7 @@ mod tests {
     #[test]
     fn a_token_or_link_that_comes_again_is_an_error() {
         let mut tokens = pager(json!({"cursor": {"parameter": "c", "from": "next"}}));
-        let seen = |token: &str| Seen { records: 1, token: Some(token.into()), link: Some(token.into()) };
+        let seen = |token: &str| Seen { records: 1, token: Some(token.into()), link: Some(token.to_owned()) };
         tokens.note(&seen("a")).unwrap();
         tokens.note(&seen("b")).unwrap();
         assert_eq!(tokens.note(&seen("a")).unwrap_err().code, "http.page_repeated");

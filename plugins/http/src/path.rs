@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// A path into JSON; empty for the whole.
@@ -28,13 +29,15 @@ impl JsonPath {
         })
     }
 
-    /// The text or number at the path; `None` for anything else, and for empty text.
-    pub fn find_scalar(&self, json: &RawValue) -> Option<String> {
+    /// The text or number at the path; `None` for anything else, and for empty text. Numbers that JSON libraries
+    /// commonly round are given as text.
+    pub fn find_token(&self, json: &RawValue) -> Option<Value> {
         let raw = self.find(json)?.get();
-        match raw.as_bytes().first()? {
-            b'"' => serde_json::from_str::<Cow<'_, str>>(raw).ok().map(Cow::into_owned).filter(|text| !text.is_empty()),
-            b'-' | b'0'..=b'9' => Some(raw.to_owned()),
-            _ => None,
+        match serde_json::from_str(raw).ok()? {
+            Value::String(text) if !text.is_empty() => Some(Value::String(text)),
+            Value::Number(number) if number.is_f64() => Some(Value::String(raw.to_owned())),
+            Value::Number(number) => Some(Value::Number(number)),
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
 }
@@ -123,9 +126,10 @@ mod tests {
 
     #[test]
     fn tokens_are_text_or_numbers() {
-        let token = |json: &str| JsonPath::parse("t").find_scalar(serde_json::from_str(json).unwrap());
-        assert_eq!(token(r#"{"t": "a\"b"}"#).as_deref(), Some("a\"b"));
-        assert_eq!(token(r#"{"t": 12345678901234567890123}"#).as_deref(), Some("12345678901234567890123"));
+        let token = |json: &str| JsonPath::parse("t").find_token(serde_json::from_str(json).unwrap());
+        assert_eq!(token(r#"{"t": "a\"b"}"#), Some("a\"b".into()));
+        assert_eq!(token(r#"{"t": 12}"#), Some(12.into()));
+        assert_eq!(token(r#"{"t": 12345678901234567890123}"#), Some("12345678901234567890123".into()));
         for nothing in [r#"{"t": null}"#, r#"{"t": ""}"#, r#"{"t": false}"#, r#"{"t": {}}"#, "{}"] {
             assert_eq!(token(nothing), None, "{nothing}");
         }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::config::{Execute, Method, Query, Send};
 use crate::failure::{Failure, Kind};
-use crate::paging::{Place, Position};
 use crate::paging::Pager;
+use crate::paging::{Place, Position};
 use crate::template::{JsonTemplate, Template};
 use crate::url::{Base, Target};
 
@@ -90,7 +90,8 @@ fn as_pairs(query: &BTreeMap<String, Value>) -> Result<Vec<(String, String)>, Fa
                 Value::String(text) => pairs.push((name.clone(), text.clone())),
                 Value::Bool(_) | Value::Number(_) => pairs.push((name.clone(), value.to_string())),
                 Value::Array(_) | Value::Object(_) => {
-                    let message = format!("the query parameter {name} is neither text, number, truth value nor a list of them");
+                    let message =
+                        format!("the query parameter {name} is neither text, number, truth value nor a list of them");
                     return Err(Failure::new(Kind::Config, "http.params_invalid", message));
                 }
             }

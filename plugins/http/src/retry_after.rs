@@ -57,7 +57,9 @@ mod tests {
     fn nonsense_is_ignored_and_eternity_is_a_day() {
         assert_eq!(parse("99999999999999999999", 0), None);
         assert_eq!(parse("18446744073709551615", 0), Some(LONGEST_MS));
-        for bad in ["", "-1", "soon", "Sun, 06 Nov 1994", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT"] {
+        for bad in
+            ["", "-1", "soon", "Sun, 06 Nov 1994", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT"]
+        {
             assert_eq!(parse(bad, 0), None, "{bad:?}");
         }
     }

@@ -41,12 +41,12 @@ pub(crate) fn query(base: &Base, inv: &Invocation, output: &Writer) -> Result<Va
 }
 
 fn seen(paging: &Paging, answer: &Answer, json: Option<&RawValue>, records: u64) -> Seen {
-    let scalar = |path: &str| json.and_then(|json| JsonPath::parse(path).find_scalar(json));
+    let found = |path: &str| json.and_then(|json| JsonPath::parse(path).find_token(json));
     let (token, link) = match paging {
         Paging::None | Paging::Page(_) | Paging::Offset(_) => (None, None),
-        Paging::Cursor(cursor) => (scalar(&cursor.from), None),
+        Paging::Cursor(cursor) => (found(&cursor.from), None),
         Paging::Link(from) => match &from.from {
-            Some(path) => (None, scalar(path)),
+            Some(path) => (None, found(path).and_then(|link| link.as_str().map(str::to_owned))),
             None => (None, answer.link.as_deref().and_then(link::next).map(str::to_owned)),
         },
     };

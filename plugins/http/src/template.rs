@@ -95,7 +95,9 @@ impl Template {
             match part {
                 Part::Text(part) => text.push_str(part),
                 Part::Field(field) => match field.find(record).map(as_text) {
-                    Some(value) if !matches!(value.as_str(), "" | "." | "..") => text.push_str(&crate::url::encode(&value)),
+                    Some(value) if !matches!(value.as_str(), "" | "." | "..") => {
+                        text.push_str(&crate::url::encode(&value))
+                    }
                     Some(_) | None => {
                         let name = field.0.join(".");
                         let message = format!("the record has no usable record.{name}, which the path needs");
@@ -177,7 +179,10 @@ mod tests {
     #[test]
     fn inside_text_a_field_becomes_text() {
         assert_eq!(text("#{{ record.id }}: {{record.name}}!").as_deref(), Some("#7: a/b ä!"));
-        assert_eq!(text("{{ record.sub.ok }}{{ record.tags.1 }}{{ record.sub }}").as_deref(), Some("truey{\"ok\":true}"));
+        assert_eq!(
+            text("{{ record.sub.ok }}{{ record.tags.1 }}{{ record.sub }}").as_deref(),
+            Some("truey{\"ok\":true}")
+        );
         assert_eq!(text("<{{ record.nothing }}>").as_deref(), Some("<>"));
         assert_eq!(text("{{ record.nothing }}"), None);
     }
@@ -186,7 +191,9 @@ mod tests {
     fn in_a_path_fields_are_encoded_and_must_be_there() {
         let path = |template: &str| Template::parse(template).unwrap().render_path(&record());
         assert_eq!(path("/x/{{ record.name }}/y?z=1").as_deref(), Ok("/x/a%2Fb%20%C3%A4/y?z=1"));
-        for missing in ["/x/{{ record.nothing }}", "/x/{{ record.none }}", "/x/{{ record.empty }}", "/{{ record.up }}/x"] {
+        for missing in
+            ["/x/{{ record.nothing }}", "/x/{{ record.none }}", "/x/{{ record.empty }}", "/{{ record.up }}/x"]
+        {
             let failure = path(missing).unwrap_err();
             assert_eq!((failure.code, failure.kind), ("http.template_missing", Kind::Data), "{missing}");
         }
@@ -202,6 +209,9 @@ mod tests {
     #[test]
     fn what_a_record_contains_is_not_a_template() {
         let record = json!({"x": "{{ record.secret }}", "secret": "s"});
-        assert_eq!(Template::parse("{{ record.x }}!").unwrap().render(&record).as_deref(), Some("{{ record.secret }}!"));
+        assert_eq!(
+            Template::parse("{{ record.x }}!").unwrap().render(&record).as_deref(),
+            Some("{{ record.secret }}!")
+        );
     }
 }

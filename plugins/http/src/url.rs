@@ -169,7 +169,8 @@ fn check_path(path: &str) -> Result<(), Failure> {
 
 /// Encodes what may not stand in a URL at all, and leaves the rest as it was written.
 fn escape(text: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}');
+    let keep =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}');
     encode_except(text, keep)
 }
 
@@ -229,7 +230,9 @@ mod tests {
 
     #[test]
     fn only_plain_addresses_are_accepted_for_a_connection() {
-        for bad in ["", "host/path", "ftp://h", "https://", "https://u:p@h/", "https://h/?q", "https://h/#f", "https://h h"] {
+        for bad in
+            ["", "host/path", "ftp://h", "https://", "https://u:p@h/", "https://h/?q", "https://h/#f", "https://h h"]
+        {
             assert!(Base::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Base::parse("HTTPS://HOST/Path").unwrap().origin.authority, "host");

@@ -248,7 +248,11 @@ impl Agent {
         let Some(now) = self.now(world) else { return };
         let Some(work) = self.work(attempt).filter(|work| work.running && work.may_begin_effect(now)) else { return };
         work.effects_begun = true;
+        let reads = work.terms.side_effects == SideEffects::Read;
         world.tell(|| format!("agent {agent} has an effect of {attempt:?}"));
+        let current = world.current.get(&attempt.run).copied();
+        let replaced = current.is_some_and(|current| current != attempt.fence);
+        assert!(reads || !replaced, "effects of {attempt:?} began after it was replaced");
         world.effects.push(attempt);
         let outcome = if world.chance.percent(15) { failed(world, true) } else { Outcome::Succeeded };
         world.within(10_000, Arrival::Exit { agent, life: number, attempt, outcome });
@@ -371,7 +375,7 @@ impl Agent {
         let Some(stream) = life.stream else { return };
         if life.session.is_open() || matches!(message, ToController::Hello { .. }) {
             world.tell(|| format!("agent {} says {message:?}", self.index));
-            world.send(stream, |agent, stream| Arrival::ToController { agent, stream, message: message.clone() });
+            world.send(stream, false, |agent, stream| Arrival::ToController { agent, stream, message: message.clone() });
         }
     }
 

@@ -246,6 +246,12 @@ impl Controller {
             match effect {
                 Effect::Offer { agent, fence } => {
                     record.agent = Some(agent);
+                    // Whoever asks for a retry accepts that the older attempt may go on.
+                    if record.retries == 0 {
+                        world.current.insert(run, fence);
+                    } else {
+                        world.current.remove(&run);
+                    }
                     let terms = record.terms;
                     life.send(agent, &ToAgent::Offer { attempt: Attempt { run, fence }, terms }, world);
                 }
@@ -270,6 +276,7 @@ impl Controller {
                     let found = life.streams.iter().find(|(stream, of)| **of == epoch && world.owner(**stream) == Some(agent));
                     if let Some(stream) = found.map(|(stream, _)| *stream) {
                         send(stream, world, &ToAgent::Superseded);
+                        world.within(1_000, Arrival::Close { stream });
                     }
                 }
                 presence::Effect::LockDuplicate => panic!("an agent that crashes is not two agents"),
@@ -310,7 +317,7 @@ impl Life {
 
 fn send(stream: Stream, world: &mut World, message: &ToAgent) {
     world.tell(|| format!("controller says on {stream} {message:?}"));
-    world.send(stream, |agent, stream| Arrival::ToAgent { agent, stream, message: message.clone() });
+    world.send(stream, message.keeps_order(), |agent, stream| Arrival::ToAgent { agent, stream, message: message.clone() });
 }
 
 /// What must hold at each step of a run.

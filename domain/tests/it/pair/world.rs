@@ -42,6 +42,15 @@ pub(super) enum ToAgent {
     Superseded,
 }
 
+impl ToAgent {
+    /// An agent counts the lease of an offer from the last heartbeat that was answered before, so
+    /// an answer must not overtake an offer. A stream keeps all its frames in order; this is all of
+    /// it that the rules rely on.
+    pub(super) const fn keeps_order(&self) -> bool {
+        matches!(self, Self::Offer { .. } | Self::HeartbeatAck { .. })
+    }
+}
+
 /// What arrives somewhere, later. `life` tells a process from the ones before it.
 #[derive(Clone, Debug)]
 pub(super) enum Arrival {
@@ -60,7 +69,9 @@ pub(super) enum Arrival {
     AgentStart { agent: usize },
     ControllerCrash,
     ControllerStart,
+    Close { stream: Stream },
     Cut { agent: usize },
+    Dark { agent: usize },
     Cancel { run: RunId },
     Retry { run: RunId },
 }
@@ -72,6 +83,10 @@ pub(super) struct World {
     arrivals: BTreeMap<(Moment, u64), Arrival>,
     count: u64,
     alive: BTreeMap<Stream, usize>,
+    dark_until: BTreeMap<usize, Moment>,
+    last_in_order: BTreeMap<Stream, Moment>,
+    /// The latest fence that was offered, while only the rules offered it.
+    pub(super) current: BTreeMap<RunId, Fence>,
     /// Effects outside that were begun.
     pub(super) effects: Vec<Attempt>,
     /// How work really ended.
@@ -91,6 +106,9 @@ impl World {
             arrivals: BTreeMap::new(),
             count: 0,
             alive: BTreeMap::new(),
+            dark_until: BTreeMap::new(),
+            last_in_order: BTreeMap::new(),
+            current: BTreeMap::new(),
             effects: Vec::new(),
             truth: BTreeMap::new(),
             story: std::env::var_os("WHERRY_STORY").is_some(),
@@ -135,6 +153,12 @@ impl World {
         }
     }
 
+    /// For a while nothing gets through, and nobody is told.
+    pub(super) fn darken(&mut self, agent: usize) {
+        let until = self.now + self.chance.below(120_000);
+        self.dark_until.insert(agent, until);
+    }
+
     pub(super) fn cut_all(&mut self, of: Option<usize>) {
         let streams: Vec<_> = self.alive.iter().filter(|(_, agent)| of.is_none_or(|of| of == **agent)).collect();
         let streams: Vec<_> = streams.into_iter().map(|(stream, _)| *stream).collect();
@@ -143,13 +167,21 @@ impl World {
         }
     }
 
-    /// Sends over a link that loses, repeats, delays and so reorders, while faults last.
-    pub(super) fn send(&mut self, stream: Stream, message: impl Fn(usize, Stream) -> Arrival) {
+    /// Sends over a link that loses, repeats, delays and so reorders, while faults last. Only what
+    /// is `in_order` keeps its order: see [`ToAgent::keeps_order`].
+    pub(super) fn send(&mut self, stream: Stream, in_order: bool, message: impl Fn(usize, Stream) -> Arrival) {
         let Some(agent) = self.alive.get(&stream).copied() else { return };
-        let copies = if self.fault(5) { 0 } else { 1 + u64::from(self.fault(5)) };
+        let dark = self.dark_until.get(&agent).is_some_and(|until| self.now < *until);
+        let copies = if dark || self.fault(5) { 0 } else { 1 + u64::from(self.fault(5)) };
         for _ in 0..copies {
             let delay = if self.fault(5) { self.chance.below(60_000) } else { 1 + self.chance.below(50) };
-            self.after(delay, message(agent, stream));
+            let mut at = self.now + delay;
+            if in_order {
+                let last = self.last_in_order.entry(stream).or_default();
+                at = at.max(*last);
+                *last = at;
+            }
+            self.after(at - self.now, message(agent, stream));
         }
     }
 

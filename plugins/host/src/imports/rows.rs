@@ -169,12 +169,7 @@ impl HostReader for Guest {
         Ok(self.table.get_mut(&this)?.ack(up_to).await)
     }
 
-    async fn reject(
-        &mut self,
-        this: Resource<Reader>,
-        row: u64,
-        reason: Error,
-    ) -> wasmtime::Result<Result<(), Error>> {
+    async fn reject(&mut self, this: Resource<Reader>, row: u64, reason: Error) -> wasmtime::Result<Result<(), Error>> {
         let error = trap::reported(reason, &self.failure);
         let reader = self.table.get_mut(&this)?;
         if row >= reader.handed || row < reader.acked {

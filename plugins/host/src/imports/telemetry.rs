@@ -71,8 +71,7 @@ impl Telemetry {
 }
 
 fn is_object(fields: &str) -> bool {
-    fields.len() <= LOG_LINE_BYTES
-        && serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(fields).is_ok()
+    fields.len() <= LOG_LINE_BYTES && serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(fields).is_ok()
 }
 
 impl Host for Guest {
@@ -120,7 +119,9 @@ mod tests {
         let mut telemetry = telemetry(1_000);
         let kept: Vec<_> = (0..10_000).filter_map(|_| telemetry.admit(Level::Info, "0123456789", None)).collect();
         assert_eq!(kept.len(), 1_000 / (10 + OVERHEAD) + 1);
-        assert!(matches!(kept.last(), Some(FromConnector::Log { level: Level::Warn, message, .. }) if message.contains("cut here")));
+        assert!(
+            matches!(kept.last(), Some(FromConnector::Log { level: Level::Warn, message, .. }) if message.contains("cut here"))
+        );
     }
 
     #[test]

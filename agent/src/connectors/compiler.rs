@@ -1,0 +1,123 @@
+//! Compiling in a child process, because compiling takes memory and may crash over a hostile component.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::{io::AsyncReadExt, process::Command, time};
+use wherry_daemon::store::StoreError;
+use wherry_domain::failure::{Code, Failure};
+use wherry_host::{Host, HostError, HostSettings};
+
+use crate::private_file::{self, FileError};
+
+/// Longest time for one component.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Memory of the child, in bytes.
+const MEMORY: u64 = 1 << 30;
+/// Address space of the child, in bytes: threads and the engine reserve more than they use.
+const ADDRESS_SPACE: u64 = 8 << 30;
+/// Largest component read.
+const MAX_COMPONENT: u64 = 32 << 20;
+/// What is kept of the child's words.
+const MAX_WORDS: u64 = 1_024;
+
+/// Why a component could not be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The component is not on disk any more.
+    #[error("the component is gone from the connectors folder")]
+    Gone,
+    /// The child could not be started or watched.
+    #[error("the compiler cannot be started: {0}")]
+    Start(std::io::Error),
+    /// It took too long.
+    #[error("compiling took longer than {} seconds", LIMIT.as_secs())]
+    TooSlow,
+    /// It said no.
+    #[error("the component cannot be compiled: {0}")]
+    Refused(String),
+    /// It broke off.
+    #[error("the compiler broke off, it may have run out of memory")]
+    Broke,
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The component on disk is not what it should be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The host refuses the component.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl CompileError {
+    /// The failure of a run that needed the component.
+    pub fn failure(&self) -> Failure {
+        let code = match self {
+            Self::Host(error) => error.code(),
+            Self::Store(error) => Code::new(error.code()),
+            Self::Gone | Self::Start(_) | Self::TooSlow | Self::Refused(_) | Self::Broke | Self::File(_) => {
+                Code::new("connector.compile_failed")
+            }
+        };
+        match self {
+            Self::Refused(_) | Self::Host(_) => Failure::permanent(code, self.to_string()),
+            Self::Gone | Self::Start(_) | Self::TooSlow | Self::Broke | Self::File(_) | Self::Store(_) => {
+                Failure::retry(code, self.to_string())
+            }
+        }
+    }
+}
+
+/// Compiles `input` to `output` with `wherry-agent compile`.
+pub(super) async fn run(compiler: &Path, input: &Path, output: &Path) -> Result<(), CompileError> {
+    let mut child = Command::new(compiler)
+        .arg("compile")
+        .args([input, output])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(CompileError::Start)?;
+    let mut words = Vec::new();
+    let stderr = child.stderr.take();
+    let ended = time::timeout(LIMIT, async {
+        if let Some(stderr) = stderr {
+            // Whatever it says beyond that is not worth waiting for.
+            drop(stderr.take(MAX_WORDS).read_to_end(&mut words).await);
+        }
+        child.wait().await
+    });
+    let status = ended.await.map_err(|_| CompileError::TooSlow)?.map_err(CompileError::Start)?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(_) => {
+            let words = String::from_utf8_lossy(&words);
+            Err(CompileError::Refused(words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()))
+        }
+        None => Err(CompileError::Broke),
+    }
+}
+
+/// What the child does: lowers its own limits, then compiles.
+///
+/// # Errors
+/// If the component is unacceptable or a file cannot be used.
+pub fn compile_in_this_process(input: &Path, output: &Path) -> Result<(), CompileError> {
+    for (resource, limit) in [
+        (Resource::As, ADDRESS_SPACE),
+        (Resource::Data, MEMORY),
+        (Resource::Core, 0),
+        (Resource::Cpu, 2 * LIMIT.as_secs()),
+    ] {
+        // A system that knows no such limit still has the parent's clock.
+        drop(setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) }));
+    }
+    // Runs come first. The least that can be said of a failure here is that it does not matter.
+    drop(rustix::process::nice(10));
+    let component = private_file::read(input, MAX_COMPONENT)?;
+    let code = Host::new(HostSettings::default())?.compile(&component)?;
+    Ok(private_file::write(output, &code)?)
+}

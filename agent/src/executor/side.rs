@@ -1,0 +1,96 @@
+//! One side of a run: an invocation of a connector, with its channels.
+
+use std::{future::Future, pin::Pin};
+
+use tokio::sync::mpsc;
+use wherry_host::{Blobs, ConnectorFault, FromConnector, Outcome, Task, ToConnector};
+
+use super::plan::Step;
+
+/// Messages that wait for a connector. The host keeps two more batches on its side.
+const INBOX: usize = 1;
+/// Messages of a connector that wait for us.
+const OUTBOX: usize = 4;
+
+type Work = Pin<Box<dyn Future<Output = Result<Outcome, ConnectorFault>> + Send>>;
+
+/// A running invocation. Dropping it stops the connector at once.
+pub(super) struct Side {
+    work: Option<Work>,
+    outcome: Option<Result<Outcome, ConnectorFault>>,
+    inbox: Option<mpsc::Sender<ToConnector>>,
+    outbox: mpsc::Receiver<FromConnector>,
+    drained: bool,
+}
+
+/// What a side did.
+pub(super) enum Said {
+    /// It sent a message.
+    Message(FromConnector),
+    /// It ended, and everything it sent was received.
+    Ended(Result<Outcome, ConnectorFault>),
+}
+
+impl Side {
+    pub(super) fn start(step: &Step, task: Task, blobs: Blobs) -> Self {
+        let (inbox, from_us) = mpsc::channel(INBOX);
+        let (to_us, outbox) = mpsc::channel(OUTBOX);
+        let (connector, egress) = (step.connector.clone(), step.egress());
+        let work = Box::pin(async move { connector.run_with(task, egress, from_us, to_us, blobs).await });
+        Self { work: Some(work), outcome: None, inbox: Some(inbox), outbox, drained: false }
+    }
+
+    /// Drives the connector until it has something to say; `Ended` comes once, after every message.
+    pub(super) async fn next(&mut self) -> Said {
+        loop {
+            if self.drained
+                && let Some(outcome) = self.outcome.take()
+            {
+                return Said::Ended(outcome);
+            }
+            tokio::select! {
+                biased;
+                message = self.outbox.recv(), if !self.drained => match message {
+                    Some(message) => return Said::Message(message),
+                    None => self.drained = true,
+                },
+                outcome = drive(&mut self.work) => {
+                    self.work = None;
+                    self.outcome = Some(outcome);
+                }
+            }
+        }
+    }
+
+    /// Hands over `message` once there is room; nothing may follow [`ToConnector::End`]. Never resolves for a
+    /// connector that takes nothing any more: its end says why.
+    pub(super) async fn hand_over(&mut self, message: &mut Option<ToConnector>) {
+        if let Some(inbox) = &self.inbox
+            && let Ok(room) = inbox.reserve().await
+            && let Some(message) = message.take()
+        {
+            let last = message == ToConnector::End;
+            room.send(message);
+            if last {
+                self.inbox = None;
+            }
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Asks the connector to stop soon.
+    pub(super) fn cancel(&mut self) {
+        if let Some(inbox) = self.inbox.take() {
+            // With a full inbox, closing it says the same a little later.
+            drop(inbox.try_send(ToConnector::Cancel));
+        }
+    }
+}
+
+async fn drive(work: &mut Option<Work>) -> Result<Outcome, ConnectorFault> {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,19 @@
+//! What runs say to the controller while they run.
+
+use tokio::sync::mpsc;
+use wherry_proto::frame::FromAgent;
+
+/// The way from a run to the session. Nothing said here must arrive: what must, goes through the journal.
+#[derive(Clone)]
+pub(super) struct Voice(mpsc::Sender<FromAgent>);
+
+impl Voice {
+    pub(super) fn new(queue: mpsc::Sender<FromAgent>) -> Self {
+        Self(queue)
+    }
+
+    /// Queues a frame if there is room; whether there was.
+    pub(super) fn try_say(&self, frame: FromAgent) -> bool {
+        self.0.try_send(frame).is_ok()
+    }
+}

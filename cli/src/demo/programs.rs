@@ -1,0 +1,71 @@
+//! Where the other programs of Wherry are, and the connector that the demo publishes.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{CliError, Outcome};
+use crate::exit::Exit;
+
+/// The name of the component, as cargo builds it.
+const CONNECTOR: &str = "wherry_connector_http.wasm";
+const DESCRIPTOR: &str = "wherry_connector_http.json";
+/// The descriptor in the source tree, for a demo out of a build folder.
+const SOURCE: &str = "plugins/http/src/descriptor.json";
+
+/// Everything that the demo starts or publishes.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub(super) controller: PathBuf,
+    pub(super) agent: PathBuf,
+    pub(super) sandbox: PathBuf,
+    pub(super) connector: PathBuf,
+    /// A file with the connector's descriptor; without one the agent asks the connector itself.
+    pub(super) descriptor: Option<PathBuf>,
+}
+
+impl Programs {
+    pub(super) fn find() -> Outcome<Self> {
+        let exe = std::env::current_exe().and_then(|exe| exe.canonicalize()).unwrap_or_default();
+        let beside = exe.parent().unwrap_or(Path::new(".")).to_owned();
+        let bin = set("WHERRY_BIN_DIR").unwrap_or_else(|| beside.clone());
+        let connectors = match set("WHERRY_CONNECTORS") {
+            Some(folder) => vec![folder],
+            None => vec![beside.clone(), beside.join("connectors"), beside.join("../wasm32-wasip2/connector")],
+        };
+        let connector = connectors.iter().map(|folder| folder.join(CONNECTOR)).find(|path| path.is_file());
+        let connector = connector.ok_or_else(|| no_connector(&connectors))?;
+        let descriptor = [connector.with_file_name(DESCRIPTOR)].into_iter().chain(in_source(&connector));
+        Ok(Self {
+            controller: program(&bin, "wherry-controller")?,
+            agent: program(&bin, "wherry-agent")?,
+            sandbox: program(&bin, "wherry-sandbox")?,
+            descriptor: descriptor.into_iter().find(|path| path.is_file()),
+            connector,
+        })
+    }
+}
+
+fn in_source(connector: &Path) -> impl Iterator<Item = PathBuf> {
+    let real = connector.canonicalize().unwrap_or_default();
+    real.ancestors().skip(1).take(5).map(|folder| folder.join(SOURCE)).collect::<Vec<_>>().into_iter()
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn program(folder: &Path, name: &str) -> Outcome<PathBuf> {
+    let path = folder.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(CliError::new(Exit::Failed, "demo.program_missing", format!("the demo needs {name}, which is not here"))
+        .at(folder.display().to_string())
+        .fix("build it (cargo build -p wherry-controller -p wherry-agent -p wherry-sandbox), or set WHERRY_BIN_DIR"))
+}
+
+fn no_connector(folders: &[PathBuf]) -> CliError {
+    let looked = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
+    CliError::new(Exit::Failed, "demo.connector_missing", format!("the demo needs {CONNECTOR}, which is not here"))
+        .at(looked)
+        .fix("build it (cargo xtask wasm), or set WHERRY_CONNECTORS to its folder")
+}

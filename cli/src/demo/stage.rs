@@ -1,0 +1,269 @@
+//! The acts of the demo, each the same as a person would do it by hand.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+use url::Url;
+use wherry_domain::name::Name;
+
+use super::children::{Children, small_json, small_text};
+use super::folder::Folder;
+use super::programs::Programs;
+use crate::client::{Body, Call, Client};
+use crate::clock::Stopwatch;
+use crate::commands::submit;
+use crate::enrolment::invite;
+use crate::error::{CliError, Outcome};
+use crate::exit::Exit;
+use crate::screen::Screen;
+use crate::settings::Access;
+use crate::table::at;
+use crate::{follow, keys, package, project};
+
+const ENVIRONMENT: &str = "demo";
+const OPERATION: &str = "requests-to-issues";
+const AGENTS: [&str; 2] = ["demo-agent-1", "demo-agent-2"];
+const PUBLISHER: &str = "demo";
+
+/// What is needed to put the demo on.
+pub(super) struct Stage<'a> {
+    programs: &'a Programs,
+    folder: &'a Folder,
+    children: &'a mut Children,
+    screen: Screen,
+    requests: u32,
+}
+
+/// A demo that went well.
+pub(super) struct Performance {
+    pub(super) run: Value,
+    pub(super) read: u64,
+    pub(super) written: u64,
+    /// Issues that the tracker holds, counted by the tracker itself.
+    pub(super) created: u64,
+    controller: String,
+    sandbox: String,
+    token_file: PathBuf,
+    folder: PathBuf,
+}
+
+/// The simulated systems and what they want to see.
+struct Systems {
+    url: String,
+    desk_password: String,
+    tracker_token: String,
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn new(
+        programs: &'a Programs,
+        folder: &'a Folder,
+        children: &'a mut Children,
+        screen: Screen,
+        requests: u32,
+    ) -> Self {
+        Self { programs, folder, children, screen, requests }
+    }
+
+    pub(super) async fn perform(mut self) -> Outcome<Performance> {
+        self.screen.note(&format!("wherry demo in {}", self.folder.path().display()));
+        let (client, token_file) = self.controller().await?;
+        let systems = self.systems().await?;
+        self.agents(&client, &systems).await?;
+        self.connector(&client).await?;
+        self.project(&client, &systems).await?;
+        let run = self.operation(&client).await?;
+        let created = self.count(&systems, &run).await?;
+        let counted = |name: &str| at(&run, name).and_then(Value::as_u64).unwrap_or_default();
+        Ok(Performance {
+            read: counted("counts.read"),
+            written: counted("counts.written"),
+            created,
+            run,
+            controller: client.url().to_string(),
+            sandbox: systems.url,
+            token_file,
+            folder: self.folder.path().to_owned(),
+        })
+    }
+
+    async fn controller(&mut self) -> Outcome<(Client, PathBuf)> {
+        let step = Step::begin(self.screen, "controller");
+        let data = self.folder.folder("controller")?;
+        let config = format!(
+            "data_dir = {}\n[web]\nlisten = \"127.0.0.1:0\"\n[agents]\nlisten = \"127.0.0.1:0\"\npublic_url = \"https://localhost:0\"\n",
+            quoted(&data)
+        );
+        let config = self.folder.write("controller.toml", &config)?;
+        let mut command = Command::new(&self.programs.controller);
+        command.arg("run").arg("--config").arg(config);
+        self.children.start("controller", command)?;
+        let ready = data.join("ready.json");
+        let url = self.children.ready(|| small_json(&ready)?.get("web")?.as_str().map(str::to_owned)).await?;
+        let token_file = data.join("admin-token");
+        let url = Url::parse(&url).map_err(|_| broken("the controller says that it listens nowhere"))?;
+        step.end(&format!("at {url}"));
+        let token = small_text(&token_file)?.into();
+        Ok((Client::new(Access { url, token })?, token_file))
+    }
+
+    async fn systems(&mut self) -> Outcome<Systems> {
+        let step = Step::begin(self.screen, "systems");
+        let mut command = Command::new(&self.programs.sandbox);
+        command.args(["--listen", "127.0.0.1:0", "--requests", &self.requests.to_string()]);
+        let line = self.children.start_for_line("sandbox", command).await?;
+        let said: Value = serde_json::from_str(&line).unwrap_or_default();
+        let text = |path: &str| at(&said, path).and_then(Value::as_str).map(str::to_owned);
+        let (Some(url), Some(desk_password), Some(tracker_token)) =
+            (text("url"), text("desk.password"), text("tracker.token"))
+        else {
+            return Err(broken("the sandbox did not say where it listens"));
+        };
+        step.end(&format!("desk with {} requests, empty tracker, at {url}", self.requests));
+        Ok(Systems { url, desk_password, tracker_token })
+    }
+
+    async fn agents(&mut self, client: &Client, systems: &Systems) -> Outcome {
+        let step = Step::begin(self.screen, "agents");
+        client.post(&["environments"], json!({"name": ENVIRONMENT, "group": ENVIRONMENT})).await?;
+        for name in AGENTS {
+            self.agent(name, client, systems).await?;
+        }
+        step.end(&format!("{} enrolled and connected, with their secrets", AGENTS.join(" and ")));
+        Ok(())
+    }
+
+    async fn agent(&mut self, name: &str, client: &Client, systems: &Systems) -> Outcome {
+        let data = self.folder.folder(name)?;
+        let config = self.folder.write(&format!("{name}.toml"), &format!("data_dir = {}\n", quoted(&data)))?;
+        let group: Name = ENVIRONMENT.parse().map_err(|_| broken("the group has no proper name"))?;
+        let invitation = invite(client, &group, Duration::from_secs(600)).await?;
+        let mut enrol = Command::new(&self.programs.agent);
+        enrol.args(["enrol", "--url", &invitation.endpoint, "--name", name, "--token-file", "-"]);
+        enrol.arg("--config").arg(&config).arg("--data").arg(&data);
+        self.children.finish(name, enrol, invitation.token.as_str()).await?;
+        for (secret, value) in [("desk-password", &systems.desk_password), ("tracker-token", &systems.tracker_token)] {
+            let mut set = Command::new(&self.programs.agent);
+            set.args(["secret", "set", secret, "--environment", ENVIRONMENT]).arg("--data").arg(&data);
+            self.children.finish(name, set, value).await?;
+        }
+        let mut run = Command::new(&self.programs.agent);
+        run.arg("run").arg("--config").arg(config);
+        self.children.start(name, run)?;
+        let ready = data.join("ready.json");
+        self.children.ready(|| small_json(&ready)?.get("connected")?.as_bool()?.then_some(())).await
+    }
+
+    async fn connector(&mut self, client: &Client) -> Outcome {
+        let step = Step::begin(self.screen, "connector");
+        let key = keys::create(&self.folder.path().join("publisher.key"))?;
+        client.post(&["publishers"], json!({"name": PUBLISHER, "key": key.public(), "prefix": "http"})).await?;
+        let descriptor = match &self.programs.descriptor {
+            Some(file) => file.clone(),
+            None => self.describe().await?,
+        };
+        let min_agent = semver::Version::parse(env!("CARGO_PKG_VERSION")).map_err(|_| broken("no version"))?;
+        let package = package::assemble(&self.programs.connector, &descriptor, &key, min_agent)?;
+        let release = &package.release;
+        let said = format!("{} {}, signed by key {}, published", release.name, release.version, key.public().key_id());
+        client.send(Call::post(&["connectors"], Body::Connector(package.bytes))).await?;
+        step.end(&said);
+        Ok(())
+    }
+
+    /// Asks the connector itself, in its sandbox.
+    async fn describe(&self) -> Outcome<PathBuf> {
+        let mut describe = Command::new(&self.programs.agent);
+        describe.arg("describe").arg(&self.programs.connector);
+        let descriptor = self.children.finish("describe", describe, "").await?;
+        self.folder.write("descriptor.json", &descriptor)
+    }
+
+    async fn project(&self, client: &Client, systems: &Systems) -> Outcome {
+        let step = Step::begin(self.screen, "project");
+        let folder = self.folder.example(&systems.url)?;
+        let loaded = project::load(&folder);
+        let environment: Name = ENVIRONMENT.parse().map_err(|_| broken("the environment has no proper name"))?;
+        let deployment = submit(client, &loaded, &environment, false).await?;
+        let number = deployment.get("number").and_then(Value::as_u64).unwrap_or_default();
+        step.end(&format!("desk, deployment {number} in {ENVIRONMENT}, from {}", folder.display()));
+        Ok(())
+    }
+
+    async fn operation(&self, client: &Client) -> Outcome<Value> {
+        self.screen.note(&format!("  {:<11} {OPERATION}", "run"));
+        let path = ["environments", ENVIRONMENT, "operations", OPERATION, "runs"];
+        let run = client.send(Call::post(&path, Body::Json(json!({}))).key(OPERATION.to_owned())).await?;
+        let id = run.get("id").and_then(Value::as_str).ok_or_else(|| broken("the run has no id"))?;
+        follow::watch_to_end(client, id, self.screen).await
+    }
+
+    /// Asks the tracker what it holds: a demo does not take its own word for it.
+    async fn count(&self, systems: &Systems, run: &Value) -> Outcome<u64> {
+        let sandbox = Url::parse(&systems.url).map_err(|_| broken("the sandbox has no address"))?;
+        let ledger = crate::client::fetch_open(sandbox, "/_ledger?summary=true").await?;
+        let created = ledger.get("created").and_then(Value::as_u64).unwrap_or_default();
+        let twice = ledger.get("duplicates").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+        let written = at(run, "counts.written").and_then(Value::as_u64).unwrap_or_default();
+        if twice > 0 || created != written || written != u64::from(self.requests) {
+            let message = format!(
+                "the desk has {} requests, the run says {written} written, the tracker holds {created} issues, {twice} of them twice",
+                self.requests
+            );
+            return Err(CliError::new(Exit::RunFailed, "demo.count_differs", message));
+        }
+        Ok(created)
+    }
+}
+
+impl Performance {
+    /// Where to look next.
+    pub(super) fn next_steps(&self) -> String {
+        let run = self.run.get("id").and_then(Value::as_str).unwrap_or_default();
+        format!(
+            "\nLook around, in another terminal:\n\n  \
+             export WHERRY_URL={} WHERRY_TOKEN=$(cat {})\n  \
+             wherry status\n  \
+             wherry agent list\n  \
+             wherry run show {run}\n  \
+             wherry operation run {OPERATION} --environment {ENVIRONMENT} --follow\n  \
+             curl {}/_ledger?summary=true        what the tracker recorded\n\n\
+             Everything is in {}; the logs are in its folder logs.\n",
+            self.controller,
+            self.token_file.display(),
+            self.sandbox.trim_end_matches('/'),
+            self.folder.display()
+        )
+    }
+}
+
+/// One act, with the time it took.
+struct Step {
+    screen: Screen,
+    name: &'static str,
+    since: Stopwatch,
+    bar: indicatif::ProgressBar,
+}
+
+impl Step {
+    fn begin(screen: Screen, name: &'static str) -> Self {
+        Self { screen, name, since: Stopwatch::start(), bar: screen.spinner(name.to_owned()) }
+    }
+
+    fn end(self, text: &str) {
+        self.bar.finish_and_clear();
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.screen.note(&format!("✓ {:<11} {text}  ({seconds:.1} s)", self.name));
+    }
+}
+
+/// A path as a TOML string.
+fn quoted(path: &Path) -> String {
+    toml::Value::from(path.display().to_string()).to_string()
+}
+
+fn broken(message: &str) -> CliError {
+    CliError::new(Exit::Failed, "demo.answer_unexpected", message)
+}

@@ -1,0 +1,10 @@
+//! Connectors in the box: real components, real sockets, and everything they may try.
+
+mod contract;
+mod http_answers;
+mod http_query;
+mod http_send;
+mod limits;
+mod loading;
+mod outside;
+mod support;

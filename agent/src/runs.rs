@@ -74,6 +74,11 @@ impl Runs {
         Some(Running { attempt, held: one, runs: self.clone() })
     }
 
+    /// Whether the attempt is here.
+    pub fn holds(&self, attempt: Attempt) -> bool {
+        self.lock().contains_key(&attempt)
+    }
+
     /// The attempts whose leases to renew.
     pub fn in_flight(&self) -> Vec<InFlight> {
         self.lock().iter().map(|(attempt, held)| InFlight { attempt: *attempt, stage: held.lock().stage }).collect()

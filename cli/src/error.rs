@@ -51,12 +51,6 @@ impl CliError {
         self
     }
 
-    #[must_use]
-    pub(crate) fn details(mut self, details: impl Into<String>) -> Self {
-        self.details = details.into();
-        self
-    }
-
     /// A refusal by the controller, from its `application/problem+json`.
     pub(crate) fn refused(status: u16, problem: Value) -> Self {
         let text = |key: &str| problem.get(key).and_then(Value::as_str).map(str::to_owned);

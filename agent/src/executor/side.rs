@@ -29,6 +29,8 @@ pub(super) enum Said {
     Message(FromConnector),
     /// It ended, and everything it sent was received.
     Ended(Result<Outcome, ConnectorFault>),
+    /// It took what was meant for it.
+    Taken,
 }
 
 impl Side {
@@ -40,8 +42,9 @@ impl Side {
         Self { work: Some(work), outcome: None, inbox: Some(inbox), outbox, drained: false }
     }
 
-    /// Drives the connector until it has something to say; `Ended` comes once, after every message.
-    pub(super) async fn next(&mut self) -> Said {
+    /// Drives the connector until something happens: it says something, or it takes `outgoing` once there is room.
+    /// [`Said::Ended`] comes once, after every message. Nothing may follow [`ToConnector::End`].
+    pub(super) async fn next(&mut self, outgoing: &mut Option<ToConnector>) -> Said {
         loop {
             if self.drained
                 && let Some(outcome) = self.outcome.take()
@@ -54,29 +57,20 @@ impl Side {
                     Some(message) => return Said::Message(message),
                     None => self.drained = true,
                 },
+                room = room(&self.inbox), if outgoing.is_some() => {
+                    let last = *outgoing == Some(ToConnector::End);
+                    outgoing.take().into_iter().for_each(|message| room.send(message));
+                    if last {
+                        self.inbox = None;
+                    }
+                    return Said::Taken;
+                }
                 outcome = drive(&mut self.work) => {
                     self.work = None;
                     self.outcome = Some(outcome);
                 }
             }
         }
-    }
-
-    /// Hands over `message` once there is room; nothing may follow [`ToConnector::End`]. Never resolves for a
-    /// connector that takes nothing any more: its end says why.
-    pub(super) async fn hand_over(&mut self, message: &mut Option<ToConnector>) {
-        if let Some(inbox) = &self.inbox
-            && let Ok(room) = inbox.reserve().await
-            && let Some(message) = message.take()
-        {
-            let last = message == ToConnector::End;
-            room.send(message);
-            if last {
-                self.inbox = None;
-            }
-            return;
-        }
-        std::future::pending().await
     }
 
     /// Asks the connector to stop soon.
@@ -93,4 +87,14 @@ async fn drive(work: &mut Option<Work>) -> Result<Outcome, ConnectorFault> {
         Some(work) => work.await,
         None => std::future::pending().await,
     }
+}
+
+/// Never resolves for a connector that takes nothing any more: its end says why.
+async fn room(inbox: &Option<mpsc::Sender<ToConnector>>) -> mpsc::Permit<'_, ToConnector> {
+    if let Some(inbox) = inbox
+        && let Ok(room) = inbox.reserve().await
+    {
+        return room;
+    }
+    std::future::pending().await
 }

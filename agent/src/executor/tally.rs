@@ -19,11 +19,12 @@ pub(super) struct Tally {
     before: u64,
     marks: VecDeque<(u64, String)>,
     confirmed: Option<Position>,
+    latest: Option<String>,
 }
 
 impl Tally {
     pub(super) fn new(before: u64) -> Self {
-        Self { counts: Counts::default(), acknowledged: 0, before, marks: VecDeque::new(), confirmed: None }
+        Self { counts: Counts::default(), acknowledged: 0, before, marks: VecDeque::new(), confirmed: None, latest: None }
     }
 
     /// The source yielded records, and perhaps said where to continue after them.
@@ -34,6 +35,7 @@ impl Tally {
             if self.marks.len() >= MAX_MARKS {
                 self.marks.pop_front();
             }
+            self.latest = Some(cursor.clone());
             self.marks.push_back((self.counts.read, cursor));
             self.settle();
         }
@@ -73,8 +75,8 @@ impl Tally {
     }
 
     /// Where the source is, whether or not its records have arrived.
-    pub(super) fn newest_cursor(&self) -> Option<&str> {
-        self.marks.back().map(|(_, cursor)| cursor.as_str())
+    pub(super) fn latest_cursor(&self) -> Option<&String> {
+        self.latest.as_ref()
     }
 
     fn settle(&mut self) {

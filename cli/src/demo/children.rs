@@ -38,7 +38,6 @@ pub(super) struct Children {
 #[derive(Debug)]
 struct Running {
     name: String,
-    log: PathBuf,
     child: Child,
 }
 
@@ -51,13 +50,13 @@ impl Children {
     pub(super) fn start(&mut self, name: &str, mut command: Command) -> Outcome {
         let (log, file) = self.log(name)?;
         let copy = file.try_clone().map_err(|error| unwritable(&log, error))?;
-        self.spawn(name, log, command.stdout(copy).stderr(file))
+        self.spawn(name, command.stdout(copy).stderr(file))
     }
 
     /// Starts a process and returns the first line it prints.
     pub(super) async fn start_for_line(&mut self, name: &str, mut command: Command) -> Outcome<String> {
-        let (log, file) = self.log(name)?;
-        self.spawn(name, log, command.stdout(Stdio::piped()).stderr(file))?;
+        let (_, file) = self.log(name)?;
+        self.spawn(name, command.stdout(Stdio::piped()).stderr(file))?;
         let stdout = self.running.last_mut().and_then(|running| running.child.stdout.as_mut());
         let Some(stdout) = stdout else { return Err(ended(name, None)) };
         let mut line = String::new();
@@ -87,7 +86,7 @@ impl Children {
 
     /// Runs a command to its end, with `input` on its stdin, and returns what it printed.
     pub(super) async fn finish(&self, name: &str, mut command: Command, input: &str) -> Outcome<String> {
-        let (log, file) = self.log(name)?;
+        let (_, file) = self.log(name)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -99,7 +98,7 @@ impl Children {
             Err(_) => return Err(late(name)),
         };
         if !output.status.success() {
-            return Err(ended(name, Some(output.status)).details(tail(name, &log)));
+            return Err(ended(name, Some(output.status)));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -135,11 +134,11 @@ impl Children {
         }
     }
 
-    fn spawn(&mut self, name: &str, log: PathBuf, command: &mut Command) -> Outcome {
+    fn spawn(&mut self, name: &str, command: &mut Command) -> Outcome {
         // A group of its own: Ctrl-C comes to this process alone, which then stops the others in order.
         let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn();
         let child = child.map_err(|error| not_started(name, &error))?;
-        self.running.push(Running { name: name.to_owned(), log, child });
+        self.running.push(Running { name: name.to_owned(), child });
         Ok(())
     }
 

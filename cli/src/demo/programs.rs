@@ -33,20 +33,22 @@ impl Programs {
         };
         let connector = connectors.iter().map(|folder| folder.join(CONNECTOR)).find(|path| path.is_file());
         let connector = connector.ok_or_else(|| no_connector(&connectors))?;
-        let descriptor = [connector.with_file_name(DESCRIPTOR)].into_iter().chain(in_source(&connector));
+        let descriptor = descriptors(&connector).into_iter().find(|path| path.is_file());
         Ok(Self {
             controller: program(&bin, "wherry-controller")?,
             agent: program(&bin, "wherry-agent")?,
             sandbox: program(&bin, "wherry-sandbox")?,
-            descriptor: descriptor.into_iter().find(|path| path.is_file()),
+            descriptor,
             connector,
         })
     }
 }
 
-fn in_source(connector: &Path) -> impl Iterator<Item = PathBuf> {
+/// Where its descriptor may be: beside it, or in the source tree around the build folder.
+fn descriptors(connector: &Path) -> Vec<PathBuf> {
     let real = connector.canonicalize().unwrap_or_default();
-    real.ancestors().skip(1).take(5).map(|folder| folder.join(SOURCE)).collect::<Vec<_>>().into_iter()
+    let in_source = real.ancestors().skip(1).take(5).map(|folder| folder.join(SOURCE));
+    std::iter::once(connector.with_file_name(DESCRIPTOR)).chain(in_source).collect()
 }
 
 fn set(name: &str) -> Option<PathBuf> {

@@ -130,8 +130,9 @@ mod tests {
     #[test]
     fn content_is_shared_by_clones_under_its_handle() {
         let blobs = Blobs::new(10_000);
-        let handle = blobs.clone().insert(Bytes::from_static(b"abc")).unwrap();
-        assert_eq!(blobs.get(&handle).as_deref(), Some(&b"abc"[..]));
+        let twin = blobs.clone();
+        let handle = blobs.insert(Bytes::from_static(b"abc")).unwrap();
+        assert_eq!(twin.get(&handle).as_deref(), Some(&b"abc"[..]));
         assert_eq!(blobs.get("blob-2"), None);
     }
 

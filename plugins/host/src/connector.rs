@@ -28,7 +28,10 @@ use crate::settings::contract::{DESCRIPTOR_BYTES, LOG_LINE_BYTES};
 use crate::state::ConnectionState;
 use crate::stdio::Tail;
 use crate::supervise::{Allowance, supervise};
-use crate::{describe, text, trap};
+use crate::{clock, describe, text, trap};
+
+/// How long the end of an invocation waits for room to report what is only known then.
+const REPORT_TIME: Duration = Duration::from_secs(1);
 
 /// A component that is compiled, checked and linked; cheap to clone. Every invocation gets a fresh instance.
 #[derive(Clone)]
@@ -87,17 +90,17 @@ impl Connector {
     /// The same with the blobs of a run, so that a target can open what its source wrote.
     pub async fn run_with(
         &self,
-        task: Task,
+        mut task: Task,
         egress: Arc<dyn Egress>,
         inbox: mpsc::Receiver<ToConnector>,
         outbox: mpsc::Sender<FromConnector>,
         blobs: Blobs,
     ) -> Result<Outcome, ConnectorFault> {
         let wall = Duration::from_millis(task.time_limit_ms);
-        let deadline = Instant::now() + wall;
+        let deadline = clock::now() + wall;
         let (pump, rows, cancelled) = inbox::open(inbox, task.has_input);
         let ear = Outbox { messages: outbox.clone(), cancelled: cancelled.clone() };
-        let (guest, traces) = self.guest(egress, outbox.clone(), task.state.clone(), blobs);
+        let (guest, traces) = self.guest(egress, outbox.clone(), std::mem::take(&mut task.state), blobs);
         let work = Work {
             reader: task.has_input.then(|| Reader::new(rows, ear.clone(), task.first_row)),
             writer: task.has_output.then(|| Writer::new(ear)),
@@ -108,14 +111,15 @@ impl Connector {
         let _ticking = self.0.machine.tick();
         let instance = Box::pin(self.instance(guest, work));
         let ended = supervise(instance, pump, cancelled.clone(), deadline, self.allowance(wall)).await;
-        traces.report(&outbox).await;
+        // A caller that takes nothing any more must not hold up the end.
+        let _ = tokio::time::timeout(REPORT_TIME, traces.report(&outbox)).await;
         let stopped = cancelled.is_set() || outbox.is_closed();
         self.verdict(ended, &traces, stopped)
     }
 
     async fn describe_raw(&self) -> Result<String, ConnectorFault> {
         let wall = self.0.settings.describe_time;
-        let deadline = Instant::now() + wall;
+        let deadline = clock::now() + wall;
         let (pump, _, cancelled) = inbox::open(mpsc::channel(1).1, false);
         let (guest, traces) = self.guest(Arc::new(describe::Nowhere), mpsc::channel(1).0, vec![], Blobs::new(0));
         let _ticking = self.0.machine.tick();

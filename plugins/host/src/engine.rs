@@ -56,6 +56,12 @@ fn config(settings: &HostSettings) -> Config {
     config
 }
 
+/// Waits for the next tick.
+#[expect(clippy::disallowed_methods, reason = "it waits for time itself, on a thread of its own")]
+fn tick() {
+    std::thread::sleep(TICK);
+}
+
 /// A thread that advances the engine's epoch while a connector runs, and sleeps otherwise.
 struct Ticker {
     shared: Arc<TickerState>,
@@ -82,7 +88,7 @@ impl Ticker {
                     Some(engine) => engine.increment_epoch(),
                     None => return,
                 }
-                std::thread::sleep(TICK);
+                tick();
             }
         };
         let handle = std::thread::Builder::new()

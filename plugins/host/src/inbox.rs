@@ -89,10 +89,8 @@ mod tests {
             tx.send(message).await.unwrap();
         }
         drop(tx);
-        tokio::spawn(pump.run());
-        assert_eq!(rows.recv().await.map(|b| b.count), Some(1));
-        assert_eq!(rows.recv().await.map(|b| b.count), Some(2));
-        assert_eq!(rows.recv().await, None);
+        let counts = async { [rows.recv().await, rows.recv().await, rows.recv().await].map(|b| b.map(|b| b.count)) };
+        assert_eq!(beside(pump, counts).await, [Some(1), Some(2), None]);
         assert!(!cancelled.is_set(), "a caller that has said everything may go");
     }
 
@@ -101,8 +99,7 @@ mod tests {
         let (tx, rx) = mpsc::channel(1);
         let (pump, mut rows, mut cancelled) = open(rx, true);
         drop(tx);
-        tokio::spawn(pump.run());
-        tokio::time::timeout(Duration::from_secs(5), cancelled.wait()).await.unwrap();
+        beside(pump, cancelled.wait()).await;
         assert_eq!(rows.recv().await, None);
     }
 
@@ -112,8 +109,16 @@ mod tests {
         let (pump, _rows, mut cancelled) = open(rx, true);
         tx.send(ToConnector::Batch(batch(1))).await.unwrap();
         tx.send(ToConnector::Cancel).await.unwrap();
-        tokio::spawn(pump.run());
-        tokio::time::timeout(Duration::from_secs(5), cancelled.wait()).await.unwrap();
+        beside(pump, cancelled.wait()).await;
         assert!(cancelled.is_set());
+    }
+
+    /// Waits for something while the pump runs.
+    async fn beside<T>(pump: Pump, wanted: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            never = pump.run() => match never {},
+            value = tokio::time::timeout(Duration::from_secs(5), wanted) => value.unwrap(),
+        }
     }
 }

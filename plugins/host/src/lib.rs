@@ -11,6 +11,7 @@
 mod admission;
 mod bindings;
 mod blobs;
+mod clock;
 mod connector;
 mod describe;
 mod descriptor;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::fault::{ConnectorFault, Limit};
 use crate::inbox::{Cancelled, Pump};
 
@@ -67,7 +68,7 @@ impl<W: Future> Future for Metered<W> {
     type Output = Result<W::Output, Limit>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let begun = std::time::Instant::now();
+        let begun = clock::now();
         let polled = self.work.as_mut().poll(cx);
         self.spent += begun.elapsed();
         match polled {
@@ -98,7 +99,7 @@ mod tests {
             tx.send(message.clone()).await.unwrap();
         }
         let (pump, _rows, cancelled) = inbox::open(rx, false);
-        let deadline = Instant::now() + ALLOWANCE.wall;
+        let deadline = clock::now() + ALLOWANCE.wall;
         supervise(Box::pin(work), pump, cancelled, deadline, ALLOWANCE).await
     }
 
@@ -116,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn computing_too_long_is_ended_at_the_next_yield() {
         let busy = std::future::poll_fn(|cx| {
-            let begun = std::time::Instant::now();
+            let begun = clock::now();
             while begun.elapsed() < Duration::from_millis(10) {}
             cx.waker().wake_by_ref();
             Poll::Pending
@@ -126,7 +127,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connector_that_ignores_a_cancel_is_stopped_after_the_grace() {
-        let begun = Instant::now();
+        let begun = clock::now();
         let ended = supervised(std::future::pending(), &[ToConnector::Cancel]).await;
         assert_eq!((ended, begun.elapsed().as_secs()), (Err(ConnectorFault::Cancelled), 1));
     }

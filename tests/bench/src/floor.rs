@@ -29,7 +29,7 @@ const RECORD: usize = 600;
 
 /// A running floor.
 #[derive(Clone)]
-pub struct Floor {
+pub(crate) struct Floor {
     log: Log,
     frames: mpsc::Sender<wire::ControllerFrame>,
     waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<()>>>>,
@@ -41,7 +41,7 @@ impl Floor {
     ///
     /// # Errors
     /// If a port or file is not to be had.
-    pub async fn start(dir: &std::path::Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(dir: &std::path::Path) -> anyhow::Result<Self> {
         let target = target::start().await?;
         let (frames, outbound) = mpsc::channel(512);
         let (inbound_sender, mut inbound) = mpsc::channel::<wire::AgentFrame>(512);
@@ -70,7 +70,7 @@ impl Floor {
     ///
     /// # Errors
     /// If a side failed.
-    pub async fn run(&self) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self) -> anyhow::Result<()> {
         let number = self.next.fetch_add(1, Relaxed) + 1;
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, answer);

@@ -20,7 +20,7 @@ type Append = (Vec<u8>, oneshot::Sender<()>);
 
 /// A handle to the log.
 #[derive(Clone)]
-pub struct Log {
+pub(crate) struct Log {
     appends: SyncSender<Append>,
 }
 
@@ -29,7 +29,7 @@ impl Log {
     ///
     /// # Errors
     /// If the file cannot be made.
-    pub fn create(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path).context("cannot make the log")?;
         // Written, not only reserved: a sync then has no metadata to write.
         let zeros = vec![0; 1 << 20];
@@ -46,7 +46,7 @@ impl Log {
     ///
     /// # Errors
     /// If the log's thread failed.
-    pub async fn append(&self, record: Vec<u8>) -> anyhow::Result<()> {
+    pub(crate) async fn append(&self, record: Vec<u8>) -> anyhow::Result<()> {
         let (done, durable) = oneshot::channel();
         self.appends.try_send((record, done)).context("the log cannot keep up")?;
         durable.await.context("the log failed")

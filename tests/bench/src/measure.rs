@@ -10,18 +10,18 @@ use std::{
 
 /// What was seen.
 #[derive(Clone, Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// Calls per second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Time of each call, sorted.
-    pub times: Vec<Duration>,
+    pub(crate) times: Vec<Duration>,
     /// Calls made.
-    pub calls: u64,
+    pub(crate) calls: u64,
 }
 
 impl Measured {
     /// The time below which this share of the calls stayed.
-    pub fn quantile(&self, share: f64) -> Duration {
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
         let last = self.times.len().saturating_sub(1);
         let index = (last as f64 * share).round() as usize;
         self.times.get(index).copied().unwrap_or_default()
@@ -32,7 +32,7 @@ impl Measured {
 ///
 /// # Errors
 /// The first error of a call.
-pub async fn load<F, C>(in_flight: usize, duration: Duration, call: C) -> anyhow::Result<Measured>
+pub(crate) async fn load<F, C>(in_flight: usize, duration: Duration, call: C) -> anyhow::Result<Measured>
 where
     C: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,

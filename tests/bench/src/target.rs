@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 ///
 /// # Errors
 /// If no port is free.
-pub async fn start() -> anyhow::Result<SocketAddr> {
+pub(crate) async fn start() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let answer = Bytes::from(format!("{{\"id\":1,\"text\":\"{}\"}}", "x".repeat(1_000)));
@@ -20,7 +20,8 @@ pub async fn start() -> anyhow::Result<SocketAddr> {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = answer.clone();
             let service = service_fn(move |_| {
-                let response = Response::builder().header("content-type", "application/json").body(Full::new(answer.clone()));
+                let response =
+                    Response::builder().header("content-type", "application/json").body(Full::new(answer.clone()));
                 async move { response }
             });
             tokio::spawn(async move {

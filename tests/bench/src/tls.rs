@@ -70,7 +70,7 @@ impl AgentService for Stage {
 ///
 /// # Errors
 /// If no port is free or a certificate cannot be made.
-pub async fn controller(
+pub(crate) async fn controller(
     outbound: mpsc::Receiver<wire::ControllerFrame>,
     inbound: mpsc::Sender<wire::AgentFrame>,
 ) -> anyhow::Result<(SocketAddr, Arc<ClientConfig>)> {
@@ -102,7 +102,10 @@ fn async_streams(
 ///
 /// # Errors
 /// If the connection fails.
-pub async fn agent(address: SocketAddr, client: Arc<ClientConfig>) -> anyhow::Result<AgentServiceClient<Channel>> {
+pub(crate) async fn agent(
+    address: SocketAddr,
+    client: Arc<ClientConfig>,
+) -> anyhow::Result<AgentServiceClient<Channel>> {
     let connector = tower::service_fn(move |_| {
         let connector = TlsConnector::from(Arc::clone(&client));
         async move {

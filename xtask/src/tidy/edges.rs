@@ -6,7 +6,7 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 /// Each package of the workspace with the packages of the workspace it may use.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("wherry-domain", &[]),
     ("wherry-proto", &["wherry-domain"]),
     ("wherry-trust", &["wherry-domain"]),
@@ -16,14 +16,15 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("wherry-controller", &["wherry-daemon", "wherry-domain", "wherry-expr", "wherry-proto", "wherry-trust"]),
     ("wherry-agent", &["wherry-daemon", "wherry-domain", "wherry-expr", "wherry-host", "wherry-proto", "wherry-trust"]),
     ("wherry", &["wherry-domain", "wherry-expr", "wherry-trust"]),
+    ("wherry-deploy", &["wherry-agent", "wherry-controller"]),
     ("wherry-sandbox", &[]),
     ("xtask", &[]),
 ];
 /// Connectors see the contract and its kit, nothing else.
 const CONNECTOR: &str = "wherry-connector-";
 const CONNECTOR_EDGES: &[&str] = &["wherry-sdk"];
-/// Whole-system tests may use everything.
-const UNBOUND: [&str; 1] = ["wherry-tests"];
+/// Whole-system tests and benchmarks may use everything.
+const UNBOUND: [&str; 2] = ["wherry-tests", "wherry-bench"];
 
 /// Outside crates, by name or by `name*`, with the only packages that may use them.
 const RESERVED: [(&str, &[&str]); 8] = [

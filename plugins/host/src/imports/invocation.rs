@@ -8,6 +8,7 @@ use wasmtime::component::Resource;
 
 use super::Guest;
 use crate::bindings::invocations::{Host, HostInvocation};
+use crate::clock;
 use crate::inbox::Cancelled;
 use crate::message::Task;
 
@@ -59,7 +60,7 @@ impl HostInvocation for Guest {
     }
 
     fn remaining_ms(&mut self, this: This) -> wasmtime::Result<u64> {
-        let left: Duration = self.table.get(&this)?.deadline.saturating_duration_since(Instant::now());
+        let left: Duration = self.table.get(&this)?.deadline.saturating_duration_since(clock::now());
         Ok(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use wherry_host::{Connector, Host, HostSettings};
@@ -62,7 +63,11 @@ fn find(name: &str) -> PathBuf {
     built
 }
 
+/// One build at a time in this process; other processes wait for cargo's own lock.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 fn build(name: &str) {
+    let _turn = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let package = format!("wherry-connector-{name}");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--package", &package, "--target", "wasm32-wasip2", "--profile", "connector", "--lib"])

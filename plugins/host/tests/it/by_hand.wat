@@ -1,4 +1,5 @@
-;; A connector by hand: it fits the contract, and loops for ever before anything can be called.
+;; A connector by hand, for what no compiler would emit. Its test guesses a handle that it was never given; a test of
+;; the host may put a start function into the marked place.
 (component
   (import "wherry:connector/types@1.0.0" (instance $types
     (type $kind-is (enum "config" "auth" "forbidden" "not-found" "throttled" "transient" "data" "cancelled" "unsupported" "internal"))
@@ -9,7 +10,8 @@
     (export "error" (type (eq $error-is)))
   ))
   (import "wherry:connector/invocations@1.0.0" (instance $invocations
-    (export "invocation" (type (sub resource)))
+    (export "invocation" (type $invocation (sub resource)))
+    (export "[method]invocation.attempt" (func (param "self" (borrow $invocation)) (result u32)))
   ))
   (import "wherry:connector/rows@1.0.0" (instance $rows
     (export "reader" (type (sub resource)))
@@ -23,16 +25,21 @@
   (type $status (enum "complete" "more"))
   (type $outcome (record (field "status" $status) (field "output" (option string))))
 
+  (alias export $invocations "[method]invocation.attempt" (func $attempt))
+  (core func $attempt-lowered (canon lower (func $attempt)))
+
   (core module $code
+    (import "host" "attempt" (func $attempt (param i32) (result i32)))
     (memory (export "memory") 1)
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
     (func (export "describe") (result i32) unreachable)
-    (func (export "test") (param i32) (result i32) unreachable)
+    (func (export "test") (param i32) (result i32) (call $attempt (i32.const 4711)))
     (func (export "invoke") (param i32 i32 i32 i32 i32) (result i32) unreachable)
     (func $spin (loop $again (br $again)))
-    (start $spin)
+    ;; start
   )
-  (core instance $run (instantiate $code))
+  (core instance $run (instantiate $code
+    (with "host" (instance (export "attempt" (func $attempt-lowered))))))
   (alias core export $run "memory" (core memory $memory))
   (alias core export $run "realloc" (core func $realloc))
 

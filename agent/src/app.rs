@@ -1,0 +1,238 @@
+//! Puts the parts of an agent together and runs them to their end.
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::runtime::Runtime;
+use wherry_daemon::{
+    clock::Clock,
+    exit::Exit,
+    ids, notify,
+    shutdown::Shutdown,
+    store::{OpenReport, SharedStore, SledStore, StoreError},
+    tasks::{OnError, OnStop, Tasks},
+};
+use wherry_domain::failure::Code;
+use wherry_host::{Host, HostError, HostSettings};
+
+use crate::{
+    config::Config,
+    connectors::{ConnectorSettings, Connectors},
+    controller::Controller,
+    deployments::Deployments,
+    egress::Endpoints,
+    executor::{self, Executor},
+    identity::{Identity, IdentityError, Renewal, renew_when_due},
+    journal::Journal,
+    link::{Address, LinkError},
+    presence::Presence,
+    runs::{Runs, StopCause},
+    secrets::{self, SecretError, Secrets},
+    session::{self, Session},
+    slots::Slots,
+};
+
+/// How long runs may take to let go at the very end.
+const LET_GO: Duration = Duration::from_secs(2);
+
+/// Why an agent could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Its identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The controller's address.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its local key.
+    #[error(transparent)]
+    Secrets(#[from] SecretError),
+    /// The engine for connectors.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The system refuses threads or signals.
+    #[error("the system does not let the agent start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl AppError {
+    /// The stable code, with a page in `docs/errors`.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Identity(error) => error.code(),
+            Self::Link(error) => error.code(),
+            Self::Store(error) => Code::new(error.code()),
+            Self::Secrets(error) => error.code(),
+            Self::Host(error) => error.code(),
+            Self::System(_) => Code::new("agent.system"),
+        }
+    }
+
+    /// What the process exits with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Identity(error) => error.exit(),
+            Self::Link(_) => Exit::Config,
+            Self::Store(_) | Self::Secrets(_) => Exit::Store,
+            Self::Host(_) | Self::System(_) => Exit::Software,
+        }
+    }
+}
+
+/// An agent that is ready to run.
+pub struct App {
+    session: Session,
+    renewal: Renewal,
+    runs: Runs,
+    presence: Presence,
+    shutdown: Shutdown,
+    /// Held so that runs have somewhere to run.
+    guests: Runtime,
+}
+
+/// What differs between the real process and tests.
+pub struct Surroundings {
+    /// The clock.
+    pub clock: Clock,
+    /// When to stop.
+    pub shutdown: Shutdown,
+    /// The program that compiles connectors.
+    pub compiler: PathBuf,
+}
+
+impl App {
+    /// Opens everything; nothing is dialled yet.
+    ///
+    /// # Errors
+    /// With the first part that cannot be opened.
+    pub async fn build(config: &Config, surroundings: Surroundings) -> Result<Self, AppError> {
+        let Surroundings { clock, shutdown, compiler } = surroundings;
+        let data = config.data.clone();
+        let identity = Identity::load(&data)?;
+        let url = config.controller_url.as_ref().unwrap_or(&identity.note().url);
+        let address = Arc::new(Address::parse(url, config.controller_proxy.clone())?);
+        let name = config.name.clone().unwrap_or_else(|| identity.note().name.clone());
+        let presence = Presence::new(&data, identity.note().agent_id, name.clone());
+        let journal = Arc::new(open_journal(config, &clock).await?);
+        let secrets = Arc::new(Secrets::new(data.secrets(), secrets::local_key(&data.local_key())?));
+        let controller = Controller::default();
+        let connectors = Connectors::open(ConnectorSettings {
+            data: data.clone(),
+            key: secrets::local_key(&data.local_key())?,
+            host: Host::new(HostSettings::default())?,
+            compiler,
+            only: config.publishers.clone(),
+            controller: controller.clone(),
+        })?;
+        connectors.trust(&identity.note().publishers);
+        let guests = guest_runtime()?;
+        let (runs, slots) = (Runs::default(), Slots::new(config.slots));
+        let (to_session, from_runs) = session::queue();
+        let executor = Arc::new(Executor::new(executor::Parts {
+            name,
+            clock: clock.clone(),
+            shutdown: shutdown.clone(),
+            runtime: guests.handle().clone(),
+            journal: Arc::clone(&journal),
+            runs: runs.clone(),
+            slots: slots.clone(),
+            deployments: Deployments::open(&data, controller.clone())?,
+            connectors,
+            endpoints: Endpoints::new(config.egress.clone()),
+            secrets: Arc::clone(&secrets),
+            to_session,
+        }));
+        let renewal = Renewal::new(data, Arc::clone(&address), clock.clone(), identity);
+        let session = Session::new(session::Parts {
+            clock,
+            shutdown: shutdown.clone(),
+            instance: ids::new_id(),
+            address,
+            renewal: renewal.clone(),
+            journal,
+            runs: runs.clone(),
+            slots,
+            executor,
+            secrets,
+            controller,
+            presence: presence.clone(),
+            from_runs,
+        });
+        Ok(Self { session, renewal, runs, presence, shutdown, guests })
+    }
+
+    /// Runs until the process is asked to stop and everything is said, or until the grace period is over. Gives back
+    /// the runtime of the runs, which must not be dropped inside another one.
+    pub async fn run(self) -> (Exit, Runtime) {
+        let Self { session, renewal, runs, presence, shutdown, guests } = self;
+        let tasks = Tasks::new(shutdown.clone());
+        tasks.service("renewal", OnError::Restart, OnStop::Cancel, move || renew_when_due(renewal.clone()));
+        tasks.work("runs", OnStop::Finish, stop_runs(shutdown.clone(), runs.clone()));
+        session.run().await;
+        notify::stopping();
+        shutdown.stop("the session is over", Exit::Success);
+        runs.stop_all(StopCause::ProcessEnds);
+        tasks.finish().await;
+        // Whatever does not let go is dropped with the runtime; its record says STARTED, and the next process reports
+        // it.
+        drop(tokio::time::timeout(LET_GO, runs.idle()).await);
+        presence.gone();
+        (shutdown.exit(), guests)
+    }
+}
+
+/// Ends the runs that are left when the grace period is over.
+async fn stop_runs(shutdown: Shutdown, runs: Runs) -> Result<(), Infallible> {
+    let finished = async {
+        shutdown.stopping().await;
+        runs.idle().await;
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => runs.stop_all(StopCause::ProcessEnds),
+        () = finished => {}
+    }
+    Ok(())
+}
+
+/// Runs get threads of their own, one less than the machine has, so that heartbeats never wait for a connector.
+fn guest_runtime() -> Result<Runtime, std::io::Error> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("guests")
+        .worker_threads(cores.saturating_sub(1).max(1))
+        .enable_all()
+        .build()
+}
+
+async fn open_journal(config: &Config, clock: &Clock) -> Result<Journal, StoreError> {
+    let options = config.store.clone();
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(options)).await;
+    let (store, report) = opened.map_err(|_| StoreError::Closed)??;
+    tell(&report);
+    // A store that lost some of its past must not hand out a number twice; no agent has had so many results.
+    let lost = report.emptied || report.lost_changes > 0;
+    let least_seq = if lost { clock.wall_unix_millis() } else { 1 };
+    let (journal, found) = Journal::open(Arc::new(store) as SharedStore, least_seq).await?;
+    tracing::info!(
+        finished = found.finished,
+        interrupted = found.interrupted,
+        unreadable = found.unreadable,
+        took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
+        "journal opened"
+    );
+    Ok(journal)
+}
+
+fn tell(report: &OpenReport) {
+    for warning in &report.warnings {
+        tracing::warn!(warning, "store");
+    }
+    for quarantined in &report.quarantined {
+        tracing::error!(?quarantined, "a damaged part of the store was moved aside");
+    }
+    if report.emptied || report.lost_changes > 0 {
+        tracing::error!(emptied = report.emptied, lost = report.lost_changes, "the store lost some of its past");
+    }
+}

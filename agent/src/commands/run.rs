@@ -1,0 +1,62 @@
+//! `wherry-agent run`.
+
+use std::{process::ExitCode, time::Duration};
+
+use wherry_daemon::{clock::Clock, exit::Exit, shutdown::Shutdown, telemetry, tls};
+use wherry_domain::failure::Code;
+
+use super::{SettingArgs, failed, print_json};
+use crate::{
+    app::{App, AppError, Surroundings},
+    config::Config,
+};
+
+/// How long threads of runs may take to end.
+const THREADS: Duration = Duration::from_secs(2);
+
+/// Runs the agent until it is asked to stop.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Check the configuration, print it, and do nothing else.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the agent.
+pub fn run(args: &RunArgs) -> ExitCode {
+    let config = match args.settings.load() {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    if args.check {
+        return print_json(&config.raw);
+    }
+    if let Err(error) = telemetry::init(&config.log) {
+        return failed(&error, &Code::new("config.invalid"), Exit::Config);
+    }
+    match start(&config) {
+        Ok(exit) => exit.into(),
+        Err(error) => failed(&error, &error.code(), error.exit()),
+    }
+}
+
+/// Everything but runs happens on this one thread: there is little of it, and it never waits for a run.
+fn start(config: &Config) -> Result<Exit, AppError> {
+    tls::provider();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (exit, guests) = runtime.block_on(async {
+        let shutdown = Shutdown::on_signals(config.grace)?;
+        let compiler = std::env::current_exe()?;
+        let surroundings = Surroundings { clock: Clock::system(), shutdown: shutdown.clone(), compiler };
+        let app = App::build(config, surroundings).await?;
+        let ended = app.run().await;
+        if let Some(cause) = shutdown.cause().filter(|cause| cause.exit != Exit::Success) {
+            eprintln!("error: {}", cause.reason);
+        }
+        Ok::<_, AppError>(ended)
+    })?;
+    guests.shutdown_timeout(THREADS);
+    Ok(exit)
+}

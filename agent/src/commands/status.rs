@@ -1,0 +1,101 @@
+//! `wherry-agent status`: what the data folder says about this agent.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use wherry_daemon::exit::Exit;
+use wherry_domain::{id::AgentId, name::Name};
+
+use super::{Output, SettingArgs, failed, print_json};
+use crate::{
+    VERSION,
+    identity::{Identity, IdentityError},
+    paths::DataDir,
+    presence::Presence,
+    secrets::{Secrets, local_key},
+};
+
+/// Shows whether the agent is enrolled, runs and is connected.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    agent_id: AgentId,
+    name: Name,
+    group: String,
+    controller: String,
+    running: bool,
+    connected: bool,
+    pid: Option<u32>,
+    certificate_generation: u64,
+    certificate_expired: bool,
+    secrets: Vec<String>,
+}
+
+/// Prints the status.
+pub fn status(args: &StatusArgs, output: Output) -> ExitCode {
+    let data = match args.settings.data() {
+        Ok(data) => data,
+        Err(exit) => return exit,
+    };
+    let status = match gather(&data) {
+        Ok(status) => status,
+        Err(error) => return failed(&error, &error.code(), error.exit()),
+    };
+    if output == Output::Json {
+        return print_json(&status);
+    }
+    let state = match (status.running, status.connected) {
+        (true, true) => "connected",
+        (true, false) => "running, not connected",
+        (false, _) => "not running",
+    };
+    let certificate = if status.certificate_expired { "expired" } else { "valid" };
+    let secrets = status.secrets.len().to_string();
+    let rows = [
+        ("agent", format!("{} ({})", status.name, status.agent_id)),
+        ("group", status.group),
+        ("controller", status.controller),
+        ("state", state.to_owned()),
+        ("certificate", format!("{certificate}, generation {}", status.certificate_generation)),
+        ("secrets", secrets),
+        ("version", status.version.to_owned()),
+    ];
+    rows.iter().for_each(|(name, value)| println!("{name:<12} {value}"));
+    Exit::Success.into()
+}
+
+fn gather(data: &DataDir) -> Result<Status, IdentityError> {
+    let identity = Identity::load(data)?;
+    let note = identity.note();
+    let ready = Presence::read(data).filter(|ready| is_alive(ready.pid));
+    // Names are not secret, so no key is needed for them; one is made only where there is none yet.
+    let secrets = local_key(&data.local_key()).map(|key| Secrets::new(data.secrets(), key).names());
+    Ok(Status {
+        version: VERSION,
+        agent_id: note.agent_id,
+        name: note.name.clone(),
+        group: note.group.clone(),
+        controller: note.url.to_string(),
+        running: ready.is_some(),
+        connected: ready.as_ref().is_some_and(|ready| ready.connected),
+        pid: ready.map(|ready| ready.pid),
+        certificate_generation: identity.generation(),
+        certificate_expired: identity.has_expired(wherry_daemon::clock::Clock::system().wall_unix_millis()),
+        secrets: secrets.unwrap_or_default(),
+    })
+}
+
+/// A process that crashed leaves its file behind.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| match rustix::process::test_kill_process(pid) {
+        Ok(()) => true,
+        Err(error) => error == rustix::io::Errno::PERM,
+    })
+}

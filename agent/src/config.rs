@@ -1,0 +1,210 @@
+//! What an agent owner can set: read as written, then checked as a whole. All faults are reported at once.
+
+mod raw;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use url::Url;
+use wherry_daemon::{
+    config::{ConfigFaults, Faults, load},
+    store::StoreOptions,
+    telemetry::{LogOptions, check_filter},
+    tls,
+};
+use wherry_domain::name::Name;
+use wherry_proto::MAX_SLOTS;
+use wherry_trust::keys::PublicKey;
+
+pub use self::raw::Raw;
+use self::raw::RawProxy;
+use crate::{
+    egress::{AddressRules, EgressSettings, Limits},
+    net::Proxy,
+    paths::DataDir,
+    private_file,
+};
+
+/// Largest password file.
+const MAX_PASSWORD: u64 = 4 << 10;
+/// Most bytes that one answer may be allowed to have.
+const MAX_RESPONSE_MIB: u64 = 1_024;
+/// Most memory or disk, in MiB, that a setting may ask for.
+const MAX_MIB: u64 = 1 << 20;
+/// Longest time that stopping may take.
+const MAX_GRACE: Duration = Duration::from_secs(24 * 3_600);
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data: DataDir,
+    /// The controller's address, if it differs from the one enrolled with.
+    pub controller_url: Option<Url>,
+    /// What the agent calls itself in templates, if not as enrolled.
+    pub name: Option<Name>,
+    /// Runs at once.
+    pub slots: u32,
+    /// How long runs may go on after a stop.
+    pub grace: Duration,
+    /// Logs.
+    pub log: LogOptions,
+    /// The way to the controller.
+    pub controller_proxy: Option<Proxy>,
+    /// Traffic to customers' systems.
+    pub egress: EgressSettings,
+    /// Only these keys may sign connectors; empty allows all that the organisation trusts.
+    pub publishers: Vec<PublicKey>,
+    /// The journal.
+    pub store: StoreOptions,
+    /// As written, for `--check`; holds no secret.
+    pub raw: Raw,
+}
+
+impl Config {
+    /// Loads file, environment and overrides, and checks the result.
+    ///
+    /// # Errors
+    /// With every fault found.
+    pub fn load(file: Option<&Path>, overrides: &[(String, String)]) -> Result<Self, ConfigFaults> {
+        Self::check(load("agent", file, overrides)?)
+    }
+
+    /// Checks values that have the right shape.
+    ///
+    /// # Errors
+    /// With every fault found.
+    pub fn check(raw: Raw) -> Result<Self, ConfigFaults> {
+        let mut faults = Faults::new();
+        let data = DataDir::new(&raw.data_dir);
+        in_range(&mut faults, "slots", u64::from(raw.slots), u64::from(MAX_SLOTS));
+        in_range(&mut faults, "store.cache_mib", raw.store.cache_mib, MAX_MIB);
+        in_range(&mut faults, "store.reserve_mib", raw.store.reserve_mib, MAX_MIB);
+        in_range(&mut faults, "egress.response_limit_mib", raw.egress.response_limit_mib, MAX_RESPONSE_MIB);
+        if raw.grace > MAX_GRACE {
+            faults.push("grace", "is more than 24h");
+        }
+        faults.check("log.filter", check_filter(&raw.log.filter));
+        let controller_url = raw.controller_url.clone().and_then(|url| controller_url(&mut faults, url));
+        let controller_proxy = raw.controller_proxy.as_ref().and_then(|raw| proxy(&mut faults, "controller_proxy", raw));
+        let egress = egress(&mut faults, &raw);
+        let publishers = raw.connectors.publishers.iter().enumerate().filter_map(|(at, key)| {
+            faults.check(&format!("connectors.publishers.{at}"), key.parse())
+        });
+        let publishers = publishers.collect();
+        faults.into_result()?;
+        let store = StoreOptions {
+            cache_bytes: raw.store.cache_mib << 20,
+            reserve_bytes: raw.store.reserve_mib << 20,
+            ..StoreOptions::new(data.store())
+        };
+        Ok(Self {
+            data,
+            controller_url,
+            name: raw.name.clone(),
+            slots: raw.slots,
+            grace: raw.grace,
+            log: raw.log.clone(),
+            controller_proxy,
+            egress,
+            publishers,
+            store,
+            raw,
+        })
+    }
+}
+
+fn in_range(faults: &mut Faults, path: &str, value: u64, most: u64) {
+    if !(1..=most).contains(&value) {
+        faults.push(path, format!("is not between 1 and {most}"));
+    }
+}
+
+fn controller_url(faults: &mut Faults, url: Url) -> Option<Url> {
+    match crate::link::Address::parse(&url, None) {
+        Ok(_) => Some(url),
+        Err(_) => {
+            faults.push("controller_url", "is not the address of a controller, write it as https://host:8444");
+            None
+        }
+    }
+}
+
+fn egress(faults: &mut Faults, raw: &Raw) -> EgressSettings {
+    let rules = faults.check("egress.allow", AddressRules::new(&raw.egress.allow)).unwrap_or_default();
+    let proxy = raw.proxy.as_ref().and_then(|raw| proxy(faults, "proxy", raw));
+    let mut extra_roots = Vec::new();
+    for (at, file) in raw.tls.extra_ca_files.iter().enumerate() {
+        let path = format!("tls.extra_ca_files.{at}");
+        extra_roots.extend(faults.check(&path, tls::load_certificates(file)).unwrap_or_default());
+    }
+    let limits = Limits {
+        response_bytes: raw.egress.response_limit_mib << 20,
+        connect: raw.egress.connect_timeout,
+        first_byte: raw.egress.first_byte_timeout,
+        idle: raw.egress.idle_timeout,
+    };
+    EgressSettings { rules, proxy, extra_roots, limits }
+}
+
+fn proxy(faults: &mut Faults, path: &str, raw: &RawProxy) -> Option<Proxy> {
+    let url = &raw.url;
+    let host = url.host_str().filter(|_| url.scheme() == "http" && url.username().is_empty() && url.password().is_none());
+    let Some(host) = host else {
+        faults.push(format!("{path}.url"), "is not http://host:port; credentials go to username and password_file");
+        return None;
+    };
+    let port = url.port().unwrap_or(3128);
+    match (&raw.username, &raw.password_file) {
+        (None, None) => Some(Proxy::new(host, port, None)),
+        (Some(username), Some(file)) if !username.contains(':') => {
+            let password = faults.check(&format!("{path}.password_file"), password(file))?;
+            Some(Proxy::new(host, port, Some((username, &password))))
+        }
+        (Some(_), Some(_)) => {
+            faults.push(format!("{path}.username"), "contains a colon, which basic authentication cannot express");
+            None
+        }
+        (Some(_), None) | (None, Some(_)) => {
+            faults.push(path, "username and password_file belong together");
+            None
+        }
+    }
+}
+
+fn password(file: &PathBuf) -> Result<secrecy::SecretString, private_file::FileError> {
+    let text = private_file::read_text(file, MAX_PASSWORD)?;
+    Ok(text.trim_end_matches(['\r', '\n']).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_a_configuration() {
+        let config = Config::check(Raw::default()).unwrap();
+        assert_eq!((config.slots, config.publishers.len()), (8, 0));
+        assert!(config.controller_proxy.is_none() && config.egress.proxy.is_none());
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once_and_no_password_is_shown() {
+        let mut raw = Raw { slots: 0, ..Raw::default() };
+        raw.controller_url = Some("http://controller".parse().unwrap());
+        raw.egress.allow = vec!["nonsense".to_owned()];
+        raw.connectors.publishers = vec!["ed25519:short".to_owned()];
+        raw.proxy = Some(RawProxy {
+            url: "http://user:hunter2@proxy:3128".parse().unwrap(),
+            username: None,
+            password_file: None,
+        });
+        let error = Config::check(raw).unwrap_err();
+        let mut paths: Vec<&str> = error.faults().iter().map(|fault| fault.path.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["connectors.publishers.0", "controller_url", "egress.allow", "proxy.url", "slots"]);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,135 @@
+//! The configuration as written. Every key has a default; unknown keys are refused.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+use wherry_daemon::telemetry::LogOptions;
+use wherry_domain::{duration, name::Name};
+
+/// The configuration file of an agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Raw {
+    /// Folder for everything the agent keeps.
+    pub data_dir: PathBuf,
+    /// The controller's address for agents; written by `enrol` into the identity, so rarely needed here.
+    pub controller_url: Option<Url>,
+    /// What `{{ agent.name }}` stands for, if not the name enrolled with.
+    pub name: Option<Name>,
+    /// Runs at once, 1 to 256.
+    pub slots: u32,
+    /// How long runs may go on after a stop.
+    #[serde(with = "duration::text")]
+    pub grace: Duration,
+    /// Logs on standard error.
+    pub log: LogOptions,
+    /// The proxy between the agent and its controller.
+    pub controller_proxy: Option<RawProxy>,
+    /// The proxy for connections with `use_proxy`.
+    pub proxy: Option<RawProxy>,
+    /// TLS towards customers' systems.
+    pub tls: RawTls,
+    /// Traffic to customers' systems.
+    pub egress: RawEgress,
+    /// Which connectors may run.
+    pub connectors: RawConnectors,
+    /// The journal.
+    pub store: RawStore,
+}
+
+/// An HTTP proxy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawProxy {
+    /// `http://host:port`.
+    pub url: Url,
+    /// For basic authentication.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// File with the password, readable by the agent only.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// TLS towards customers' systems.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawTls {
+    /// PEM files with authorities trusted beside the platform's.
+    pub extra_ca_files: Vec<PathBuf>,
+}
+
+/// Traffic to customers' systems.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawEgress {
+    /// `host:port` of addresses that are otherwise never reached, such as `169.254.169.254:80`.
+    pub allow: Vec<String>,
+    /// Largest answer, in MiB.
+    pub response_limit_mib: u64,
+    /// Longest time for name lookup, connection and TLS, each.
+    #[serde(with = "duration::text")]
+    pub connect_timeout: Duration,
+    /// Longest wait for an answer to begin.
+    #[serde(with = "duration::text")]
+    pub first_byte_timeout: Duration,
+    /// Longest silence within an answer.
+    #[serde(with = "duration::text")]
+    pub idle_timeout: Duration,
+}
+
+/// Which connectors may run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawConnectors {
+    /// Public keys (`ed25519:...`); if there are any, only connectors they signed run here.
+    pub publishers: Vec<String>,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawStore {
+    /// Memory for its page cache, in MiB.
+    pub cache_mib: u64,
+    /// Disk space that new runs may not touch, in MiB.
+    pub reserve_mib: u64,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/wherry-agent"),
+            controller_url: None,
+            name: None,
+            slots: 8,
+            grace: Duration::from_secs(30),
+            log: LogOptions::default(),
+            controller_proxy: None,
+            proxy: None,
+            tls: RawTls::default(),
+            egress: RawEgress::default(),
+            connectors: RawConnectors::default(),
+            store: RawStore::default(),
+        }
+    }
+}
+
+impl Default for RawEgress {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            response_limit_mib: 10,
+            connect_timeout: Duration::from_secs(10),
+            first_byte_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self { cache_mib: 2, reserve_mib: 64 }
+    }
+}

@@ -1,0 +1,137 @@
+//! Runs: takes offers, holds a slot for each, and carries them out on a runtime of their own.
+
+mod attempt;
+mod cursor;
+mod errand;
+mod flow;
+mod log;
+mod plan;
+mod plans;
+mod side;
+mod tally;
+mod voice;
+
+use std::sync::Arc;
+
+use tokio::{runtime::Handle, sync::mpsc};
+use wherry_daemon::{clock::Clock, shutdown::Shutdown};
+use wherry_domain::{
+    digest::Digest,
+    failure::{Code, Failure},
+    lease::LeaseTerms,
+    name::Name,
+    time::Timestamp,
+};
+use wherry_proto::frame::{FromAgent, Offer, Welcome};
+
+use self::{attempt::Attempting, plan::Workshop, plans::Plans, voice::Voice};
+use crate::{
+    connectors::Connectors,
+    deployments::Deployments,
+    egress::Endpoints,
+    journal::Journal,
+    runs::Runs,
+    secrets::Secrets,
+    slots::Slots,
+};
+
+/// The agent stops.
+const DRAINING: Code = Code::new("agent.draining");
+/// More offers than slots.
+const NO_SLOT: Code = Code::new("agent.no_slot");
+/// Another attempt of the same run is still here.
+const RUN_HELD: Code = Code::new("agent.run_held");
+/// Too many results wait for the controller.
+const OUTBOX_FULL: Code = Code::new("agent.outbox_full");
+
+/// What an executor works with.
+pub struct Parts {
+    /// What this agent calls itself.
+    pub name: Name,
+    /// The clock.
+    pub clock: Clock,
+    /// When to stop.
+    pub shutdown: Shutdown,
+    /// Where runs run, apart from everything else.
+    pub runtime: Handle,
+    /// Results.
+    pub journal: Arc<Journal>,
+    /// Attempts in flight.
+    pub runs: Runs,
+    /// Room for them.
+    pub slots: Slots,
+    /// Deployments.
+    pub deployments: Deployments,
+    /// Connectors.
+    pub connectors: Connectors,
+    /// Ways out.
+    pub endpoints: Endpoints,
+    /// Secrets.
+    pub secrets: Arc<Secrets>,
+    /// The way to the session.
+    pub to_session: mpsc::Sender<FromAgent>,
+}
+
+/// Carries out runs.
+pub struct Executor {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    slots: Slots,
+}
+
+/// What every attempt needs.
+struct Shared {
+    clock: Clock,
+    shutdown: Shutdown,
+    journal: Arc<Journal>,
+    runs: Runs,
+    plans: Plans,
+    voice: Voice,
+}
+
+impl Executor {
+    /// An executor without runs.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { name, clock, shutdown, runtime, journal, runs, slots, .. } = parts;
+        let workshop = Workshop { connectors: parts.connectors, endpoints: parts.endpoints, secrets: parts.secrets };
+        let plans = Plans::new(name, parts.deployments, workshop);
+        let voice = Voice::new(parts.to_session);
+        Self { shared: Arc::new(Shared { clock, shutdown, journal, runs, plans, voice }), runtime, slots }
+    }
+
+    /// Takes an offer. `since` is when the stream that carried it was last known to be alive.
+    ///
+    /// # Errors
+    /// With the reason to give it back; nothing was begun or written then.
+    pub fn accept(&self, offer: Offer, terms: LeaseTerms, since: Timestamp) -> Result<(), Failure> {
+        let Shared { shutdown, journal, runs, .. } = &*self.shared;
+        let attempt = offer.attempt;
+        if runs.holds(attempt) || journal.holds(attempt) {
+            // Said twice.
+            return Ok(());
+        }
+        if shutdown.is_stopping() {
+            return Err(Failure::retry(DRAINING, "the agent is stopping"));
+        }
+        if journal.is_full() {
+            return Err(Failure::retry(OUTBOX_FULL, "too many results of this agent wait to be acknowledged"));
+        }
+        let permit = self.slots.take().ok_or_else(|| Failure::retry(NO_SLOT, "every slot of the agent is taken"))?;
+        let running = runs.begin(attempt, terms, since).ok_or_else(|| {
+            Failure::retry(RUN_HELD, "an earlier attempt of the run is still being stopped on this agent")
+        })?;
+        let attempting = Attempting::new(Arc::clone(&self.shared), permit, running);
+        self.runtime.spawn(attempting.run(offer));
+        Ok(())
+    }
+
+    /// What the controller said when it welcomed the agent.
+    pub fn welcomed(&self, welcome: &Welcome) {
+        self.shared.plans.welcomed(welcome);
+    }
+
+    /// The connectors that are ready, for a hello.
+    pub fn connectors(&self) -> Vec<Digest> {
+        self.shared.plans.connectors()
+    }
+}

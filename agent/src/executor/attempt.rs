@@ -1,0 +1,232 @@
+//! One attempt from its offer to its result: drives [`wherry_domain::execution`].
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt;
+use wherry_daemon::{exit::Exit, store::StoreError};
+use wherry_domain::{
+    effects::SideEffects,
+    execution::{Effect, Ending, Event, Execution, Stage, Verdict},
+    failure::{Code, Failure},
+    run::Outcome,
+    time::Timestamp,
+};
+use wherry_host::Blobs;
+use wherry_proto::frame::{self, Attempt, Counts, FromAgent, LogLine, Offer};
+
+use super::{
+    Shared,
+    errand::Errand,
+    flow::{Flow, Over, Scene},
+    log::RunLog,
+    plan::Plan,
+};
+use crate::{
+    journal::Ended,
+    runs::{Running, StopCause},
+    slots::Permit,
+};
+
+/// Bytes of files that the connectors of one run may keep.
+const BLOB_BYTES: usize = 64 << 20;
+/// A defect of ours.
+const DEFECT: Code = Code::new("agent.defect");
+
+/// An attempt that holds its slot.
+pub(super) struct Attempting {
+    shared: Arc<Shared>,
+    permit: Permit,
+    running: Running,
+    began: Timestamp,
+}
+
+/// What an attempt leaves behind.
+struct Remains {
+    ending: frame::Ending,
+    counts: Counts,
+    log: Vec<LogLine>,
+    cursor: Option<String>,
+}
+
+impl Attempting {
+    pub(super) fn new(shared: Arc<Shared>, permit: Permit, running: Running) -> Self {
+        let began = shared.clock.now();
+        Self { shared, permit, running, began }
+    }
+
+    /// Carries the attempt out. Every way out of here ends in a result, a refusal, or a record that tells the next
+    /// process.
+    pub(super) async fn run(self, offer: Offer) {
+        let prepared = tokio::select! {
+            biased;
+            cause = self.running.stopped() => return self.stopped_early(cause).await,
+            prepared = self.shared.plans.for_offer(&offer) => prepared,
+        };
+        match prepared {
+            Ok(plan) => self.begin(&offer, &plan).await,
+            Err(failure) => self.failed_early(failure).await,
+        }
+    }
+
+    async fn begin(self, offer: &Offer, plan: &Plan) {
+        let now = self.shared.clock.now();
+        self.running.allow_offline(plan.offline_term);
+        let mut machine = Execution::new(offer.attempt.fence, plan.class);
+        // Acceptance needs no record of its own: nothing has begun, and a process that dies now has lost an offer.
+        machine.on(Event::Offered, now);
+        if !self.running.may_begin_effect(now) && machine.on(Event::EffectsEnd, now).contains(&Effect::Decline) {
+            return self.decline(Failure::retry(
+                wherry_domain::execution::LEASE_ENDED,
+                "the lease ended before the run could begin",
+            ));
+        }
+        machine.on(Event::Begin, now);
+        if let Err(error) = self.shared.journal.started(self.running.attempt()).await {
+            return self.not_journalled(&error);
+        }
+        self.running.started();
+        if machine.on(Event::Journalled(Stage::Started), self.shared.clock.now()).contains(&Effect::Start) {
+            self.work(offer, plan, machine).await;
+        }
+    }
+
+    async fn work(self, offer: &Offer, plan: &Plan, mut machine: Execution) {
+        let shared = Arc::clone(&self.shared);
+        let errand = Errand::new(offer);
+        let scene =
+            Scene { clock: &shared.clock, running: &self.running, voice: &shared.voice, plan, errand: &errand };
+        let mut flow = Flow::new(&scene, Blobs::new(BLOB_BYTES));
+        let over = AssertUnwindSafe(flow.run(&mut machine)).catch_unwind().await;
+        let effects_begun = flow.effects_begun();
+        let event = match over {
+            Ok(Over::Abandoned) => return,
+            Ok(Over::Killed) => Event::Killed { effects_begun },
+            Ok(Over::Ended(outcome)) => Event::Exited { outcome },
+            Err(_) => {
+                tracing::error!(run = %errand.run, "a run panicked");
+                let failure = Failure::permanent(DEFECT, "the agent has a defect, see its log");
+                Event::Exited { outcome: Outcome::Failed(failure.after_effects(effects_begun)) }
+            }
+        };
+        let effects = machine.on(event, shared.clock.now());
+        match machine.stored(Stage::Finished) {
+            Some(wherry_domain::execution::Stored::Finished(ending)) => {
+                let remains = remains(flow, plan, ending);
+                self.finish(remains).await;
+            }
+            Some(_) | None => {
+                drop(flow);
+                self.pruned(&effects);
+            }
+        }
+    }
+
+    /// Nobody wants the result.
+    fn pruned(&self, effects: &[Effect]) {
+        if effects.contains(&Effect::Prune) {
+            self.shared.journal.forget(self.running.attempt());
+        }
+    }
+
+    async fn stopped_early(self, cause: StopCause) {
+        let now = self.shared.clock.now();
+        let mut machine = Execution::new(self.running.attempt().fence, SideEffects::Unsafe);
+        machine.on(Event::Offered, now);
+        match cause {
+            // Nothing was written: the next process does not know the attempt, and the controller offers it again.
+            StopCause::ProcessEnds => {}
+            StopCause::Dropped => self.pruned(&machine.on(Event::Verdict(Verdict::Drop), now)),
+            StopCause::Cancelled => {
+                let ending = frame::Ending::Ended(Outcome::Cancelled);
+                self.finish(Remains { ending, counts: Counts::default(), log: Vec::new(), cursor: None }).await;
+            }
+        }
+    }
+
+    /// What could not be prepared never begins: its failure is the only record.
+    async fn failed_early(self, failure: Failure) {
+        let mut log = RunLog::new(self.shared.clock.clone());
+        log.error(failure.to_string());
+        let ending = frame::Ending::Ended(Outcome::Failed(failure));
+        self.finish(Remains { ending, counts: Counts::default(), log: log.take(), cursor: None }).await;
+    }
+
+    fn not_journalled(self, error: &StoreError) {
+        tracing::error!(run = %self.running.attempt().run, code = error.code(), %error, "a run could not be journalled");
+        if error.is_fatal() {
+            return self.store_failed(error);
+        }
+        self.decline(Failure::retry(Code::new(error.code()), "the agent's disk is full or too slow"));
+    }
+
+    fn decline(self, failure: Failure) {
+        let Self { shared, permit, running, .. } = self;
+        let attempt = running.attempt();
+        drop((permit, running));
+        // If there is no room or no stream, the next hello does not name the attempt, which says the same.
+        shared.voice.try_say(FromAgent::Declined { attempt, failure });
+    }
+
+    async fn finish(self, remains: Remains) {
+        let Self { shared, permit, running, began } = self;
+        let attempt = running.attempt();
+        let duration = shared.clock.now().since(began);
+        let Remains { ending, counts, log, cursor } = remains;
+        tell(attempt, &ending, counts, duration);
+        let ended = Ended { attempt, ending, counts, duration, log, cursor };
+        if let Err(error) = shared.journal.finished(ended, move || drop((permit, running))).await {
+            tracing::error!(run = %attempt.run, code = error.code(), %error, "a result could not be journalled");
+            shared.shutdown.cancel(error.to_string(), Exit::Store);
+        }
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        self.shared.shutdown.cancel(error.to_string(), Exit::Store);
+    }
+}
+
+fn remains(mut flow: Flow<'_>, plan: &Plan, ending: Ending) -> Remains {
+    let counts = flow.tally.counts();
+    let failed = match &ending {
+        Ending::Ended(Outcome::Failed(failure)) => Some(failure),
+        Ending::Ended(Outcome::Succeeded | Outcome::Cancelled) | Ending::Interrupted => None,
+    };
+    flow.log.info(summary(plan, counts));
+    if let Some(failure) = failed {
+        flow.log.error(failure.to_string());
+    }
+    // A run that is over needs no cursor.
+    let cursor = if failed.is_some() { flow.last_cursor() } else { None };
+    let ending = match ending {
+        Ending::Ended(outcome) => frame::Ending::Ended(outcome),
+        Ending::Interrupted => frame::Ending::Interrupted,
+    };
+    Remains { ending, counts, log: flow.log.take(), cursor }
+}
+
+fn summary(plan: &Plan, counts: Counts) -> String {
+    let Counts { read, written, rejected, .. } = counts;
+    match &plan.target {
+        None => format!("{}: {read} records", plan.source.label),
+        Some(target) => {
+            format!("{}: {read} records; {}: {written} written, {rejected} refused", plan.source.label, target.label)
+        }
+    }
+}
+
+/// One line for the agent owner.
+fn tell(attempt: Attempt, ending: &frame::Ending, counts: Counts, duration: std::time::Duration) {
+    let (run, fence) = (attempt.run, attempt.fence);
+    let took_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let Counts { read, written, rejected, .. } = counts;
+    match ending {
+        frame::Ending::Ended(Outcome::Succeeded) => {
+            tracing::info!(%run, %fence, read, written, took_ms, "run succeeded");
+        }
+        frame::Ending::Ended(Outcome::Cancelled) => tracing::info!(%run, %fence, read, written, took_ms, "run cancelled"),
+        frame::Ending::Ended(Outcome::Failed(failure)) => {
+            tracing::warn!(%run, %fence, read, written, rejected, took_ms, %failure, "run failed");
+        }
+        frame::Ending::Interrupted => tracing::warn!(%run, %fence, "run interrupted"),
+    }
+}

@@ -1,0 +1,52 @@
+//! What an attempt hands to its connectors.
+
+use std::time::Duration;
+
+use wherry_host::Task;
+use wherry_proto::frame::Offer;
+
+use super::{cursor::Position, plan::Step};
+
+/// More than the operation's own limit, so that the limit that people set is the one they read about.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// The part of an offer that connectors see.
+pub(super) struct Errand {
+    pub(super) run: String,
+    attempt: u32,
+    key: String,
+    /// Where the attempt begins.
+    pub(super) start: Position,
+}
+
+impl Errand {
+    pub(super) fn new(offer: &Offer) -> Self {
+        Self {
+            run: offer.attempt.run.to_string(),
+            attempt: offer.attempt.fence.attempt(),
+            key: offer.key.clone(),
+            start: Position::read(offer.cursor.clone()),
+        }
+    }
+
+    pub(super) fn source(&self, step: &Step, cursor: Option<String>, time: Duration) -> Task {
+        Task { cursor, has_output: true, ..self.task(step, time) }
+    }
+
+    pub(super) fn target(&self, step: &Step, time: Duration) -> Task {
+        Task { has_input: true, first_row: self.start.rows, ..self.task(step, time) }
+    }
+
+    fn task(&self, step: &Step, time: Duration) -> Task {
+        Task {
+            run: self.run.clone(),
+            attempt: self.attempt,
+            key: self.key.clone(),
+            activity: step.activity.clone(),
+            connection: step.connection.clone(),
+            params: step.params.clone(),
+            time_limit_ms: u64::try_from((time + SLACK).as_millis()).unwrap_or(u64::MAX),
+            ..Task::default()
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! From an offer to a plan; plans that hold for every run of an operation are made once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use wherry_domain::{
+    digest::Digest,
+    failure::{Code, Failure},
+    name::Name,
+    project::{Snapshot, template::Scope},
+};
+use wherry_proto::frame::{Offer, Welcome};
+
+use super::plan::{self, Plan, Workshop};
+use crate::{deployments::Deployments, recent::Recent};
+
+/// Plans kept for the next run of their operation.
+const KEPT: usize = 128;
+/// The deployment is for an environment that this agent's group does not serve.
+const FOREIGN: Code = Code::new("deployment.foreign_environment");
+
+/// Makes and keeps plans.
+pub(super) struct Plans {
+    agent: Name,
+    deployments: Deployments,
+    workshop: Workshop,
+    environments: ArcSwap<Vec<Name>>,
+    kept: Mutex<Recent<(Digest, Name), Arc<Plan>>>,
+}
+
+impl Plans {
+    pub(super) fn new(agent: Name, deployments: Deployments, workshop: Workshop) -> Self {
+        let environments = ArcSwap::from_pointee(Vec::new());
+        Self { agent, deployments, workshop, environments, kept: Mutex::new(Recent::new(KEPT)) }
+    }
+
+    /// Takes over publishers and environments. A plan made under others may not be used again.
+    pub(super) fn welcomed(&self, welcome: &Welcome) {
+        self.workshop.connectors.trust(&welcome.publishers);
+        self.environments.store(Arc::new(welcome.environments.clone()));
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn connectors(&self) -> Vec<Digest> {
+        self.workshop.connectors.on_disk()
+    }
+
+    /// The plan for an offer, with the credentials as they are now.
+    pub(super) async fn for_offer(&self, offer: &Offer) -> Result<Arc<Plan>, Failure> {
+        let plan = match self.recall(offer) {
+            Some(plan) => plan,
+            None => self.make(offer).await?,
+        };
+        for step in plan.steps() {
+            step.refresh(&self.workshop.secrets)?;
+        }
+        Ok(plan)
+    }
+
+    fn recall(&self, offer: &Offer) -> Option<Arc<Plan>> {
+        if !offer.variables.is_empty() {
+            return None;
+        }
+        let id = (offer.deployment, offer.operation.clone());
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&id)
+    }
+
+    async fn make(&self, offer: &Offer) -> Result<Arc<Plan>, Failure> {
+        let snapshot = self.deployments.get(offer.deployment).await?;
+        self.check_environment(&snapshot)?;
+        let variables = plan::variables(&snapshot, &offer.variables)?;
+        let run = offer.attempt.run.to_string();
+        let scope = Scope { vars: &variables, run: &run, agent: self.agent.as_str() };
+        let plan = Arc::new(Plan::make(&self.workshop, &snapshot, &offer.operation, &scope).await?);
+        if plan.reusable && offer.variables.is_empty() {
+            let id = (offer.deployment, offer.operation.clone());
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&plan));
+        }
+        Ok(plan)
+    }
+
+    fn check_environment(&self, snapshot: &Snapshot) -> Result<(), Failure> {
+        if self.environments.load().contains(&snapshot.environment) {
+            return Ok(());
+        }
+        let message = format!("the group of this agent does not serve environment {}", snapshot.environment);
+        Err(Failure::permanent(FOREIGN, message))
+    }
+}

@@ -1,0 +1,33 @@
+//! Key files and packages, offline.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+#[test]
+fn a_new_key_is_private_is_never_overwritten_and_shows_its_public_half() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("publisher.key");
+    let file = file.to_str().unwrap();
+    let made = wherry(&["key", "new", file]);
+    assert_eq!(made.status.code(), Some(0));
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    let shown = wherry(&["key", "show", file]);
+    assert_eq!(made.stdout, shown.stdout);
+    assert!(String::from_utf8(shown.stdout).unwrap().contains("ed25519:"));
+    assert_eq!(wherry(&["key", "new", file]).status.code(), Some(5));
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(wherry(&["key", "show", file]).status.code(), Some(4));
+}
+
+#[test]
+fn completions_and_wrong_usage_speak_to_the_shell() {
+    assert!(String::from_utf8(wherry(&["completions", "bash"]).stdout).unwrap().contains("_wherry"));
+    let wrong = wherry(&["agnt", "list"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("agent"));
+}
+
+fn wherry(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wherry")).args(arguments).output().unwrap()
+}

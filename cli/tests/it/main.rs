@@ -1,0 +1,6 @@
+//! The tool as its users meet it: the real binary, a folder of files, a controller made of canned answers.
+#![cfg(test)]
+
+mod against_a_controller;
+mod keys;
+mod project_faults;

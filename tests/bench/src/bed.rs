@@ -1,0 +1,161 @@
+//! The product, set up as a person would: a controller, an agent, a connector, a project.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Process, program};
+
+/// A running product.
+pub(crate) struct Bed {
+    /// The controller.
+    pub(crate) controller: Process,
+    /// The API.
+    pub(crate) api: Api,
+    dir: TempDir,
+    token_file: PathBuf,
+}
+
+/// The API with a token.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client<HttpConnector, Full<Bytes>>,
+    url: Arc<str>,
+    authorization: Arc<str>,
+}
+
+impl Api {
+    /// Sends a request; gives status and body.
+    ///
+    /// # Errors
+    /// If the request fails or the answer is not JSON.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<(u16, Value)> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("authorization", &*self.authorization)
+            .header("content-type", "application/json")
+            .body(Full::from(body))?;
+        let response = self.client.request(request).await?;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        Ok((status, serde_json::from_slice(&bytes)?))
+    }
+}
+
+impl Bed {
+    /// Starts a controller in a folder of its own.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub(crate) async fn start() -> anyhow::Result<(Self, Duration)> {
+        let dir = tempfile::tempdir()?;
+        let data = dir.path().join("controller");
+        let settings = [
+            format!("data_dir={}", data.display()),
+            "web.listen=127.0.0.1:0".to_owned(),
+            "agents.listen=127.0.0.1:0".to_owned(),
+        ];
+        let mut arguments = vec!["run".to_owned()];
+        for setting in settings {
+            arguments.extend(["--set".to_owned(), setting]);
+        }
+        let mut controller = Process::start("wherry-controller", &arguments, dir.path().join("controller.log"))?;
+        let (ready, took) = controller.ready(&data.join("ready.json")).await?;
+        let token_file = data.join("admin-token");
+        let token = fs::read_to_string(&token_file)?;
+        let api = Api {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            url: ready["web"].as_str().context("no address")?.into(),
+            authorization: format!("Bearer {token}").into(),
+        };
+        Ok((Self { controller, api, dir, token_file }, took))
+    }
+
+    /// The folder of this bed.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Runs the operator's tool and gives its JSON.
+    ///
+    /// # Errors
+    /// If it fails; with what it said.
+    pub(crate) fn wherry(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let token = fs::read_to_string(&self.token_file)?;
+        let output = Command::new(program("wherry")?)
+            .args(arguments)
+            .args(["--output", "json"])
+            .env("WHERRY_URL", &*self.api.url)
+            .env("WHERRY_TOKEN", token)
+            .output()?;
+        ensure!(output.status.success(), "wherry {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+    }
+
+    /// Enrols an agent and starts it; gives it with the time from its start to its session.
+    ///
+    /// # Errors
+    /// If a step fails.
+    pub(crate) async fn agent(&self, name: &str) -> anyhow::Result<(Process, Duration)> {
+        let data = self.dir().join(name);
+        let made = self.wherry(&["agent", "token", "--group", "bench"])?;
+        let token = self.dir().join("token");
+        fs::write(&token, made["token"].as_str().context("no token")?)?;
+        let endpoint = made["agent_endpoint"].as_str().context("no endpoint")?;
+        let data_text = data.display().to_string();
+        let enrolled = Command::new(program("wherry-agent")?)
+            .args(["enrol", "--url", endpoint, "--token-file", &token.display().to_string()])
+            .args(["--name", name, "--data", &data_text])
+            .output()?;
+        ensure!(enrolled.status.success(), "enrol: {}", String::from_utf8_lossy(&enrolled.stderr));
+        let config = self.dir().join(format!("{name}.toml"));
+        fs::write(&config, format!("data_dir = {data_text:?}\nslots = 64\n[log]\nformat = \"json\"\n"))?;
+        let arguments = ["run", "--config", &config.display().to_string()].map(str::to_owned);
+        let mut agent = Process::start("wherry-agent", &arguments, self.dir().join(format!("{name}.log")))?;
+        let (_, took) = agent.ready(&data.join("ready.json")).await?;
+        Ok((agent, took))
+    }
+
+    /// Publishes the `http` connector and deploys an operation `get` that calls `url` once.
+    ///
+    /// # Errors
+    /// If a step fails.
+    pub(crate) fn deploy(&self, url: &str) -> anyhow::Result<()> {
+        let file = |name: &str| self.dir().join(name).display().to_string();
+        let (key, package, project) = (file("publisher.key"), file("http.wherry"), file("project"));
+        let made = self.wherry(&["key", "new", &key])?;
+        let public = made["public"].as_str().context("no public key")?;
+        self.wherry(&["key", "trust", "bench", public])?;
+        let connectors = std::env::var("WHERRY_CONNECTORS").context("set WHERRY_CONNECTORS: use cargo xtask bench")?;
+        let wasm = format!("{connectors}/wherry_connector_http.wasm");
+        let descriptor = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/http/src/descriptor.json");
+        self.wherry(&["connector", "package", &wasm, "--key", &key, "--descriptor", descriptor, "--out", &package])?;
+        self.wherry(&["connector", "publish", &package])?;
+        for folder in ["connections", "operations"] {
+            fs::create_dir_all(format!("{project}/{folder}"))?;
+        }
+        fs::write(format!("{project}/wherry.yaml"), "name: bench\n")?;
+        fs::write(format!("{project}/connections/target.yaml"), format!("connector: http\nurl: {url}\n"))?;
+        let operation = "source: { connection: target, activity: query, with: { path: / } }\n";
+        fs::write(format!("{project}/operations/get.yaml"), operation)?;
+        self.wherry(&["project", "deploy", &project, "--environment", "bench"])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Connector packages: what a publisher signs and hands over.
+
+use anyhow::{Context, Result};
+use semver::Version;
+use serde_json::Value;
+use wherry_domain::{effects::SideEffects, name::Name};
+use wherry_trust::{
+    keys::SigningKey,
+    release::{Activity, CONTRACT, Capabilities, FORMAT, Release, Wasm, sign_release},
+};
+
+use super::programs::Programs;
+
+/// A connector before it is signed.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// What will be signed.
+    pub release: Release,
+    /// The component.
+    pub component: Vec<u8>,
+}
+
+impl Package {
+    /// A connector of this workspace, with what it says of itself.
+    ///
+    /// # Errors
+    /// If it was not built.
+    pub fn of(programs: &Programs, connector: &str) -> Result<Self> {
+        let descriptor = programs.descriptor(connector)?;
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let listed = descriptor.get("activities").and_then(Value::as_array).context("it has no activities")?;
+        let activity = |one: &Value| -> Result<Activity> {
+            let kind = serde_json::from_value(one.get("kind").cloned().unwrap_or_default())?;
+            let side_effects = serde_json::from_value(one.get("sideEffects").cloned().unwrap_or_default())?;
+            Ok(Activity { name: text(one, "name"), kind, side_effects })
+        };
+        let activities = listed.iter().map(activity).collect::<Result<_>>()?;
+        let package = Self::new(&text(&descriptor, "name"), &text(&descriptor, "version"), programs.component(connector)?)?;
+        Ok(Self { release: Release { activities, ..package.release }, ..package })
+    }
+
+    /// A connector of these bytes, without activities.
+    ///
+    /// # Errors
+    /// If name or version are none.
+    pub fn new(name: &str, version: &str, component: Vec<u8>) -> Result<Self> {
+        let release = Release {
+            v: FORMAT,
+            name: name.parse::<Name>()?,
+            version: version.parse()?,
+            wasm: Wasm::of(&component),
+            contract: CONTRACT.to_owned(),
+            capabilities: Capabilities::default(),
+            min_agent: Version::new(0, 1, 0),
+            activities: Vec::new(),
+            notes: String::new(),
+        };
+        Ok(Self { release, component })
+    }
+
+    /// With an activity, or with another side-effect class of an activity that it has.
+    #[must_use]
+    pub fn declaring(mut self, activity: Activity) -> Self {
+        self.release.activities.retain(|known| known.name != activity.name);
+        self.release.activities.push(activity);
+        self
+    }
+
+    /// With another side-effect class of an activity.
+    #[must_use]
+    pub fn whose(mut self, activity: &str, side_effects: SideEffects) -> Self {
+        for known in self.release.activities.iter_mut().filter(|known| known.name == activity) {
+            known.side_effects = side_effects;
+        }
+        self
+    }
+
+    /// The package: one line with the signed release, then the component.
+    ///
+    /// # Errors
+    /// If the release is unacceptable.
+    pub fn signed_by(&self, key: &SigningKey) -> Result<Vec<u8>> {
+        let mut bytes = sign_release(&self.release, key)?.to_json();
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&self.component);
+        Ok(bytes)
+    }
+}

@@ -88,11 +88,15 @@ impl Config {
         }
         faults.check("log.filter", check_filter(&raw.log.filter));
         let controller_url = raw.controller_url.clone().and_then(|url| controller_url(&mut faults, url));
-        let controller_proxy = raw.controller_proxy.as_ref().and_then(|raw| proxy(&mut faults, "controller_proxy", raw));
+        let controller_proxy =
+            raw.controller_proxy.as_ref().and_then(|raw| proxy(&mut faults, "controller_proxy", raw));
         let egress = egress(&mut faults, &raw);
-        let publishers = raw.connectors.publishers.iter().enumerate().filter_map(|(at, key)| {
-            faults.check(&format!("connectors.publishers.{at}"), key.parse())
-        });
+        let publishers = raw
+            .connectors
+            .publishers
+            .iter()
+            .enumerate()
+            .filter_map(|(at, key)| faults.check(&format!("connectors.publishers.{at}"), key.parse()));
         let publishers = publishers.collect();
         faults.into_result()?;
         let store = StoreOptions {
@@ -151,7 +155,8 @@ fn egress(faults: &mut Faults, raw: &Raw) -> EgressSettings {
 
 fn proxy(faults: &mut Faults, path: &str, raw: &RawProxy) -> Option<Proxy> {
     let url = &raw.url;
-    let host = url.host_str().filter(|_| url.scheme() == "http" && url.username().is_empty() && url.password().is_none());
+    let host =
+        url.host_str().filter(|_| url.scheme() == "http" && url.username().is_empty() && url.password().is_none());
     let Some(host) = host else {
         faults.push(format!("{path}.url"), "is not http://host:port; credentials go to username and password_file");
         return None;

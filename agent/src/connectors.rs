@@ -152,10 +152,7 @@ impl Inner {
         let descriptor = connector.describe().await.map_err(|error| failed(&error))?;
         descriptor.belongs_to(&name, &pin.version).map_err(|error| mismatch(&error.to_string()))?;
         let loaded = Loaded { connector, activities: release.release.activities.into() };
-        self.loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(pin.digest, (name.clone(), loaded.clone()));
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(pin.digest, (name.clone(), loaded.clone()));
         tracing::info!(connector = %name, version = %pin.version, publisher = release.publisher, "connector ready");
         Ok(loaded)
     }

@@ -63,7 +63,10 @@ impl Deployments {
         };
         let snapshot: Snapshot = serde_json::from_slice(&document).map_err(|error| {
             let place = format!("line {} column {}", error.line(), error.column());
-            Failure::permanent(UNREADABLE, format!("the deployment cannot be read ({place}), this agent may be too old"))
+            Failure::permanent(
+                UNREADABLE,
+                format!("the deployment cannot be read ({place}), this agent may be too old"),
+            )
         })?;
         let snapshot = Arc::new(snapshot);
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&snapshot));

@@ -22,17 +22,12 @@ use wherry_domain::{
     name::Name,
     time::Timestamp,
 };
-use wherry_proto::frame::{FromAgent, Offer, Welcome};
+use wherry_proto::frame::{Desired, FromAgent, Offer};
 
 use self::{attempt::Attempting, plan::Workshop, plans::Plans, voice::Voice};
 use crate::{
-    connectors::Connectors,
-    deployments::Deployments,
-    egress::Endpoints,
-    journal::Journal,
-    runs::Runs,
-    secrets::Secrets,
-    slots::Slots,
+    connectors::Connectors, deployments::Deployments, egress::Endpoints, journal::Journal, runs::Runs,
+    secrets::Secrets, slots::Slots,
 };
 
 /// The agent stops.
@@ -125,9 +120,9 @@ impl Executor {
         Ok(())
     }
 
-    /// What the controller said when it welcomed the agent.
-    pub fn welcomed(&self, welcome: &Welcome) {
-        self.shared.plans.welcomed(welcome);
+    /// What the organisation wants of the agent's group now.
+    pub fn desired(&self, desired: &Desired) {
+        self.shared.plans.desired(desired);
     }
 
     /// The connectors that are ready, for a hello.

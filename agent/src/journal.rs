@@ -187,7 +187,7 @@ impl Journal {
     /// Gives the result its number. Results may become durable in another order; the outbox sends them in this one.
     fn number(&self, ended: Ended) -> Finished {
         let Ended { attempt, ending, counts, duration, log, cursor } = ended;
-        let seq = self.lock().take_seq(attempt);
+        let seq = self.lock().take_seq();
         Finished { report: Report { seq, attempt, ending, counts, duration, log }, cursor }.within_limits()
     }
 

@@ -25,6 +25,7 @@
 //! | [`slots`] | permits for runs |
 
 pub mod app;
+mod causes;
 pub mod commands;
 pub mod config;
 pub mod connectors;

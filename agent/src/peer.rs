@@ -1,13 +1,13 @@
 //! What the controller's refusals mean: the only place where gRPC codes are judged.
 
-use std::error::Error;
+use std::error::Error as _;
 
 use rustls::AlertDescription;
 use tonic::{Code as Grpc, Status};
 use wherry_daemon::exit::Exit;
 use wherry_domain::{failure::Code, session::FailureKind};
 
-use crate::{identity::IdentityError, link::LinkError};
+use crate::{causes, identity::IdentityError, link::LinkError};
 
 /// Metadata key of the controller's stable code.
 const CODE: &str = "wherry-code";
@@ -41,7 +41,7 @@ pub fn judge(status: &Status) -> FailureKind {
 
 /// Whether the server turned our certificate down because it has run out.
 pub fn certificate_expired(status: &Status) -> bool {
-    let alert = std::iter::successors(status.source(), |error| error.source()).find_map(|error| {
+    let alert = causes::of(status).find_map(|error| {
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref());
         match tls {

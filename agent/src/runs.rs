@@ -193,11 +193,8 @@ mod tests {
     use super::*;
     use wherry_domain::{fence::Fence, id::RunId};
 
-    const TERMS: LeaseTerms = LeaseTerms {
-        term: Duration::from_secs(60),
-        grace: Duration::from_secs(15),
-        margin: Duration::from_secs(10),
-    };
+    const TERMS: LeaseTerms =
+        LeaseTerms { term: Duration::from_secs(60), grace: Duration::from_secs(15), margin: Duration::from_secs(10) };
 
     fn attempt(run: u128, fence: u64) -> Attempt {
         Attempt { run: RunId::from_u128(run), fence: Fence::from_bits(fence) }

@@ -31,7 +31,9 @@ const EXTENSION: &str = "sealed";
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// It is not there.
-    #[error("the secret {environment}/{name} is not set on this agent, run `wherry-agent secret set {name} --environment {environment}`")]
+    #[error(
+        "the secret {environment}/{name} is not set on this agent, run `wherry-agent secret set {name} --environment {environment}`"
+    )]
     Missing {
         /// Environment.
         environment: Name,

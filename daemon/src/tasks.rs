@@ -321,7 +321,8 @@ mod tests {
         tasks.work("droppable", OnStop::Cancel, std::future::pending::<Result<(), String>>());
         shutdown.stop("test", Exit::Success);
         assert!(tasks.finish().await.is_empty());
-        let ends: Vec<(String, End)> = tasks.recently_ended().into_iter().map(|ended| (ended.name, ended.end)).collect();
+        let ends: Vec<(String, End)> =
+            tasks.recently_ended().into_iter().map(|ended| (ended.name, ended.end)).collect();
         assert_eq!(
             ends,
             [

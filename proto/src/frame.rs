@@ -76,6 +76,8 @@ pub enum FromController {
         /// The last of them.
         up_to: u64,
     },
+    /// What the organisation wants now.
+    Desired(Desired),
     /// The stream ends.
     GoAway {
         /// Why.
@@ -155,9 +157,16 @@ pub struct Welcome {
     pub heartbeat: Duration,
     /// What becomes of the runs named in the hello.
     pub verdicts: Vec<(Attempt, Decision)>,
+    /// What the organisation wants now.
+    pub desired: Desired,
+}
+
+/// What the organisation wants of an agent's group; sent again whenever it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
     /// Publishers whose connectors the organisation trusts.
     pub publishers: Vec<Publisher>,
-    /// Environments that the agent's group serves.
+    /// Environments that the group serves.
     pub environments: Vec<Name>,
 }
 

@@ -24,11 +24,13 @@ pub enum SecretCommand {
         /// Read the value from this file instead.
         #[arg(long, value_name = "FILE")]
         from_file: Option<PathBuf>,
+        /// Where the agent's data is.
         #[command(flatten)]
         settings: SettingArgs,
     },
     /// Show the names of all secrets.
     List {
+        /// Where the agent's data is.
         #[command(flatten)]
         settings: SettingArgs,
     },
@@ -39,6 +41,7 @@ pub enum SecretCommand {
         /// Its environment.
         #[arg(long)]
         environment: Name,
+        /// Where the agent's data is.
         #[command(flatten)]
         settings: SettingArgs,
     },

@@ -37,7 +37,7 @@ struct Status {
     secrets: Vec<String>,
 }
 
-/// Prints the status.
+/// Prints the status; succeeds if the agent runs.
 pub fn status(args: &StatusArgs, output: Output) -> ExitCode {
     let data = match args.settings.data() {
         Ok(data) => data,
@@ -47,8 +47,11 @@ pub fn status(args: &StatusArgs, output: Output) -> ExitCode {
         Ok(status) => status,
         Err(error) => return failed(&error, &error.code(), error.exit()),
     };
+    // For health checks: an agent whose controller is away is well.
+    let exit = if status.running { Exit::Success } else { Exit::Unavailable };
     if output == Output::Json {
-        return print_json(&status);
+        print_json(&status);
+        return exit.into();
     }
     let state = match (status.running, status.connected) {
         (true, true) => "connected",
@@ -67,7 +70,7 @@ pub fn status(args: &StatusArgs, output: Output) -> ExitCode {
         ("version", status.version.to_owned()),
     ];
     rows.iter().for_each(|(name, value)| println!("{name:<12} {value}"));
-    Exit::Success.into()
+    exit.into()
 }
 
 fn gather(data: &DataDir) -> Result<Status, IdentityError> {

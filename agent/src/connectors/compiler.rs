@@ -113,10 +113,10 @@ pub fn compile_in_this_process(input: &Path, output: &Path) -> Result<(), Compil
         (Resource::Cpu, 2 * LIMIT.as_secs()),
     ] {
         // A system that knows no such limit still has the parent's clock.
-        drop(setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) }));
+        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
     }
-    // Runs come first. The least that can be said of a failure here is that it does not matter.
-    drop(rustix::process::nice(10));
+    // Runs come first; where that cannot be said, it is merely slower.
+    let _ = rustix::process::nice(10);
     let component = private_file::read(input, MAX_COMPONENT)?;
     let code = Host::new(HostSettings::default())?.compile(&component)?;
     Ok(private_file::write(output, &code)?)

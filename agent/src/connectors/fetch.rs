@@ -46,7 +46,10 @@ pub(super) async fn fetch(
     };
     let verified = believe(&envelope)?;
     let complete = receive(&mut parts, partial).await?;
-    tokio::task::spawn_blocking(move || complete.finish()).await.map_err(|error| defect(&error))?.map_err(|error| kept(&error))?;
+    tokio::task::spawn_blocking(move || complete.finish())
+        .await
+        .map_err(|error| defect(&error))?
+        .map_err(|error| kept(&error))?;
     private_file::create_folder(releases)
         .and_then(|()| private_file::write(&release_path(releases, pin.digest), &envelope))
         .map_err(|error| Failure::retry(Code::new("store.io"), error.to_string()))?;

@@ -105,10 +105,8 @@ fn class_v6(address: Ipv6Addr) -> Class {
     if address.is_loopback() {
         return Class::Loopback;
     }
-    let denied = address.is_unspecified()
-        || address.is_multicast()
-        || address.is_unicast_link_local()
-        || address == METADATA_V6;
+    let denied =
+        address.is_unspecified() || address.is_multicast() || address.is_unicast_link_local() || address == METADATA_V6;
     if denied { Class::Denied } else { Class::Ordinary }
 }
 

@@ -9,6 +9,7 @@ use hyper_util::{
 use wherry_host::{Body, EgressError};
 
 use super::connector::{Connector, Route};
+use crate::causes;
 
 /// Connections kept for the next run.
 const IDLE_CONNECTIONS: usize = 8;
@@ -58,7 +59,7 @@ pub(super) fn translate(host: &str, error: &legacy::Error) -> EgressError {
     if let Some(own) = find::<EgressError>(error) {
         return own.clone();
     }
-    let reason = root(error).to_string();
+    let reason = causes::root(error).to_string();
     match find::<hyper::Error>(error) {
         Some(hyper) if hyper.is_parse() => EgressError::Protocol { host, reason },
         Some(hyper) if hyper.is_user() || hyper.is_body_write_aborted() => EgressError::RequestAborted,
@@ -68,13 +69,9 @@ pub(super) fn translate(host: &str, error: &legacy::Error) -> EgressError {
 
 /// The same for a body that broke off.
 pub(super) fn translate_body(host: &str, error: &hyper::Error) -> EgressError {
-    EgressError::ResponseIncomplete { host: host.to_owned(), reason: root(error).to_string() }
+    EgressError::ResponseIncomplete { host: host.to_owned(), reason: causes::root(error).to_string() }
 }
 
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
-}
-
-fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+    causes::of(error).find_map(|error| error.downcast_ref())
 }

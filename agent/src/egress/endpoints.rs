@@ -5,12 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls_pki_types::CertificateDer;
 
 use super::{
-    address::AddressRules,
-    client::Limits,
-    connector::Route,
-    destination::Destination,
-    endpoint::Endpoint,
-    tls::Tls,
+    address::AddressRules, client::Limits, connector::Route, destination::Destination, endpoint::Endpoint, tls::Tls,
 };
 use crate::{net::Proxy, recent::Recent};
 

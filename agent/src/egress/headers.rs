@@ -22,14 +22,11 @@ static FRAMING: [HeaderName; 7] = [
 /// # Errors
 /// [`EgressError::InvalidRequest`] with the name of the header.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), EgressError> {
-    let forbidden = |name: &&HeaderName| {
-        PROTECTED.contains(name) || FRAMING.contains(name) || name.as_str().starts_with("proxy-")
-    };
+    let forbidden =
+        |name: &&HeaderName| PROTECTED.contains(name) || FRAMING.contains(name) || name.as_str().starts_with("proxy-");
     match headers.keys().find(forbidden) {
         None => Ok(()),
-        Some(name) => {
-            Err(EgressError::InvalidRequest { reason: format!("a connector may not set the header {name}") })
-        }
+        Some(name) => Err(EgressError::InvalidRequest { reason: format!("a connector may not set the header {name}") }),
     }
 }
 

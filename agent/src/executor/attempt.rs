@@ -93,8 +93,7 @@ impl Attempting {
     async fn work(self, offer: &Offer, plan: &Plan, mut machine: Execution) {
         let shared = Arc::clone(&self.shared);
         let errand = Errand::new(offer);
-        let scene =
-            Scene { clock: &shared.clock, running: &self.running, voice: &shared.voice, plan, errand: &errand };
+        let scene = Scene { clock: &shared.clock, running: &self.running, voice: &shared.voice, plan, errand: &errand };
         let mut flow = Flow::new(&scene, Blobs::new(BLOB_BYTES));
         let over = AssertUnwindSafe(flow.run(&mut machine)).catch_unwind().await;
         let effects_begun = flow.effects_begun();
@@ -223,7 +222,9 @@ fn tell(attempt: Attempt, ending: &frame::Ending, counts: Counts, duration: std:
         frame::Ending::Ended(Outcome::Succeeded) => {
             tracing::info!(%run, %fence, read, written, took_ms, "run succeeded");
         }
-        frame::Ending::Ended(Outcome::Cancelled) => tracing::info!(%run, %fence, read, written, took_ms, "run cancelled"),
+        frame::Ending::Ended(Outcome::Cancelled) => {
+            tracing::info!(%run, %fence, read, written, took_ms, "run cancelled")
+        }
         frame::Ending::Ended(Outcome::Failed(failure)) => {
             tracing::warn!(%run, %fence, read, written, rejected, took_ms, %failure, "run failed");
         }

@@ -127,12 +127,12 @@ impl<'a> Flow<'a> {
         tokio::pin!(stop);
         while !(self.source_done && self.target.is_none()) {
             let wake = self.wake_at();
-            let may_read = self.outgoing.is_none();
+            let (may_read, mut nothing) = (self.outgoing.is_none(), None);
             let next = tokio::select! {
                 biased;
                 cause = stop.as_mut(), if self.stopping.is_none() => Next::Stop(cause),
                 said = said(&mut self.target, &mut self.outgoing) => Next::Target(said),
-                said = said(&mut self.source, &mut None), if may_read => Next::Source(said),
+                said = said(&mut self.source, &mut nothing), if may_read => Next::Source(said),
                 () = scene.clock.sleep_until(wake) => Next::Wake,
             };
             let over = match next {
@@ -198,8 +198,10 @@ impl<'a> Flow<'a> {
     fn next_slice(&mut self) {
         let cursor = self.tally.latest_cursor().cloned();
         if cursor.is_none() || cursor == self.slice {
-            let message =
-                format!("{}: the connector asks to be called again but did not move its cursor", self.scene.plan.source.label);
+            let message = format!(
+                "{}: the connector asks to be called again but did not move its cursor",
+                self.scene.plan.source.label
+            );
             self.source_over(Some(Failure::permanent(NO_CURSOR, message)));
         } else {
             self.start_source(cursor);
@@ -221,7 +223,13 @@ impl<'a> Flow<'a> {
         match said {
             Said::Message(FromConnector::Acked { up_to }) => self.tally.acknowledged(up_to),
             Said::Message(FromConnector::Rejected { row, error }) => {
-                tracing::debug!(run = self.scene.errand.run, row, code = error.code, message = error.message, "refused");
+                tracing::debug!(
+                    run = self.scene.errand.run,
+                    row,
+                    code = error.code,
+                    message = error.message,
+                    "refused"
+                );
                 if self.tally.counts().rejected == 0 {
                     let code = Code::received(&error.code);
                     self.log.warn(format!("{}: record {row} was refused ({code})", step.label));
@@ -285,7 +293,8 @@ impl<'a> Flow<'a> {
         }
         if now >= self.deadline() {
             let timeout = duration::format(self.scene.plan.timeout);
-            let message = format!("the operation took longer than its timeout of {timeout}, raise it or do less at once");
+            let message =
+                format!("the operation took longer than its timeout of {timeout}, raise it or do less at once");
             return Some(self.fail(Failure::retry(TIMEOUT, message)));
         }
         self.news.tell(self.scene, &mut self.tally, &mut self.log, now);

@@ -81,9 +81,9 @@ impl Step {
         let open = |name| secrets.get(&self.environment, name).map_err(|error| error.failure());
         match &self.credential {
             Credential::None => Ok(()),
-            Credential::Basic { username, password } => self
-                .endpoint
-                .use_credential(&open(password)?, |secret| proxy::basic(username, secret).ok_or_else(|| unusable(password))),
+            Credential::Basic { username, password } => self.endpoint.use_credential(&open(password)?, |secret| {
+                proxy::basic(username, secret).ok_or_else(|| unusable(password))
+            }),
             Credential::Bearer { token } => {
                 self.endpoint.use_credential(&open(token)?, |secret| bearer(secret).ok_or_else(|| unusable(token)))
             }
@@ -233,10 +233,7 @@ fn mentions_run(value: &Value) -> bool {
 }
 
 /// The run's own variables over the deployment's.
-pub(super) fn variables(
-    snapshot: &Snapshot,
-    overrides: &[u8],
-) -> Result<BTreeMap<Name, Value>, Failure> {
+pub(super) fn variables(snapshot: &Snapshot, overrides: &[u8]) -> Result<BTreeMap<Name, Value>, Failure> {
     let mut variables = snapshot.project.variables.clone();
     if !overrides.is_empty() {
         let overrides: BTreeMap<Name, Value> = serde_json::from_slice(overrides)
@@ -259,4 +256,3 @@ fn unusable(name: &Name) -> Failure {
 fn invalid(message: String) -> Failure {
     Failure::permanent(INVALID, message)
 }
-

@@ -9,7 +9,7 @@ use wherry_domain::{
     name::Name,
     project::{Snapshot, template::Scope},
 };
-use wherry_proto::frame::{Offer, Welcome};
+use wherry_proto::frame::{Desired, Offer};
 
 use super::plan::{self, Plan, Workshop};
 use crate::{deployments::Deployments, recent::Recent};
@@ -35,9 +35,9 @@ impl Plans {
     }
 
     /// Takes over publishers and environments. A plan made under others may not be used again.
-    pub(super) fn welcomed(&self, welcome: &Welcome) {
-        self.workshop.connectors.trust(&welcome.publishers);
-        self.environments.store(Arc::new(welcome.environments.clone()));
+    pub(super) fn desired(&self, desired: &Desired) {
+        self.workshop.connectors.trust(&desired.publishers);
+        self.environments.store(Arc::new(desired.environments.clone()));
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 

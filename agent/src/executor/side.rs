@@ -23,6 +23,13 @@ pub(super) struct Side {
     drained: bool,
 }
 
+/// What moved while a side was driven.
+enum Turn {
+    Heard(Option<FromConnector>),
+    Gave { last: bool },
+    Over(Result<Outcome, ConnectorFault>),
+}
+
 /// What a side did.
 pub(super) enum Said {
     /// It sent a message.
@@ -51,21 +58,22 @@ impl Side {
             {
                 return Said::Ended(outcome);
             }
-            tokio::select! {
+            let step = tokio::select! {
                 biased;
-                message = self.outbox.recv(), if !self.drained => match message {
-                    Some(message) => return Said::Message(message),
-                    None => self.drained = true,
-                },
-                room = room(&self.inbox), if outgoing.is_some() => {
-                    let last = *outgoing == Some(ToConnector::End);
-                    outgoing.take().into_iter().for_each(|message| room.send(message));
+                message = self.outbox.recv(), if !self.drained => Turn::Heard(message),
+                taken = give(&self.inbox, outgoing), if outgoing.is_some() => Turn::Gave { last: taken },
+                outcome = drive(&mut self.work) => Turn::Over(outcome),
+            };
+            match step {
+                Turn::Heard(Some(message)) => return Said::Message(message),
+                Turn::Heard(None) => self.drained = true,
+                Turn::Gave { last } => {
                     if last {
                         self.inbox = None;
                     }
                     return Said::Taken;
                 }
-                outcome = drive(&mut self.work) => {
+                Turn::Over(outcome) => {
                     self.work = None;
                     self.outcome = Some(outcome);
                 }
@@ -89,12 +97,16 @@ async fn drive(work: &mut Option<Work>) -> Result<Outcome, ConnectorFault> {
     }
 }
 
-/// Never resolves for a connector that takes nothing any more: its end says why.
-async fn room(inbox: &Option<mpsc::Sender<ToConnector>>) -> mpsc::Permit<'_, ToConnector> {
+/// Hands the message over once there is room; whether it was the last. Never resolves for a connector that takes
+/// nothing any more: its end says why.
+async fn give(inbox: &Option<mpsc::Sender<ToConnector>>, outgoing: &mut Option<ToConnector>) -> bool {
     if let Some(inbox) = inbox
         && let Ok(room) = inbox.reserve().await
+        && let Some(message) = outgoing.take()
     {
-        return room;
+        let last = message == ToConnector::End;
+        room.send(message);
+        return last;
     }
     std::future::pending().await
 }

@@ -24,7 +24,14 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(before: u64) -> Self {
-        Self { counts: Counts::default(), acknowledged: 0, before, marks: VecDeque::new(), confirmed: None, latest: None }
+        Self {
+            counts: Counts::default(),
+            acknowledged: 0,
+            before,
+            marks: VecDeque::new(),
+            confirmed: None,
+            latest: None,
+        }
     }
 
     /// The source yielded records, and perhaps said where to continue after them.
@@ -54,15 +61,9 @@ impl Tally {
         self.counts.written = self.acknowledged.saturating_sub(self.counts.rejected);
     }
 
-    /// Everything read so far has arrived.
+    /// Everything read so far has arrived; without a target that is when it was counted.
     pub(super) fn all_arrived(&mut self) {
         self.acknowledged(self.counts.read);
-    }
-
-    /// Without a target a record has arrived when it was counted.
-    pub(super) fn counted(&mut self) {
-        self.acknowledged = self.counts.read;
-        self.settle();
     }
 
     pub(super) fn counts(&self) -> Counts {

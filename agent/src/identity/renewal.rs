@@ -60,7 +60,8 @@ impl Renewal {
         let request = wire::RenewRequest { csr, generation: identity.generation() };
         let channel = link::dial(&self.address, link::known_controller(&identity)?).await?;
         let mut client = client(channel);
-        let answer = client.renew(link::within(link::CALL, request)).await.map_err(|status| peer::call_failed(&status))?;
+        let answer =
+            client.renew(link::within(link::CALL, request)).await.map_err(|status| peer::call_failed(&status))?;
         self.take(identity, answer.into_inner().certificate)
     }
 
@@ -74,8 +75,7 @@ impl Renewal {
         let channel = link::dial(&self.address, link::anonymous(&identity)?).await?;
         let mut client = client(channel);
         let agent_id = identity.note().agent_id.to_string();
-        let mut request =
-            wire::RecoverRequest { agent_id, csr, challenge: Vec::new(), signature: Vec::new() };
+        let mut request = wire::RecoverRequest { agent_id, csr, challenge: Vec::new(), signature: Vec::new() };
         let challenge = match recover_call(&mut client, request.clone()).await? {
             Answer::Challenge(challenge) if challenge.len() <= MAX_CHALLENGE => challenge,
             Answer::Challenge(_) | Answer::Certificate(_) => return Err(IdentityError::Answer("it sent no challenge")),

@@ -19,7 +19,7 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 enum Kept {
     /// Numbered, not durable.
-    Writing(Attempt),
+    Writing,
     /// Durable, waits for its acknowledgement.
     Waiting(Arc<Finished>),
     /// Acknowledged; its record holds the highest number.
@@ -48,10 +48,10 @@ impl Outbox {
         self.next_seq
     }
 
-    pub(super) fn take_seq(&mut self, attempt: Attempt) -> u64 {
+    pub(super) fn take_seq(&mut self) -> u64 {
         let seq = self.next_seq;
         self.next_seq = seq.saturating_add(1);
-        self.results.insert(seq, Kept::Writing(attempt));
+        self.results.insert(seq, Kept::Writing);
         seq
     }
 
@@ -73,7 +73,7 @@ impl Outbox {
     pub(super) fn forget(&mut self, attempt: Attempt) {
         let seq = self.results.iter().find_map(|(seq, kept)| match kept {
             Kept::Waiting(finished) if finished.report.attempt == attempt => Some(*seq),
-            Kept::Waiting(_) | Kept::Writing(_) | Kept::Marker(_) => None,
+            Kept::Waiting(_) | Kept::Writing | Kept::Marker(_) => None,
         });
         match seq {
             Some(seq) => drop(self.results.insert(seq, Kept::Marker(attempt))),
@@ -87,14 +87,14 @@ impl Outbox {
         self.results.range(after..).find_map(|(_, kept)| match kept {
             Kept::Marker(_) => None,
             Kept::Waiting(finished) => Some(Some(Arc::clone(finished))),
-            Kept::Writing(_) => Some(None),
+            Kept::Writing => Some(None),
         })?
     }
 
     pub(super) fn waiting(&self) -> impl Iterator<Item = Attempt> + '_ {
         self.results.values().filter_map(|kept| match kept {
             Kept::Waiting(finished) => Some(finished.report.attempt),
-            Kept::Writing(_) | Kept::Marker(_) => None,
+            Kept::Writing | Kept::Marker(_) => None,
         })
     }
 
@@ -106,7 +106,7 @@ impl Outbox {
 
     /// Markers below the highest durable record have served their purpose.
     fn release_markers(&mut self) {
-        let highest = self.results.iter().rev().find(|(_, kept)| !matches!(kept, Kept::Writing(_)));
+        let highest = self.results.iter().rev().find(|(_, kept)| !matches!(kept, Kept::Writing));
         let Some(highest) = highest.map(|(seq, _)| *seq) else { return };
         while let Some((&seq, Kept::Marker(attempt))) = self.results.first_key_value() {
             if seq >= highest {

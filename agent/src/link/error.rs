@@ -5,7 +5,10 @@ use std::{error::Error, io};
 use rustls::CertificateError;
 use wherry_domain::failure::Code;
 
-use crate::net::{ProxyError, TcpError};
+use crate::{
+    causes,
+    net::{ProxyError, TcpError},
+};
 
 /// Why there is no connection to the controller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +23,9 @@ pub enum LinkError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     /// Whoever answers is not the controller this agent knows.
-    #[error("whoever answers there is not the controller this agent trusts ({0}): check the address, and that no proxy opens TLS connections on the way")]
+    #[error(
+        "whoever answers there is not the controller this agent trusts ({0}): check the address, and that no proxy opens TLS connections on the way"
+    )]
     Untrusted(String),
     /// The certificate does not fit this machine's clock.
     #[error("the controller's certificate {0} by this machine's clock, set the clock and try again")]
@@ -59,8 +64,7 @@ impl LinkError {
 
     /// From the first exchange after it.
     pub(super) fn of_http(error: &(dyn Error + 'static)) -> Self {
-        let last = std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error);
-        Self::Http(last.to_string())
+        Self::Http(causes::root(error).to_string())
     }
 
     fn of_certificate(fault: &CertificateError) -> Self {

@@ -65,6 +65,7 @@ impl Session {
                 FromController::HeartbeatAck { .. }
                 | FromController::Offer(_)
                 | FromController::Cancel(_)
+                | FromController::Desired(_)
                 | FromController::Ack { .. },
             ) => self.broken(&Broken::Nonsense("a frame before the welcome".to_owned())),
             Err(broken) => self.broken(&broken),
@@ -85,7 +86,7 @@ impl Session {
             }
         }
         self.parts.runs.renewed(&kept, said_hello);
-        self.parts.executor.welcomed(welcome);
+        self.parts.executor.desired(&welcome.desired);
         self.parts.presence.connected(true);
         tracing::info!(epoch = welcome.epoch, kept = kept.len(), "connected to the controller");
     }

@@ -46,8 +46,12 @@ impl Session {
     /// Lives on the line until it breaks, the controller sends the agent away, or everything is said.
     pub(super) async fn live(&mut self, mut line: Line, welcome: Welcome, said_hello: Timestamp) {
         let now = self.parts.clock.now();
-        let mut rhythm =
-            Rhythm { terms: welcome.lease, every: welcome.heartbeat, next: now.plus(welcome.heartbeat), alive: said_hello };
+        let mut rhythm = Rhythm {
+            terms: welcome.lease,
+            every: welcome.heartbeat,
+            next: now.plus(welcome.heartbeat),
+            alive: said_hello,
+        };
         let mut stopping = false;
         if let Err(broken) = self.send_results(&mut line).await {
             return self.broken(&broken);
@@ -129,6 +133,7 @@ impl Session {
             }
             FromController::Cancel(attempt) => self.parts.runs.stop(attempt, StopCause::Cancelled),
             FromController::Ack { up_to } => self.parts.journal.acknowledged(up_to),
+            FromController::Desired(desired) => self.parts.executor.desired(&desired),
             FromController::GoAway { reason, reconnect_after } => {
                 self.sent_away(reason, reconnect_after);
                 return Ok(false);

@@ -8,9 +8,6 @@ use crate::exit::Exit;
 /// The name of the component, as cargo builds it.
 const CONNECTOR: &str = "wherry_connector_http.wasm";
 const DESCRIPTOR: &str = "wherry_connector_http.json";
-/// The descriptor in the source tree, for a demo out of a build folder.
-const SOURCE: &str = "plugins/http/src/descriptor.json";
-
 /// Everything that the demo starts or publishes.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -18,7 +15,7 @@ pub(super) struct Programs {
     pub(super) agent: PathBuf,
     pub(super) sandbox: PathBuf,
     pub(super) connector: PathBuf,
-    /// A file with the connector's descriptor; without one the agent asks the connector itself.
+    /// The connector's descriptor beside it. Without one the demo takes the descriptor this tool was built with.
     pub(super) descriptor: Option<PathBuf>,
 }
 
@@ -33,7 +30,7 @@ impl Programs {
         };
         let connector = connectors.iter().map(|folder| folder.join(CONNECTOR)).find(|path| path.is_file());
         let connector = connector.ok_or_else(|| no_connector(&connectors))?;
-        let descriptor = descriptors(&connector).into_iter().find(|path| path.is_file());
+        let descriptor = Some(connector.with_file_name(DESCRIPTOR)).filter(|path| path.is_file());
         Ok(Self {
             controller: program(&bin, "wherry-controller")?,
             agent: program(&bin, "wherry-agent")?,
@@ -42,13 +39,6 @@ impl Programs {
             connector,
         })
     }
-}
-
-/// Where its descriptor may be: beside it, or in the source tree around the build folder.
-fn descriptors(connector: &Path) -> Vec<PathBuf> {
-    let real = connector.canonicalize().unwrap_or_default();
-    let in_source = real.ancestors().skip(1).take(5).map(|folder| folder.join(SOURCE));
-    std::iter::once(connector.with_file_name(DESCRIPTOR)).chain(in_source).collect()
 }
 
 fn set(name: &str) -> Option<PathBuf> {

@@ -39,6 +39,7 @@ impl Ledger {
             turn.audit(&who, "publisher.trust", &name, &publisher.trusted.key.to_string());
             turn.define("publisher", &name, &publisher);
             turn.state.publishers.insert(name, publisher.clone());
+            turn.desire();
             Ok(publisher)
         })
         .await
@@ -62,6 +63,7 @@ impl Ledger {
             turn.state.publishers.remove(&name).ok_or_else(missing)?;
             turn.audit(&who, "publisher.distrust", &name, "");
             turn.undefine("publisher", &name);
+            turn.desire();
             Ok(())
         })
         .await

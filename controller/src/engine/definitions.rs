@@ -36,6 +36,7 @@ impl Ledger {
             turn.define("environment", name.as_str(), &environment);
             turn.state.directory.learn_environment(environment.id, &name);
             turn.state.environments.insert(name, environment.clone());
+            turn.desire();
             Ok((environment, group))
         })
         .await
@@ -77,6 +78,7 @@ impl Ledger {
             turn.audit(&who, "environment.delete", name.as_str(), "");
             turn.undefine("environment", name.as_str());
             turn.state.environments.remove(&name);
+            turn.desire();
             Ok(())
         })
         .await

@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::sync::mpsc;
 use wherry_domain::{
     epoch::Epoch,
-    id::AgentId,
+    id::{AgentId, GroupId},
     presence::{Effect, Event as Presence},
     run::{Event, State as RunState},
 };
 use wherry_proto::{
     PROTOCOL_MAX, PROTOCOL_MIN,
-    frame::{Attempt, Decision, FromController, GoAwayReason, Hello, InFlight, Stage, Welcome},
+    frame::{Attempt, Decision, Desired, FromController, GoAwayReason, Hello, InFlight, Stage, Welcome},
 };
 use wherry_trust::names::AgentIdentity;
 
@@ -190,17 +190,31 @@ impl Turn<'_> {
         }
     }
 
-    fn welcome(&self, epoch: Epoch, verdicts: Vec<(Attempt, Decision)>, group: wherry_domain::id::GroupId) -> Welcome {
-        let environments = self.state.environments.values().filter(|environment| environment.group == group);
+    fn welcome(&self, epoch: Epoch, verdicts: Vec<(Attempt, Decision)>, group: GroupId) -> Welcome {
         Welcome {
             protocol: PROTOCOL_MAX,
             epoch: epoch.bits(),
             lease: self.state.settings.lease,
             heartbeat: self.state.settings.heartbeat,
             verdicts,
-            publishers: self.trusted_publishers(),
-            environments: environments.map(|environment| environment.name.clone()).collect(),
+            desired: self.desired(group),
         }
+    }
+
+    fn desired(&self, group: GroupId) -> Desired {
+        let environments = self.state.environments.values().filter(|environment| environment.group == group);
+        let environments = environments.map(|environment| environment.name.clone()).collect();
+        Desired { publishers: self.trusted_publishers(), environments }
+    }
+
+    /// What is wanted of the agents changed: tells every live one.
+    pub(super) fn desire(&mut self) {
+        let live = self.state.agents.iter().filter_map(|(id, state)| {
+            let session = state.session.as_ref()?;
+            Some((*id, session.epoch, FromController::Desired(self.desired(state.agent.group))))
+        });
+        let frames: Vec<_> = live.collect();
+        self.out.frames.extend(frames);
     }
 
     /// Tells the queue how many runs the agent can take now.

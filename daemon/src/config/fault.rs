@@ -70,7 +70,9 @@ fn kind(found: &Unexpected<'_>) -> &'static str {
         Unexpected::Seq => "a list",
         Unexpected::Map | Unexpected::StructVariant => "a table",
         Unexpected::Unit | Unexpected::Option => "nothing",
-        Unexpected::NewtypeStruct | Unexpected::Enum | Unexpected::UnitVariant | Unexpected::NewtypeVariant => "a value",
+        Unexpected::NewtypeStruct | Unexpected::Enum | Unexpected::UnitVariant | Unexpected::NewtypeVariant => {
+            "a value"
+        }
         Unexpected::TupleVariant => "a list",
         Unexpected::Other(_) => "something else",
     }

@@ -12,12 +12,7 @@ mod fault;
 mod faults;
 mod tree;
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::Read,
-    path::Path,
-};
+use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
 use serde::de::DeserializeOwned;
 
@@ -85,7 +80,9 @@ fn read(path: &Path) -> Result<String, ConfigFaults> {
     let refused = |reason: String| ConfigFaults::one("", &reason, Origin::File).in_file(path);
     let mut text = String::new();
     let file = File::open(path).map_err(|error| refused(format!("cannot be opened: {error}")))?;
-    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| refused(format!("cannot be read: {error}")))?;
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(refused(format!("is larger than {MAX_FILE_BYTES} bytes")));
     }
@@ -201,8 +198,20 @@ mod tests {
         let mut keys = found(&faults);
         keys.sort_unstable();
         let expected = [
-            "colour", "data.bytes", "data.dir", "hosts[1]", "hosts[3]", "limits.a", "mode.loud.echo",
-            "mode.loud.volume", "name", "quiet", "session.port", "session.ports", "session.tls", "session.wait",
+            "colour",
+            "data.bytes",
+            "data.dir",
+            "hosts[1]",
+            "hosts[3]",
+            "limits.a",
+            "mode.loud.echo",
+            "mode.loud.volume",
+            "name",
+            "quiet",
+            "session.port",
+            "session.ports",
+            "session.tls",
+            "session.wait",
         ];
         assert_eq!(keys, expected, "{faults}");
         let text = faults.to_string();

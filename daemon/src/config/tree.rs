@@ -89,7 +89,9 @@ impl Tree {
             Node::Table(table) => {
                 table.entry(first.clone()).or_insert(Self { node: Node::Null, origin }).replace(rest, node)
             }
-            Node::List(list) => index(first).and_then(|at| list.get_mut(at)).is_some_and(|tree| tree.replace(rest, node)),
+            Node::List(list) => {
+                index(first).and_then(|at| list.get_mut(at)).is_some_and(|tree| tree.replace(rest, node))
+            }
             Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) | Node::Text(_) | Node::Anything => false,
         }
     }

@@ -79,11 +79,7 @@ struct Request {
 
 impl Committer {
     /// Starts the thread. `path` names the store in errors.
-    pub(super) fn start(
-        engine: impl Engine,
-        counters: Arc<Counters>,
-        path: PathBuf,
-    ) -> Result<Self, std::io::Error> {
+    pub(super) fn start(engine: impl Engine, counters: Arc<Counters>, path: PathBuf) -> Result<Self, std::io::Error> {
         let shared = Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), counters, path });
         let thread = std::thread::Builder::new().name("store-commit".into()).spawn({
             let shared = Arc::clone(&shared);

@@ -103,7 +103,8 @@ impl MemoryStore {
     /// commits resolve to [`StoreError::Closed`].
     pub fn crash(&self) {
         let mut inner = self.lock();
-        *inner = Inner { visible: inner.durable.clone(), durable: std::mem::take(&mut inner.durable), ..Inner::default() };
+        *inner =
+            Inner { visible: inner.durable.clone(), durable: std::mem::take(&mut inner.durable), ..Inner::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use wherry_daemon::store::{
-    Batch, Direction::{Ascending, Descending}, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Space, Store,
+    Batch,
+    Direction::{Ascending, Descending},
+    MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Space, Store,
 };
 
 use crate::support::{on_each_store, put, value};
@@ -37,7 +39,9 @@ fn spaces_do_not_see_each_other_and_one_batch_covers_them_all() {
         assert_eq!(batch.len(), 4);
         store.commit(batch).await.unwrap();
         assert_eq!(store.get(B, b"k").unwrap().as_deref(), Some(b"b".as_slice()));
-        for (space, key, value) in [(A, &b"k"[..], &b"a"[..]), (Space(0), b"", b"zero"), (Space(255), b"\xff\xff", b"last")] {
+        for (space, key, value) in
+            [(A, &b"k"[..], &b"a"[..]), (Space(0), b"", b"zero"), (Space(255), b"\xff\xff", b"last")]
+        {
             assert_eq!(store.scan(space, b"", None, Ascending, 9).unwrap(), [(key.to_vec(), value.to_vec())]);
             assert_eq!(store.scan(space, b"", None, Descending, 9).unwrap().len(), 1);
         }

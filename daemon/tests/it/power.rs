@@ -53,8 +53,11 @@ fn lose_power_twice(shim: &Path, size: usize, unsynced: Unsynced, random: &mut R
     for cut in 0..2 {
         let log = scratch.path().join(format!("log{cut}"));
         let mut disk = Disk::read(&dir);
-        let environment =
-            [("LD_PRELOAD", shim.to_str().unwrap()), ("SHIM_PREFIX", dir.to_str().unwrap()), ("SHIM_LOG", log.to_str().unwrap())];
+        let environment = [
+            ("LD_PRELOAD", shim.to_str().unwrap()),
+            ("SHIM_PREFIX", dir.to_str().unwrap()),
+            ("SHIM_LOG", log.to_str().unwrap()),
+        ];
         let mut victim = victim(&dir, history.next_start(), size, &environment);
         let_run(&mut victim, Duration::from_millis(200 + random.below(400)));
         history.add(victim);
@@ -73,7 +76,8 @@ fn lose_power_twice(shim: &Path, size: usize, unsynced: Unsynced, random: &mut R
 fn compile(dir: &Path) -> Option<PathBuf> {
     let shim = dir.join("shim.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/shim.c");
-    let compiler = Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&shim).arg(source).arg("-lpthread").status();
+    let compiler =
+        Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&shim).arg(source).arg("-lpthread").status();
     match compiler {
         Ok(status) => {
             assert!(status.success(), "the shim does not compile");
@@ -141,7 +145,9 @@ impl Disk {
                     self.names.push(Named::Created(entry.path));
                 }
                 b'C' => {}
-                b'W' => self.files.entry(entry.path).or_default().unsynced.push(Change::Write(entry.offset, entry.data)),
+                b'W' => {
+                    self.files.entry(entry.path).or_default().unsynced.push(Change::Write(entry.offset, entry.data))
+                }
                 b'T' => self.files.entry(entry.path).or_default().unsynced.push(Change::Truncate(entry.offset)),
                 b'S' => match self.files.get_mut(&entry.path) {
                     Some(content) => content.sync(),

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+use wherry_agent::config::{Config as Agent, Raw};
 use wherry_controller::config::Config as Controller;
 
 #[test]
@@ -12,26 +14,66 @@ fn the_controller_accepts_its_example() {
 }
 
 #[test]
-fn the_controllers_example_names_every_key_there_is() {
-    let known = serde_json::to_value(Controller::default()).unwrap();
-    assert_eq!(missing(&known, &text("controller.example.toml")), [""; 0]);
+fn the_agent_accepts_its_example() {
+    let config = Agent::load(Some(&file("agent.example.toml")), &[]).unwrap();
+    assert_eq!((config.slots, config.publishers.len()), (8, 0));
 }
 
-/// The keys of a configuration that the text does not mention as `key =`, commented out or not.
-fn missing(known: &serde_json::Value, text: &str) -> Vec<String> {
-    let mentioned = |key: &str| {
-        let mut lines = text.lines().map(|line| line.trim_start_matches('#').trim_start());
-        lines.any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')) || line == format!("[{key}]"))
-    };
+#[test]
+fn the_agent_accepts_its_example_with_every_line_that_is_commented_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("proxy.password");
+    private(&password, "secret");
+    let whole: Vec<_> = text("agent.example.toml").lines().map(|line| switched_on(line).to_owned()).collect();
+    let path = folder.path().join("agent.toml");
+    let whole = whole.join("\n").replace("/etc/wherry/proxy.password", &password.display().to_string());
+    std::fs::write(&path, whole).unwrap();
+    let config = Agent::load(Some(&path), &[]).unwrap();
+    assert!(config.controller_proxy.is_some() && config.egress.proxy.is_some() && config.name.is_some());
+}
+
+#[test]
+fn the_examples_name_every_key_there_is() {
+    let controller = serde_json::to_value(Controller::default()).unwrap();
+    assert_eq!(missing(&controller, &text("controller.example.toml")), [""; 0]);
+    let agent = serde_json::to_value(Raw::default()).unwrap();
+    assert_eq!(missing(&agent, &text("agent.example.toml")), [""; 0]);
+}
+
+#[test]
+fn systemd_leaves_the_agent_more_time_to_stop_than_its_runs_have() {
+    let config = Agent::load(Some(&file("agent.example.toml")), &[]).unwrap();
+    let unit = text("wherry-agent.service");
+    let minutes = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")?.strip_suffix("min")).unwrap();
+    assert!(minutes.parse::<u64>().unwrap() * 60 > config.grace.as_secs());
+}
+
+/// The keys of a configuration that the text does not mention as `key =` or `[key]`, commented out or not.
+fn missing(known: &Value, text: &str) -> Vec<String> {
     let sections = known.as_object().unwrap();
-    let inner = sections.values().filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::keys);
+    let inner = sections.values().filter_map(Value::as_object).flat_map(Map::keys);
+    let mentioned = |key: &String| {
+        let mut lines = text.lines().map(switched_on);
+        lines.any(|line| line.starts_with(&format!("{key} = ")) || line == format!("[{key}]"))
+    };
     sections.keys().chain(inner).filter(|key| !mentioned(key)).cloned().collect()
 }
 
-fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+/// A setting that is commented out has no space behind the `#`; what is said about settings has one.
+fn switched_on(line: &str) -> &str {
+    line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)
+}
+
+fn private(path: &Path, content: &str) {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(content.as_bytes()).unwrap();
 }
 
 fn text(name: &str) -> String {
     std::fs::read_to_string(file(name)).unwrap()
+}
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }

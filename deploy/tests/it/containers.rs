@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use wherry_agent::config::Config as Agent;
 use wherry_controller::config::Config as Controller;
 
 const IMAGES: [&str; 2] = ["controller.Dockerfile", "agent.Dockerfile"];
@@ -16,9 +17,17 @@ fn the_controller_accepts_the_settings_of_the_compose_file() {
 }
 
 #[test]
+fn the_agent_accepts_the_settings_of_the_compose_file() {
+    let settings = settings("WHERRY_AGENT__");
+    assert!(!settings.is_empty());
+    assert_eq!(Agent::load(None, &settings).unwrap().slots, 8);
+}
+
+#[test]
 fn plain_http_is_published_on_loopback_alone() {
     let compose = text("deploy/compose.yaml");
-    let published: Vec<_> = compose.lines().map(str::trim).filter(|line| line.ends_with(":8443\"")).collect();
+    let published: Vec<_> =
+        compose.lines().map(str::trim).filter(|line| line.starts_with("- ") && line.contains("8443")).collect();
     assert_eq!(published, ["- \"127.0.0.1:8443:8443\""]);
 }
 

@@ -15,7 +15,7 @@ use wherry_domain::{
 
 use agent::Agent;
 use controller::{Controller, Record};
-use world::{Arrival, Attempt, Moment, World};
+use world::{Arrival, Moment, World};
 
 mod agent;
 mod chance;
@@ -62,10 +62,13 @@ fn play(seed: u64) -> Vec<Record> {
     let runs = plan(&mut world);
     let mut controller = Controller::new(AGENTS, runs, &mut world);
     let mut agents: Vec<_> = (0..AGENTS).map(|index| Agent::new(index, &mut world)).collect();
+    let mut turns = 0;
     while !is_over(&world, &controller, &agents) {
         assert!(world.now < world.faults_until + PATIENCE, "something hangs");
         let wakes = agents.iter().map(Agent::deadline).chain([controller.deadline(), world.next_arrival()]);
         let next = wakes.flatten().min().expect("somebody always waits for something");
+        turns = if next > world.now { 0 } else { turns + 1 };
+        assert!(turns < 10_000, "something is due for ever");
         world.now = world.now.max(next);
         while let Some(arrival) = world.take_arrival() {
             deliver(arrival, &mut controller, &mut agents, &mut world);
@@ -74,7 +77,7 @@ fn play(seed: u64) -> Vec<Record> {
         agents.iter_mut().for_each(|agent| agent.wake(&mut world));
     }
     for (id, run) in &controller.runs {
-        judge(*id, run, &world.effects);
+        judge(*id, run, &world);
     }
     controller.runs.into_values().collect()
 }
@@ -163,16 +166,13 @@ fn deliver(arrival: Arrival, controller: &mut Controller, agents: &mut [Agent], 
 }
 
 /// What must hold at the end of a history.
-fn judge(id: RunId, run: &Record, effects: &[Attempt]) {
-    let effects: Vec<_> = effects.iter().filter(|attempt| attempt.run == id).map(|attempt| attempt.fence).collect();
-    let mut once = effects.clone();
-    once.dedup();
-    assert_eq!(effects, once, "an attempt began its effects twice");
+fn judge(id: RunId, run: &Record, world: &World) {
+    let effects: Vec<_> = world.effects.iter().filter(|attempt| attempt.run == id).collect();
     if run.terms.side_effects == SideEffects::Unsafe {
         assert!(effects.len() <= 1 + run.retries, "an unsafe run was done twice, and nobody asked for it");
     }
     if run.stored.state == (State::Finished { outcome: Outcome::Succeeded }) {
-        assert!(effects.contains(&run.stored.fence), "a success without its effect");
+        assert!(effects.iter().any(|attempt| attempt.fence == run.stored.fence), "a success without its effect");
     }
 }
 

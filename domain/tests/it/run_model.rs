@@ -1,0 +1,251 @@
+//! A run against a naive model of it, and against what must hold whatever the model says.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wherry_domain::{
+    effects::SideEffects,
+    failure::{Code, Failure, FailureClass},
+    fence::Fence,
+    id::AgentId,
+    lease::LeaseTerms,
+    retry::{Backoff, Jitter, RetryRule},
+    run::{Effect, Event, Outcome, Run, State, Stored, Terms},
+    time::Timestamp,
+};
+
+use model::Model;
+
+mod model;
+
+proptest! {
+    #[test]
+    fn a_run_does_what_the_naive_model_does(terms in terms(), steps in steps()) {
+        let mut run = Run::submitted(terms, 0, Timestamp::default());
+        let mut model = Model::new(terms);
+        for Step { event, now } in play(&steps) {
+            let event = event(run.fence());
+            let effects: Vec<_> = run.on(event.clone(), now).iter().map(word).collect();
+            prop_assert_eq!(effects, model.on(&event, now), "{:?}", &event);
+            prop_assert_eq!(run.state(), &model.state(), "{:?}", &event);
+            prop_assert_eq!(run.deadline(), model.deadline(), "{:?}", &event);
+        }
+    }
+
+    #[test]
+    fn a_finished_run_never_changes_and_only_the_current_fence_moves_a_run(terms in terms(), steps in steps()) {
+        let mut run = Run::submitted(terms, 0, Timestamp::default());
+        for Step { event, now } in play(&steps) {
+            let (event, before) = (event(run.fence()), run.stored());
+            run.on(event.clone(), now);
+            if matches!(before.state, State::Finished { .. }) || fence_of(&event).is_some_and(|f| f != before.fence) {
+                prop_assert_eq!(&run.stored(), &before, "{:?}", &event);
+            }
+            prop_assert!(run.fence() >= before.fence);
+        }
+    }
+
+    /// A restart in the middle loses nothing but time.
+    #[test]
+    fn a_run_that_was_stored_and_read_back_goes_on_where_it_was(terms in terms(), steps in steps()) {
+        let mut run = Run::submitted(terms, 0, Timestamp::default());
+        for Step { event, now } in play(&steps) {
+            let event = event(run.fence());
+            run.on(event, now);
+            let json = serde_json::to_string(&run.stored()).unwrap();
+            let stored: Stored = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&stored, &run.stored(), "{}", json);
+            prop_assert_eq!(Run::restored(terms, stored.clone(), now).stored(), stored);
+        }
+    }
+
+    #[test]
+    fn an_unsafe_run_is_offered_again_only_if_it_never_began_or_a_person_asked(
+        terms in terms(), steps in steps(), restarts: bool,
+    ) {
+        let terms = Terms { side_effects: SideEffects::Unsafe, ..terms };
+        let mut run = Run::submitted(terms, 0, Timestamp::default());
+        let (mut may_offer, mut interrupted) = (true, false);
+        for Step { event, now } in play(&steps) {
+            let event = event(run.fence());
+            let (fence, holder) = (run.fence(), holder(run.state()));
+            let effects = run.on(event.clone(), now);
+            if restarts {
+                run = Run::restored(terms, run.stored(), now);
+            }
+            interrupted |= event == (Event::Interrupted { fence });
+            may_offer |= match &event {
+                Event::Declined { fence: of } => *of == fence && !interrupted,
+                Event::Absent { agent } => Some(*agent) == holder && !interrupted,
+                Event::Reported { fence: of, outcome: Outcome::Failed(failure), .. } => {
+                    *of == fence && !failure.effects_begun && failure.class == FailureClass::Retry
+                }
+                Event::Reported { .. } | Event::Placed { .. } | Event::Renewed { .. } => false,
+                Event::Interrupted { .. } | Event::CancelAsked | Event::Tick => false,
+                Event::RetryAsked => true,
+            };
+            if effects.iter().any(|effect| matches!(effect, Effect::Offer { .. })) {
+                prop_assert!(may_offer, "{:?}", event);
+                (may_offer, interrupted) = (false, false);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_run_is_not_offered_unless_a_person_asks_for_a_retry(terms in terms(), steps in steps()) {
+        let mut run = Run::submitted(terms, 0, Timestamp::default());
+        let mut cancelled = false;
+        for Step { event, now } in play(&steps) {
+            let event = event(run.fence());
+            let offered = run.on(event.clone(), now).iter().any(|effect| matches!(effect, Effect::Offer { .. }));
+            prop_assert!(!(cancelled && offered));
+            cancelled = match event {
+                Event::CancelAsked => true,
+                Event::RetryAsked => false,
+                _ => cancelled,
+            };
+        }
+    }
+}
+
+#[test]
+fn a_run_that_takes_every_agent_down_with_it_stops_somewhere() {
+    let terms = Terms { side_effects: SideEffects::Read, ..plain() };
+    let mut run = Run::submitted(terms, 0, Timestamp::default());
+    let (agent, mut now, mut offers) = (AgentId::from_u128(1), Timestamp::default(), 0);
+    while !matches!(run.state(), State::Finished { .. }) {
+        offers += run.on(Event::Placed { agent, generation: 0 }, now).len();
+        now = run.deadline().unwrap();
+        run.on(Event::Tick, now);
+    }
+    let State::Finished { outcome: Outcome::Failed(failure) } = run.state() else { panic!("{run:?}") };
+    assert_eq!((offers, failure.code.as_str()), (4, "run.agent_lost"));
+}
+
+#[test]
+fn a_run_whose_fences_are_used_up_fails_instead_of_repeating_one() {
+    let last = Fence::from_bits(u64::from(u32::MAX));
+    let stored = Stored { fence: last, ..Run::submitted(plain(), 0, Timestamp::default()).stored() };
+    let mut run = Run::restored(plain(), stored, Timestamp::default());
+    let placed = Event::Placed { agent: AgentId::from_u128(1), generation: 0 };
+    assert_eq!(run.on(placed, Timestamp::default()), [Effect::Settle]);
+    let State::Finished { outcome: Outcome::Failed(failure) } = run.state() else { panic!("{run:?}") };
+    assert_eq!(failure.code.as_str(), "run.fence_exhausted");
+}
+
+/// One step of a history; which fence an event names is known only when it happens.
+struct Step<E> {
+    event: E,
+    now: Timestamp,
+}
+
+fn play(steps: &[(u64, Draft)]) -> impl Iterator<Item = Step<impl Fn(Fence) -> Event + '_>> {
+    let mut now = Timestamp::default();
+    steps.iter().map(move |(pause, draft)| {
+        now = now.plus(Duration::from_millis(*pause));
+        Step { event: move |current| draft.event(current), now }
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Draft {
+    /// Without a fence.
+    Plain(Event),
+    /// With a fence that is this far from the current one.
+    Fenced(i64, Event),
+}
+
+impl Draft {
+    fn event(&self, current: Fence) -> Event {
+        let near = |by: i64| Fence::from_bits(current.bits().saturating_add_signed(by));
+        match self.clone() {
+            Self::Fenced(by, Event::Renewed { .. }) => Event::Renewed { fence: near(by) },
+            Self::Fenced(by, Event::Declined { .. }) => Event::Declined { fence: near(by) },
+            Self::Fenced(by, Event::Interrupted { .. }) => Event::Interrupted { fence: near(by) },
+            Self::Fenced(by, Event::Reported { outcome, jitter, .. }) => {
+                Event::Reported { fence: near(by), outcome, jitter }
+            }
+            Self::Fenced(_, event) | Self::Plain(event) => event,
+        }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u64, Draft)>> {
+    let agent = (1..4_u128).prop_map(AgentId::from_u128);
+    let plain = prop_oneof![
+        6 => (agent.clone(), Just(0)).prop_map(|(agent, generation)| Event::Placed { agent, generation }),
+        2 => agent.prop_map(|agent| Event::Absent { agent }),
+        1 => Just(Event::CancelAsked),
+        2 => Just(Event::RetryAsked),
+        3 => Just(Event::Tick),
+    ];
+    let any_fence = Fence::from_bits(0);
+    let fenced = prop_oneof![
+        2 => Just(Event::Renewed { fence: any_fence }),
+        1 => Just(Event::Declined { fence: any_fence }),
+        1 => Just(Event::Interrupted { fence: any_fence }),
+        4 => (outcome(), any::<u16>()).prop_map(move |(outcome, jitter)| {
+            Event::Reported { fence: any_fence, outcome, jitter: Jitter(jitter) }
+        }),
+    ];
+    let by = prop_oneof![4 => Just(0), 1 => -2..3_i64];
+    let draft =
+        prop_oneof![plain.prop_map(Draft::Plain), (by, fenced).prop_map(|(by, event)| Draft::Fenced(by, event))];
+    let pause = prop_oneof![4 => 0..5_000_u64, 1 => 0..100_000_u64];
+    prop::collection::vec((pause, draft), 0..50)
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let failed = (any::<bool>(), any::<bool>()).prop_map(|(retry, begun)| {
+        let code = Code::new("connection.refused");
+        let failure = if retry { Failure::retry(code, "") } else { Failure::permanent(code, "") };
+        Outcome::Failed(failure.after_effects(begun))
+    });
+    prop_oneof![1 => Just(Outcome::Succeeded), 1 => Just(Outcome::Cancelled), 4 => failed]
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    let class = prop::sample::select(vec![SideEffects::Read, SideEffects::Idempotent, SideEffects::Keyed]);
+    let class = prop_oneof![class, Just(SideEffects::Unsafe)];
+    (class, 1..5_u32, 0..200_u64).prop_map(|(side_effects, attempts, offline)| Terms {
+        side_effects,
+        retry: RetryRule { attempts, backoff: Backoff::Fixed, ..RetryRule::default() },
+        offline_term: Duration::from_secs(offline),
+        lease: LeaseTerms::default(),
+    })
+}
+
+fn plain() -> Terms {
+    Terms {
+        side_effects: SideEffects::Unsafe,
+        retry: RetryRule::default(),
+        offline_term: Duration::ZERO,
+        lease: LeaseTerms::default(),
+    }
+}
+
+fn holder(state: &State) -> Option<AgentId> {
+    match state {
+        State::Leased { agent, .. } | State::Unknown { agent } => Some(*agent),
+        State::Queued { .. } | State::Finished { .. } => None,
+    }
+}
+
+const fn fence_of(event: &Event) -> Option<Fence> {
+    match event {
+        Event::Renewed { fence } | Event::Declined { fence } | Event::Interrupted { fence } => Some(*fence),
+        Event::Reported { fence, .. } => Some(*fence),
+        Event::Placed { .. } | Event::Absent { .. } | Event::CancelAsked | Event::RetryAsked | Event::Tick => None,
+    }
+}
+
+const fn word(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Offer { .. } => "offer",
+        Effect::AskCancel { .. } => "ask to cancel",
+        Effect::Requeue { .. } => "requeue",
+        Effect::Hold { .. } => "hold",
+        Effect::Settle => "settle",
+        Effect::KeepLate { .. } => "keep late",
+    }
+}

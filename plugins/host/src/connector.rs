@@ -248,7 +248,7 @@ impl Traces {
             let _ = outbox.send(FromConnector::Counter { name, delta }).await;
         }
         for (level, tail) in [(Level::Info, &self.stdout), (Level::Warn, &self.stderr)] {
-            for line in tail.text().lines() {
+            for line in tail.text().lines().filter(|line| !line.is_empty()) {
                 let message = text::one_line(line, LOG_LINE_BYTES);
                 let _ = outbox.send(FromConnector::Log { level, message, fields: None }).await;
             }

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::http::types::Fields;
 use crate::bindings::wherry::connector::telemetry::{self, Level};
 use crate::bindings::wherry::connector::types::{Batch, Error};
@@ -17,7 +18,7 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
             black_box(scene);
         },
         "sleep" => {
-            std::thread::sleep(Duration::from_secs(3_600));
+            pause(Duration::from_secs(3_600));
             done()
         }
         "memory" => {
@@ -59,6 +60,11 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
         }
         _ => return None,
     })
+}
+
+/// Waits in the host.
+pub(crate) fn pause(time: Duration) {
+    monotonic_clock::subscribe_duration(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).block();
 }
 
 #[inline(never)]

@@ -1,11 +1,14 @@
 //! Uses the contract against its meaning: batches, cursors, acknowledgements, state, blobs, cancellation.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::bindings::wherry::connector::blobs::{self, BlobWriter};
 use crate::bindings::wherry::connector::state;
 use crate::bindings::wherry::connector::types::{Batch, Error, ErrorKind};
 use crate::connector::{Scene, error};
+use crate::exhaustion::pause;
 
 /// Runs the activity, if it is one of these.
 pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Error>> {
@@ -32,7 +35,7 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
             if scene.inv.cancelled() {
                 break Err(error(ErrorKind::Cancelled, "hostile.cancelled", "as you wish"));
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            pause(Duration::from_millis(1));
         },
         "cursor" => {
             Ok(json!({ "cursor": scene.inv.cursor(), "attempt": scene.inv.attempt(), "key": scene.inv.key() })

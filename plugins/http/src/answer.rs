@@ -10,13 +10,11 @@ pub const BODY_BYTES: usize = 10 << 20;
 /// Bytes of an answer that are shown to the agent owner.
 const SHOWN_BYTES: usize = 512;
 
-/// An answer, read whole.
+/// An answer.
 #[derive(Debug, Default)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The `Content-Type` header.
-    pub content_type: Option<String>,
     /// The `Retry-After` header.
     pub retry_after: Option<String>,
     /// The `Link` headers, joined by commas.

@@ -60,7 +60,7 @@ fn with_defaults(headers: BTreeMap<String, String>, has_body: bool) -> BTreeMap<
         headers.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     };
     offer("accept", JSON);
-    offer("user-agent", concat!("wherry-http/", "1.0.0"));
+    offer("user-agent", "wherry-http/1.0.0");
     if has_body {
         offer("content-type", JSON);
     }
@@ -80,10 +80,7 @@ fn as_body(body: &Value, headers: &BTreeMap<String, String>) -> Vec<u8> {
 fn as_pairs(query: &BTreeMap<String, Value>) -> Result<Vec<(String, String)>, Failure> {
     let mut pairs = Vec::new();
     for (name, value) in query {
-        let values = match value {
-            Value::Array(values) => values.as_slice(),
-            single => std::slice::from_ref(single),
-        };
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for value in values {
             match value {
                 Value::Null => {}

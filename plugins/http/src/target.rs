@@ -68,7 +68,7 @@ impl Sender<'_> {
         if self.dry_run {
             return Ok(());
         }
-        let answer = wire::exchange(&request)?;
+        let answer = wire::hand_over(&request)?;
         answer.check_status(wire::now())?;
         answer.refuse_page()
     }

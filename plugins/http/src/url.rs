@@ -97,7 +97,9 @@ impl Target {
                            use another kind of paging, or correct the connection's url";
             Failure::new(Kind::Data, "http.next_url_foreign", message)
         };
-        if link.starts_with("//") || link.contains("://") && !link.starts_with(['/', '?']) {
+        let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let is_absolute = link.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme));
+        if link.starts_with("//") || is_absolute {
             let scheme = if self.origin.https { "https:" } else { "http:" };
             let whole = if link.starts_with("//") { format!("{scheme}{link}") } else { link.to_owned() };
             let (origin, path) = Origin::parse(&whole).ok_or_else(foreign)?;
@@ -246,6 +248,7 @@ mod tests {
         assert_eq!(resolved("/n?u=https://x/"), Ok("/n?u=https://x/".into()));
         assert_eq!(resolved("?p=2"), Ok("/a/b/c?p=2".into()));
         assert_eq!(resolved("d?p=2#f"), Ok("/a/b/d?p=2".into()));
+        assert_eq!(resolved("d?u=https://x/"), Ok("/a/b/d?u=https://x/".into()));
         assert_eq!(resolved("../d"), Ok("/a/d".into()));
         assert_eq!(resolved("/../../d/."), Ok("/d/".into()));
     }

@@ -1,8 +1,7 @@
 //! One HTTP exchange over `wasi:http`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::answer::{Answer, BODY_BYTES};
+use crate::bindings::wasi::clocks::wall_clock;
 use crate::bindings::wasi::http::outgoing_handler;
 use crate::bindings::wasi::http::types::{
     ErrorCode, Fields, HeaderError, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody,
@@ -14,14 +13,35 @@ use crate::failure::{Failure, Kind};
 use crate::plan::Request;
 
 const READ_BYTES: u64 = 64 << 10;
+/// Enough of an answer to show why it refuses.
+const GLANCE_BYTES: usize = 64 << 10;
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    wall_clock::now().seconds
 }
 
 /// Sends a request and reads the whole answer.
 pub(crate) fn exchange(request: &Request) -> Result<Answer, Failure> {
+    let (mut answer, body) = begin(request)?;
+    answer.body = read(&body, BODY_BYTES)?;
+    if answer.body.len() > BODY_BYTES {
+        let message = format!("the answer has more than {BODY_BYTES} bytes; ask for smaller pages or fewer fields");
+        return Err(Failure::new(Kind::Data, "http.answer_too_large", message));
+    }
+    Ok(answer)
+}
+
+/// Sends a request whose answer matters only for its status. What breaks off or goes on behind that changes nothing
+/// of what the system has done.
+pub(crate) fn hand_over(request: &Request) -> Result<Answer, Failure> {
+    let (mut answer, body) = begin(request)?;
+    answer.body = read(&body, GLANCE_BYTES).unwrap_or_default();
+    Ok(answer)
+}
+
+/// Sends a request; gives the head of the answer, and its body to be read.
+fn begin(request: &Request) -> Result<(Answer, IncomingBody), Failure> {
     let response = send(request)?;
     let headers = response.headers();
     let text = |name: &str| {
@@ -29,17 +49,11 @@ pub(crate) fn exchange(request: &Request) -> Result<Answer, Failure> {
         let texts: Vec<_> = values.iter().map(|value| String::from_utf8_lossy(value)).collect();
         (!texts.is_empty()).then(|| texts.join(", "))
     };
-    let mut answer = Answer {
-        status: response.status(),
-        content_type: text("content-type"),
-        retry_after: text("retry-after"),
-        link: text("link"),
-        body: Vec::new(),
-    };
+    let answer =
+        Answer { status: response.status(), retry_after: text("retry-after"), link: text("link"), body: Vec::new() };
     drop(headers);
     let body = response.consume().map_err(|()| broken("its body cannot be read"))?;
-    answer.body = read(&body)?;
-    Ok(answer)
+    Ok((answer, body))
 }
 
 fn send(request: &Request) -> Result<IncomingResponse, Failure> {
@@ -112,20 +126,18 @@ fn write(body: OutgoingBody, mut data: &[u8]) -> Result<(), Failure> {
     OutgoingBody::finish(body, None).map_err(|code| failed(&code))
 }
 
-fn read(body: &IncomingBody) -> Result<Vec<u8>, Failure> {
+/// Reads to the end, or a little beyond `limit`.
+fn read(body: &IncomingBody, limit: usize) -> Result<Vec<u8>, Failure> {
     let stream: InputStream = body.stream().map_err(|()| broken("its body cannot be read"))?;
     let mut data = Vec::new();
-    loop {
+    while data.len() <= limit {
         match stream.blocking_read(READ_BYTES) {
             Ok(chunk) => data.extend_from_slice(&chunk),
-            Err(StreamError::Closed) => return Ok(data),
+            Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => return Err(broken(&error.to_debug_string())),
         }
-        if data.len() > BODY_BYTES {
-            let message = format!("the answer has more than {BODY_BYTES} bytes; ask for smaller pages or fewer fields");
-            return Err(Failure::new(Kind::Data, "http.answer_too_large", message));
-        }
     }
+    Ok(data)
 }
 
 fn broken(how: &str) -> Failure {
@@ -134,11 +146,19 @@ fn broken(how: &str) -> Failure {
 
 /// The host knows the reason better and reports it beside this.
 fn failed(code: &ErrorCode) -> Failure {
-    let kind = match code {
-        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => Kind::Forbidden,
-        ErrorCode::TlsCertificateError | ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => Kind::Config,
-        ErrorCode::ConfigurationError | ErrorCode::HttpRequestUriInvalid => Kind::Config,
-        _ => Kind::Transient,
+    let is_denied = matches!(code, ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited);
+    let is_misconfigured = matches!(
+        code,
+        ErrorCode::TlsCertificateError
+            | ErrorCode::TlsProtocolError
+            | ErrorCode::TlsAlertReceived(_)
+            | ErrorCode::ConfigurationError
+            | ErrorCode::HttpRequestUriInvalid
+    );
+    let kind = match (is_denied, is_misconfigured) {
+        (true, _) => Kind::Forbidden,
+        (false, true) => Kind::Config,
+        (false, false) => Kind::Transient,
     };
     Failure::new(kind, "http.exchange_failed", format!("the request could not be made: {code:?}"))
 }

@@ -7,7 +7,7 @@ use wherry_domain::lease::LeaseTerms;
 use super::{Invalid, attempt, parse, publishers, wire_publishers};
 use crate::{
     MAX_CURSOR,
-    frame::{Decision, FromController, GoAwayReason, Offer, Welcome},
+    frame::{Decision, Desired, FromController, GoAwayReason, Offer, Welcome},
     wire::{self, controller_frame::Kind},
 };
 
@@ -24,6 +24,7 @@ impl FromController {
             Kind::Offer(wire) => Self::Offer(offer(wire)?),
             Kind::Cancel(wire) => Self::Cancel(attempt(&wire.run_id, wire.fence)?),
             Kind::Ack(wire) => Self::Ack { up_to: wire.up_to },
+            Kind::Desired(wire) => Self::Desired(desired(wire)?),
             Kind::GoAway(wire) => Self::GoAway {
                 reason: match wire.reason() {
                     wire::go_away::Reason::Unspecified | wire::go_away::Reason::Drain => GoAwayReason::Drain,
@@ -46,6 +47,7 @@ impl FromController {
                 Kind::Cancel(wire::Cancel { run_id: attempt.run.to_string(), fence: attempt.fence.bits() })
             }
             Self::Ack { up_to } => Kind::Ack(wire::Ack { up_to }),
+            Self::Desired(desired) => Kind::Desired(wire_desired(desired)),
             Self::GoAway { reason, reconnect_after } => {
                 let reason = match reason {
                     GoAwayReason::Drain => wire::go_away::Reason::Drain,
@@ -79,9 +81,18 @@ fn welcome(wire: wire::Welcome) -> Result<Welcome, Invalid> {
         },
         heartbeat: duration("heartbeat_ms", wire.heartbeat_ms)?,
         verdicts: wire.verdicts.into_iter().map(verdict).collect::<Result<_, _>>()?,
-        publishers: publishers(wire.publishers),
-        environments: wire.environments.iter().map(|name| parse("environments", name)).collect::<Result<_, _>>()?,
+        desired: desired(wire.desired.ok_or(Invalid::missing("desired"))?)?,
     })
+}
+
+fn desired(wire: wire::Desired) -> Result<Desired, Invalid> {
+    let environments = wire.environments.iter().map(|name| parse("environments", name)).collect::<Result<_, _>>()?;
+    Ok(Desired { publishers: publishers(wire.publishers), environments })
+}
+
+fn wire_desired(desired: Desired) -> wire::Desired {
+    let environments = desired.environments.iter().map(ToString::to_string).collect();
+    wire::Desired { publishers: wire_publishers(desired.publishers), environments }
 }
 
 fn verdict(wire: wire::Verdict) -> Result<(crate::frame::Attempt, Decision), Invalid> {
@@ -103,8 +114,7 @@ fn wire_welcome(welcome: Welcome) -> wire::Welcome {
         margin_ms: millis(welcome.lease.margin),
         heartbeat_ms: millis(welcome.heartbeat),
         verdicts: welcome.verdicts.into_iter().map(wire_verdict).collect(),
-        publishers: wire_publishers(welcome.publishers),
-        environments: welcome.environments.iter().map(ToString::to_string).collect(),
+        desired: Some(wire_desired(welcome.desired)),
     }
 }
 

@@ -221,8 +221,13 @@ impl Agent {
         let copied = folder.with_file_name(&name);
         copy_folder(folder, &copied)?;
         let log = self.log.with_file_name(format!("{name}.log"));
-        let agent =
-            Self { name: self.name.clone(), program: self.program.clone(), data: copied.join("data"), log, process: None };
+        let agent = Self {
+            name: self.name.clone(),
+            program: self.program.clone(),
+            data: copied.join("data"),
+            log,
+            process: None,
+        };
         let text = fs::read_to_string(agent.config())?;
         agent.configure(&text.lines().filter(|line| !line.starts_with("data_dir")).collect::<Vec<_>>().join("\n"))?;
         Ok(agent)

@@ -134,7 +134,10 @@ impl Answer {
             let Self { status: got, body, request } = self;
             bail!("{request} was answered {got} {body}, not {status} {code}");
         }
-        ensure!(self.body.get("detail").and_then(Value::as_str).is_some_and(|text| !text.is_empty()), "{code} explains nothing");
+        ensure!(
+            self.body.get("detail").and_then(Value::as_str).is_some_and(|text| !text.is_empty()),
+            "{code} explains nothing"
+        );
         Ok(self.body)
     }
 

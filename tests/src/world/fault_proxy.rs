@@ -169,9 +169,9 @@ impl Shared {
     /// Takes bytes out of the budget; how many of them may pass, and whether that was the last of it.
     fn spend(&self, bytes: usize) -> (usize, bool) {
         self.replied.fetch_add(bytes as u64, SeqCst);
-        let spent = self.budget.fetch_update(SeqCst, SeqCst, |left| {
-            (left != UNLIMITED).then(|| left.saturating_sub(bytes as u64))
-        });
+        let spent = self
+            .budget
+            .fetch_update(SeqCst, SeqCst, |left| (left != UNLIMITED).then(|| left.saturating_sub(bytes as u64)));
         match spent {
             Err(_) => (bytes, false),
             Ok(left) => (bytes.min(usize::try_from(left).unwrap_or(usize::MAX)), left <= bytes as u64),

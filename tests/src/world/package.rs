@@ -35,7 +35,8 @@ impl Package {
             Ok(Activity { name: text(one, "name"), kind, side_effects })
         };
         let activities = listed.iter().map(activity).collect::<Result<_>>()?;
-        let package = Self::new(&text(&descriptor, "name"), &text(&descriptor, "version"), programs.component(connector)?)?;
+        let package =
+            Self::new(&text(&descriptor, "name"), &text(&descriptor, "version"), programs.component(connector)?)?;
         Ok(Self { release: Release { activities, ..package.release }, ..package })
     }
 

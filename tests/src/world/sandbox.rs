@@ -140,10 +140,8 @@ impl Sandbox {
     /// # Errors
     /// If that does not happen.
     pub async fn has_created(&self, issues: usize) -> Result<()> {
-        wait::until("the tracker has the issues", async || {
-            Ok((self.ledger().await?.created >= issues).then_some(()))
-        })
-        .await
+        wait::until("the tracker has the issues", async || Ok((self.ledger().await?.created >= issues).then_some(())))
+            .await
     }
 
     /// Issues that are created while nobody expects any.

@@ -33,7 +33,10 @@ pub(in crate::store) fn check(dir: &Path) -> Result<Option<String>, StoreError> 
         return Err(StoreError::Filesystem { path: dir.to_owned(), kind: name });
     }
     Ok((kind == OVERLAY).then(|| {
-        format!("{} lies on a container's overlay filesystem and goes with the container, mount a volume", dir.display())
+        format!(
+            "{} lies on a container's overlay filesystem and goes with the container, mount a volume",
+            dir.display()
+        )
     }))
 }
 

@@ -20,15 +20,11 @@ use std::{
     time::Duration,
 };
 
+use self::{engine::Engine, lock::FolderLock, reader::Reader};
 pub use self::{quarantine::Quarantined, restore::restore};
-use self::{
-    engine::Engine,
-    lock::FolderLock,
-    reader::Reader,
-};
 use super::{
-    Batch, Commit, Direction, Entry, SnapshotSummary, Space, Store, StoreError, StoreStats, committer::Committer,
-    keys, snapshot, stats::Counters,
+    Batch, Commit, Direction, Entry, SnapshotSummary, Space, Store, StoreError, StoreStats, committer::Committer, keys,
+    snapshot, stats::Counters,
 };
 
 /// Most entries that a snapshot reads at a time, so that commits are held up only briefly.

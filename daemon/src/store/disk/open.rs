@@ -51,8 +51,10 @@ pub(super) fn open(options: &StoreOptions) -> Result<Opened, StoreError> {
     report.guard_hits = remove_half_written(&engine_dir)?;
     set_damaged_settings_aside(dir, &engine_dir, &mut report)?;
     let expected = mark::read(&engine_dir).unwrap_or(0);
-    let (db, sequence) = open_or_set_aside(options, &engine_dir, &mut report)?;
+    let attempt = || attempt(&engine_dir, options.cache_bytes);
+    let (db, sequence) = open_or_set_aside(options, &engine_dir, &mut report, attempt)?;
     report.lost_changes = expected.saturating_sub(sequence);
+    report.emptied |= sequence == 0 && expected > 0;
     make_durable(dir, &engine_dir)?;
     report.took = Duration::from_micros(clock::monotonic_micros().saturating_sub(started));
     // Counting on from where acknowledged changes ended, the loss is reported again until the first
@@ -65,9 +67,10 @@ fn open_or_set_aside(
     options: &StoreOptions,
     engine_dir: &Path,
     report: &mut OpenReport,
+    mut attempt: impl FnMut() -> Attempt,
 ) -> Result<(::sled::Db, u64), StoreError> {
     let refused = |reason: String| StoreError::Open { path: options.dir.clone(), reason: reason.into() };
-    let reason = match attempt(engine_dir, options.cache_bytes) {
+    let reason = match attempt() {
         Attempt::Opened(db, sequence) => return Ok((*db, sequence)),
         Attempt::Refused(reason) => return Err(refused(reason)),
         Attempt::Damaged(reason) => reason,
@@ -77,7 +80,7 @@ fn open_or_set_aside(
         reason
     } else {
         report.quarantined.push(quarantine::take(&options.dir, &snapshots, &reason)?);
-        match attempt(engine_dir, options.cache_bytes) {
+        match attempt() {
             Attempt::Opened(db, sequence) => return Ok((*db, sequence)),
             Attempt::Refused(reason) => return Err(refused(reason)),
             Attempt::Damaged(reason) => reason,
@@ -86,7 +89,7 @@ fn open_or_set_aside(
     report.quarantined.push(quarantine::take(&options.dir, &[engine_dir.to_owned()], &reason)?);
     report.emptied = true;
     filesystem::create_private(engine_dir)?;
-    match attempt(engine_dir, options.cache_bytes) {
+    match attempt() {
         Attempt::Opened(db, sequence) => Ok((*db, sequence)),
         Attempt::Refused(reason) | Attempt::Damaged(reason) => Err(refused(reason)),
     }
@@ -194,5 +197,52 @@ fn make_durable(dir: &Path, engine_dir: &Path) -> Result<(), StoreError> {
     match dir.canonicalize().ok().as_deref().and_then(Path::parent) {
         Some(parent) => filesystem::sync_folder(parent),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_will_not_open_twice_is_set_aside_whole_and_an_empty_store_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(dir.path());
+        let engine_dir = dir.path().join(engine::FOLDER);
+        fs::create_dir(&engine_dir).unwrap();
+        for name in ["db", "snap.1", "snap.2"] {
+            fs::write(engine_dir.join(name), name).unwrap();
+        }
+        let mut report = OpenReport::default();
+        let mut seen = Vec::new();
+        let opened = open_or_set_aside(&options, &engine_dir, &mut report, || {
+            let mut names: Vec<_> =
+                fs::read_dir(&engine_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            seen.push(names.len());
+            if seen.len() < 3 {
+                return Attempt::Damaged(format!("attempt {}", seen.len()));
+            }
+            attempt_once(&engine_dir, 1 << 20)
+        });
+        assert_eq!((opened.unwrap().1, seen), (0, vec![3, 1, 0]));
+        assert!(report.emptied);
+        let [snapshots, whole] = report.quarantined.as_slice() else { panic!("{report:?}") };
+        assert_eq!((snapshots.reason.as_str(), whole.reason.as_str()), ("attempt 1", "attempt 2"));
+        assert_eq!(fs::read_to_string(snapshots.to.join("snap.2")).unwrap(), "snap.2");
+        assert_eq!(fs::read_to_string(whole.to.join("engine/db")).unwrap(), "db");
+    }
+
+    #[test]
+    fn a_reason_that_is_not_damage_moves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(dir.path());
+        let engine_dir = dir.path().join(engine::FOLDER);
+        // sled wants a file of this name.
+        fs::create_dir_all(engine_dir.join("db")).unwrap();
+        fs::write(engine_dir.join("snap.1"), b"kept").unwrap();
+        let error = open(&options).map(|opened| opened.report).unwrap_err();
+        assert_eq!(error.code(), "store.cannot_open");
+        assert!(engine_dir.join("snap.1").exists() && !dir.path().join("quarantine").exists());
     }
 }

@@ -4,7 +4,8 @@ use std::{fs, io::Read, path::Path};
 
 use super::{SledStore, StoreOptions, engine, filesystem, lock::FolderLock};
 use crate::store::{
-    Batch, MAX_BATCH_BYTES, SnapshotSummary, Store, StoreError, batch::Operation,
+    Batch, MAX_BATCH_BYTES, SnapshotSummary, Store, StoreError,
+    batch::Operation,
     snapshot::{self, Record},
 };
 

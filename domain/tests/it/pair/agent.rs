@@ -194,9 +194,9 @@ impl Agent {
     fn offer(&mut self, attempt: Attempt, terms: Terms, world: &mut World) {
         let Some(life) = &mut self.life else { return };
         let confirmed = life.confirmed;
-        life.works.entry(attempt).or_insert_with(|| {
-            Work::new(Execution::new(attempt.fence, terms.side_effects), terms, confirmed)
-        });
+        life.works
+            .entry(attempt)
+            .or_insert_with(|| Work::new(Execution::new(attempt.fence, terms.side_effects), terms, confirmed));
         self.execution(attempt, execution::Event::Offered, world);
         self.prepare(attempt, world);
     }
@@ -234,6 +234,7 @@ impl Agent {
             work.running = true;
         }
         world.tell(|| format!("agent {agent} starts {attempt:?}"));
+        assert!(world.started.insert(attempt), "{attempt:?} was started twice");
         let millis = if world.chance.percent(20) { 100_000 } else { 10_000 };
         if world.chance.percent(15) {
             let outcome = failed(world, false);
@@ -252,8 +253,11 @@ impl Agent {
         world.tell(|| format!("agent {agent} has an effect of {attempt:?}"));
         let current = world.current.get(&attempt.run).copied();
         let replaced = current.is_some_and(|current| current != attempt.fence);
-        assert!(reads || !replaced, "effects of {attempt:?} began after it was replaced");
-        world.effects.push(attempt);
+        assert!(reads || !replaced, "effects of {attempt:?} went on after it was replaced");
+        world.effects.insert(attempt);
+        if world.chance.percent(50) {
+            return world.within(15_000, Arrival::Effect { agent, life: number, attempt });
+        }
         let outcome = if world.chance.percent(15) { failed(world, true) } else { Outcome::Succeeded };
         world.within(10_000, Arrival::Exit { agent, life: number, attempt, outcome });
     }
@@ -375,7 +379,11 @@ impl Agent {
         let Some(stream) = life.stream else { return };
         if life.session.is_open() || matches!(message, ToController::Hello { .. }) {
             world.tell(|| format!("agent {} says {message:?}", self.index));
-            world.send(stream, false, |agent, stream| Arrival::ToController { agent, stream, message: message.clone() });
+            world.send(stream, false, |agent, stream| Arrival::ToController {
+                agent,
+                stream,
+                message: message.clone(),
+            });
         }
     }
 
@@ -409,10 +417,7 @@ impl Work {
 
     /// When the machine has to hear of the end of the lease. While it asks, it has none.
     fn lease_end(&self) -> Option<Timestamp> {
-        let waits = matches!(
-            self.execution.state(),
-            State::Accepted | State::Starting | State::Started { kill: None }
-        );
+        let waits = matches!(self.execution.state(), State::Accepted | State::Starting | State::Started { kill: None });
         (waits && !self.lease_over).then(|| self.lease.effects_until())
     }
 }

@@ -191,11 +191,14 @@ impl Controller {
             if holds {
                 self.event(attempt.run, Event::Renewed { fence: attempt.fence }, world);
             }
-            verdicts.push((*attempt, match stage {
-                Stage::Finished => Verdict::Report,
-                Stage::Accepted | Stage::Started if holds => Verdict::Keep,
-                Stage::Accepted | Stage::Started => Verdict::Drop,
-            }));
+            verdicts.push((
+                *attempt,
+                match stage {
+                    Stage::Finished => Verdict::Report,
+                    Stage::Accepted | Stage::Started if holds => Verdict::Keep,
+                    Stage::Accepted | Stage::Started => Verdict::Drop,
+                },
+            ));
         }
         let known: BTreeSet<_> = in_flight.iter().map(|(attempt, _)| *attempt).collect();
         for run in self.runs.keys().copied().collect::<Vec<_>>() {
@@ -273,7 +276,8 @@ impl Controller {
         for effect in life.presences[agent].on(event, now) {
             match effect {
                 presence::Effect::Supersede { epoch } | presence::Effect::Close { epoch } => {
-                    let found = life.streams.iter().find(|(stream, of)| **of == epoch && world.owner(**stream) == Some(agent));
+                    let found =
+                        life.streams.iter().find(|(stream, of)| **of == epoch && world.owner(**stream) == Some(agent));
                     if let Some(stream) = found.map(|(stream, _)| *stream) {
                         send(stream, world, &ToAgent::Superseded);
                         world.within(1_000, Arrival::Close { stream });
@@ -317,7 +321,11 @@ impl Life {
 
 fn send(stream: Stream, world: &mut World, message: &ToAgent) {
     world.tell(|| format!("controller says on {stream} {message:?}"));
-    world.send(stream, message.keeps_order(), |agent, stream| Arrival::ToAgent { agent, stream, message: message.clone() });
+    world.send(stream, message.keeps_order(), |agent, stream| Arrival::ToAgent {
+        agent,
+        stream,
+        message: message.clone(),
+    });
 }
 
 /// What must hold at each step of a run.

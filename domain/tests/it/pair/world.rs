@@ -1,6 +1,6 @@
 //! Time, chance, the link, and a ledger of what really happened, which neither side can see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wherry_domain::{
     execution::{Ending, Stage, Verdict},
@@ -87,8 +87,10 @@ pub(super) struct World {
     last_in_order: BTreeMap<Stream, Moment>,
     /// The latest fence that was offered, while only the rules offered it.
     pub(super) current: BTreeMap<RunId, Fence>,
-    /// Effects outside that were begun.
-    pub(super) effects: Vec<Attempt>,
+    /// Attempts whose work was begun.
+    pub(super) started: BTreeSet<Attempt>,
+    /// Attempts that had an effect outside.
+    pub(super) effects: BTreeSet<Attempt>,
     /// How work really ended.
     pub(super) truth: BTreeMap<Attempt, Outcome>,
     /// What happened, line by line, if `WHERRY_STORY` is set.
@@ -109,7 +111,8 @@ impl World {
             dark_until: BTreeMap::new(),
             last_in_order: BTreeMap::new(),
             current: BTreeMap::new(),
-            effects: Vec::new(),
+            started: BTreeSet::new(),
+            effects: BTreeSet::new(),
             truth: BTreeMap::new(),
             story: std::env::var_os("WHERRY_STORY").is_some(),
         }

@@ -1,7 +1,7 @@
 //! Records, cursors, state and blobs: what the contract promises, and what it refuses.
 
 use serde_json::{Value, json};
-use wherry_host::{Blobs, Call, ConnectorFault, FromConnector, Outcome, ToConnector};
+use wherry_host::{Blobs, Call, ConnectorFault, Outcome, ToConnector};
 
 use crate::support::components::hostile;
 use crate::support::{Finished, batch, invoke};
@@ -34,9 +34,7 @@ async fn records_arrive_in_the_portions_asked_for() {
         .on(&hostile())
         .await;
     assert_eq!(finished.output(), json!({"bites": ["0\n1\n", "2\n3\n", "4\n", "\"last\"\n"], "first": 40}));
-    let acks: Vec<_> =
-        finished.messages.iter().filter(|message| matches!(message, FromConnector::Acked { .. })).cloned().collect();
-    assert_eq!(acks, [2, 4, 5, 6].map(|up_to| FromConnector::Acked { up_to }));
+    assert_eq!(finished.acks(), [2, 4, 5, 6]);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //!
 //! Not a promise under test: they depend on the machine and the profile. The benchmarks of `tests/` judge releases.
 
+#![expect(clippy::disallowed_methods, reason = "it measures real time")]
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! The connector `http` as a source: paging of every kind, retries, and single requests.
 
 use serde_json::{Value, json};
-use wherry_host::{Call, FromConnector};
+use wherry_host::Call;
 
 use crate::support::components::http;
 use crate::support::egress::ToServer;
@@ -132,14 +132,7 @@ async fn a_retry_goes_on_behind_the_last_page_that_arrived() {
 async fn a_large_page_travels_in_parts_and_its_cursor_with_the_last() {
     let server = Server::start(|_| Reply::json(&json!(items(0..1_200)))).await;
     let finished = query(&server, json!({})).await;
-    let parts: Vec<_> = finished
-        .messages
-        .iter()
-        .filter_map(|message| match message {
-            FromConnector::Batch { batch, cursor } => Some((batch.count, cursor.is_some())),
-            _ => None,
-        })
-        .collect();
+    let parts: Vec<_> = finished.batches().iter().map(|(batch, cursor)| (batch.count, cursor.is_some())).collect();
     assert_eq!(parts, [(500, false), (500, false), (200, true)]);
 }
 

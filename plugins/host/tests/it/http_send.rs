@@ -1,7 +1,7 @@
 //! The connector `http` as a target: one request for each record, and what becomes of those that fail.
 
 use serde_json::{Value, json};
-use wherry_host::{ErrorKind, FromConnector, ToConnector};
+use wherry_host::{ErrorKind, ToConnector};
 
 use crate::support::components::http;
 use crate::support::egress::ToServer;
@@ -18,18 +18,7 @@ async fn send(server: &Server, params: Value, records: &[Value]) -> Finished {
 
 /// Row and code of every rejected record.
 fn rejected(finished: &Finished) -> Vec<(u64, &str)> {
-    let row = |message| match message {
-        &FromConnector::Rejected { row, ref error } => Some((row, error.code.as_str())),
-        _ => None,
-    };
-    finished.messages.iter().filter_map(row).collect()
-}
-
-fn acked(finished: &Finished) -> Option<u64> {
-    finished.messages.iter().rev().find_map(|message| match message {
-        FromConnector::Acked { up_to } => Some(*up_to),
-        _ => None,
-    })
+    finished.rejections().iter().map(|(row, error)| (*row, error.code.as_str())).collect()
 }
 
 #[tokio::test]
@@ -43,7 +32,7 @@ async fn each_record_becomes_a_request() {
     let records = [json!({"id": "a/b", "name": "A", "tags": [1], "notify": true}), json!({"id": 2, "name": "B"})];
     let finished = at(&server, &params, &records).task(|task| task.first_row = 100).on(&http()).await;
     assert_eq!(finished.output(), json!({"records": 2, "rejected": 0, "dry_run": false}));
-    assert_eq!(acked(&finished), Some(2));
+    assert_eq!(finished.acks().last().copied(), Some(2));
     assert_eq!(server.paths(), ["/users/a%2Fb?notify=true", "/users/2"]);
     let requests = server.received();
     assert_eq!(requests[0].json(), json!({"name": "A", "tags": [1]}));
@@ -73,10 +62,7 @@ async fn records_that_the_system_refuses_do_not_stop_the_others() {
         [(1, "http.refused"), (2, "http.forbidden"), (3, "http.not_found"), (4, "http.refused"), (5, "http.refused")];
     assert_eq!(rejected(&finished), expected);
     assert_eq!(finished.output(), json!({"records": 7, "rejected": 5, "dry_run": false}));
-    let details = finished.messages.iter().find_map(|message| match message {
-        FromConnector::Rejected { error, .. } => error.details.clone(),
-        _ => None,
-    });
+    let details = finished.rejections()[0].1.details.clone();
     let details: Value = serde_json::from_str(&details.unwrap()).unwrap();
     assert_eq!(details, json!({"status": 400, "answer": "the system's own words"}));
 }
@@ -98,7 +84,7 @@ async fn failures_of_the_system_end_the_run_behind_what_was_sent() {
         let wherry_host::ConnectorFault::Reported(error) = finished.fault() else { panic!("{finished:?}") };
         assert_eq!((error.code.as_str(), error.kind), (code, kind));
         assert_eq!(error.retry_after_ms.is_some(), matches!(kind, ErrorKind::Throttled | ErrorKind::Transient));
-        assert_eq!((acked(&finished), server.paths().len()), (Some(1), 2), "{status}");
+        assert_eq!((finished.acks().last().copied(), server.paths().len()), (Some(1), 2), "{status}");
     }
 }
 
@@ -118,6 +104,16 @@ async fn a_login_page_is_not_taken_for_success() {
     assert_eq!(send(&server, json!({}), &[json!(1)]).await.code(), "http.html_answer");
     let webhook = Server::start(|_| Reply::text(200, "text/html", "ok")).await;
     assert_eq!(send(&webhook, json!({}), &[json!(1)]).await.output()["records"], 1, "some systems call this a page");
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_or_breaks_off_is_good_enough_if_its_status_is() {
+    let half = b"HTTP/1.1 201 X\r\ncontent-length: 1000\r\n\r\n{".to_vec();
+    let server =
+        Server::start(move |request| if request.body == b"1" { Reply::Endless } else { Reply::Raw(half.clone()) })
+            .await;
+    let finished = send(&server, json!({}), &[json!(1), json!(2)]).await;
+    assert_eq!(finished.output(), json!({"records": 2, "rejected": 0, "dry_run": false}));
 }
 
 #[tokio::test]

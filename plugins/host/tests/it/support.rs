@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use wherry_host::{
-    Batch, Blobs, Connector, ConnectorFault, Egress, FromConnector, HostSettings, Outcome, Task, ToConnector,
+    Batch, Blobs, Connector, ConnectorError, ConnectorFault, Egress, FromConnector, HostSettings, Outcome, Task,
+    ToConnector,
 };
 
 /// Longer than anything here takes, on a busy machine.
@@ -37,35 +38,46 @@ impl Finished {
         serde_json::from_str(outcome.output.as_deref().unwrap_or("null")).unwrap()
     }
 
-    /// The records that came out, in order.
-    pub(crate) fn records(&self) -> Vec<Value> {
-        let data = self.messages.iter().filter_map(|message| match message {
-            FromConnector::Batch { batch, .. } => Some(batch.data.clone()),
-            _ => None,
-        });
-        let lines: Vec<u8> = data.flatten().collect();
-        lines
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .collect()
-    }
-
-    /// The last cursor.
-    pub(crate) fn cursor(&self) -> Option<String> {
-        self.messages.iter().rev().find_map(|message| match message {
-            FromConnector::Batch { cursor, .. } => cursor.clone(),
-            FromConnector::Checkpoint { cursor } => Some(cursor.clone()),
-            _ => None,
+    /// The batches that came out, in order, with their cursors.
+    pub(crate) fn batches(&self) -> Vec<(&Batch, Option<&str>)> {
+        self.pick(|message| {
+            if let FromConnector::Batch { batch, cursor } = message { Some((batch, cursor.as_deref())) } else { None }
         })
     }
 
+    /// The records that came out, in order.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        let lines: Vec<u8> = self.batches().into_iter().flat_map(|(batch, _)| batch.data.clone()).collect();
+        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    /// The last cursor that came with records.
+    pub(crate) fn cursor(&self) -> Option<String> {
+        self.batches().iter().rev().find_map(|(_, cursor)| cursor.map(str::to_owned))
+    }
+
+    /// The log messages, in order.
     pub(crate) fn logs(&self) -> Vec<&str> {
-        let text = |message| match message {
-            &FromConnector::Log { ref message, .. } => Some(message.as_str()),
-            _ => None,
-        };
-        self.messages.iter().filter_map(text).collect()
+        self.pick(
+            |message| if let FromConnector::Log { message, .. } = message { Some(message.as_str()) } else { None },
+        )
+    }
+
+    /// Every acknowledgement, in order.
+    pub(crate) fn acks(&self) -> Vec<u64> {
+        self.pick(|message| if let FromConnector::Acked { up_to } = message { Some(*up_to) } else { None })
+    }
+
+    /// Every rejected record and why.
+    pub(crate) fn rejections(&self) -> Vec<(u64, &ConnectorError)> {
+        self.pick(
+            |message| if let FromConnector::Rejected { row, error } = message { Some((*row, error)) } else { None },
+        )
+    }
+
+    fn pick<'a, T>(&'a self, wanted: impl Fn(&'a FromConnector) -> Option<T>) -> Vec<T> {
+        self.messages.iter().filter_map(wanted).collect()
     }
 }
 

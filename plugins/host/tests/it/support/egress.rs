@@ -61,6 +61,7 @@ fn destination(request: &Request<Body>) -> (String, u16) {
     (authority.host().to_owned(), authority.port_u16().unwrap_or(80))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the connection ends with its exchange")]
 async fn exchange(request: Request<Body>, host: String, port: u16) -> Result<http::Response<Body>, EgressError> {
     let refused = |_| EgressError::ConnectRefused { host: host.clone(), port };
     let stream = TcpStream::connect((host.as_str(), port)).await.map_err(refused)?;

@@ -56,7 +56,7 @@ impl Reply {
             Self::Full { status, headers, body } => {
                 Self::Full { status, headers: format!("{headers}{name}: {value}\r\n"), body }
             }
-            other => other,
+            other @ (Self::Raw(_) | Self::Endless | Self::Silence) => other,
         }
     }
 }
@@ -68,6 +68,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    #[expect(clippy::disallowed_methods, reason = "its tasks end with the test's runtime")]
     /// Answers every request with what `handler` makes of it.
     pub(crate) async fn start(handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -123,7 +124,7 @@ async fn serve(
             }
         }
         Reply::Silence => {
-            stream.read(&mut [0]).await?;
+            let _ = stream.read(&mut [0]).await?;
         }
     }
     stream.shutdown().await

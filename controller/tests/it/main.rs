@@ -1,0 +1,5 @@
+//! The controller: its ledger on both stores, its REST API and document, its port for agents.
+#![cfg(test)]
+
+mod ledger;
+mod support;

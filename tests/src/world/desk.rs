@@ -1,0 +1,59 @@
+//! The project most tests run: requests of the desk become issues of the tracker.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use wherry_domain::effects::SideEffects;
+
+use super::{Connection, Operation, Package, Project, World};
+
+impl World {
+    /// Publishes the `http` connector and deploys [`World::desk`].
+    ///
+    /// # Errors
+    /// If the controller refuses either.
+    pub async fn with_desk(self) -> Result<Self> {
+        self.publish(&self.http()?).await?;
+        self.deploy(&self.desk()).await?;
+        Ok(self)
+    }
+
+    /// The `http` connector. Its publisher states that sending may be repeated, which the tracker allows, so that
+    /// operations of every side-effect class can be made of it: they may be stricter, never laxer.
+    ///
+    /// # Errors
+    /// If it was not built.
+    pub fn http(&self) -> Result<Package> {
+        Ok(Package::of(&self.programs, "http")?.whose("send", SideEffects::Idempotent))
+    }
+
+    /// `read` counts the desk's requests; `copy-idempotent`, `copy-keyed` and `copy-unsafe` make issues of them.
+    pub fn desk(&self) -> Project {
+        let username = &self.sandbox.credentials.desk.username;
+        let project = Project::named("desk")
+            .variable("size", 10)
+            .variable("pages", 1_000)
+            .connection("desk", Connection::to(&self.sandbox.url).basic(username, "desk-password"))
+            .connection("tracker", Connection::to(&self.sandbox.url).bearer("tracker-token"))
+            .operation("read", Operation::from("desk", "query", requests()).attempts(5));
+        ["idempotent", "keyed", "unsafe"]
+            .into_iter()
+            .fold(project, |project, class| project.operation(&format!("copy-{class}"), copy().class(class)))
+    }
+}
+
+/// Requests become issues, with a key for each record.
+pub fn copy() -> Operation {
+    let issue = json!({ "title": "{{ record.summary }}", "external_id": "{{ run.id }}/{{ record.id }}" });
+    let parameters = json!({ "path": "/api/issues", "body": issue, "idempotency_header": "Idempotency-Key" });
+    Operation::from("desk", "query", requests()).to("tracker", "send", parameters).attempts(5)
+}
+
+/// All requests of the desk, page after page.
+fn requests() -> Value {
+    json!({
+        "path": "/rest/requests",
+        "records": "items",
+        "paging": { "page": { "parameter": "page", "size_parameter": "size", "size": "{{ vars.size }}" } },
+        "max_pages": "{{ vars.pages }}",
+    })
+}

@@ -11,15 +11,18 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::settings::Access;
+use crate::settings::{Access, is_this_machine};
 pub(crate) use events::{Event, EventStream};
 
 /// Largest answer read into memory: the largest page of the largest list.
 const ANSWER_LIMIT: usize = 64 << 20;
 /// The controller lets a request wait for 60 s; connector uploads take their time.
 const TIMEOUT: Duration = Duration::from_secs(180);
+/// Until a stream of events begins.
+const FIRST_EVENT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tries of a request that may safely be repeated.
 const TRIES: u32 = 3;
@@ -85,12 +88,13 @@ impl<'a> Call<'a> {
 
 impl Client {
     pub(crate) fn new(access: Access) -> Outcome<Self> {
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("wherry/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| CliError::new(Exit::Failed, "client.unusable", chain(&error)))?;
+            .user_agent(concat!("wherry/", env!("CARGO_PKG_VERSION")));
+        // A proxy from the environment would carry the token of this machine's own controller into the network.
+        let builder = if is_this_machine(&access.url) { builder.no_proxy() } else { builder };
+        let http = builder.build().map_err(|error| CliError::new(Exit::Failed, codes::UNUSABLE, chain(&error)))?;
         Ok(Self { http, access })
     }
 
@@ -177,7 +181,11 @@ impl Client {
         if let Some(after) = after.and_then(|after| HeaderValue::from_str(after).ok()) {
             request = request.header("last-event-id", after);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let sent = tokio::time::timeout(FIRST_EVENT, request.send()).await;
+        let response = match sent {
+            Ok(sent) => sent.map_err(|error| self.unreachable(&error))?,
+            Err(_) => return Err(self.silent("it took too long")),
+        };
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
@@ -242,17 +250,21 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
-        CliError::new(
-            Exit::Unavailable,
-            "client.unreachable",
-            format!("the controller cannot be reached: {}", chain(error)),
-        )
-        .at(self.access.url.to_string())
-        .fix("check the address, the network and, for a private certificate authority, SSL_CERT_FILE")
+        if error.is_builder() {
+            let message = format!("the request cannot be made: {}; is the token whole?", chain(error));
+            return CliError::new(Exit::Invalid, codes::UNUSABLE, message);
+        }
+        self.silent(&chain(error))
+    }
+
+    fn silent(&self, why: &str) -> CliError {
+        CliError::new(Exit::Unavailable, codes::UNREACHABLE, format!("the controller cannot be reached: {why}"))
+            .at(self.access.url.to_string())
+            .fix("check the address, the network and, for a private certificate authority, SSL_CERT_FILE")
     }
 
     fn not_a_controller(&self, why: &str) -> CliError {
-        CliError::new(Exit::Failed, "client.answer_unexpected", format!("this does not seem to be a controller: {why}"))
+        CliError::new(Exit::Failed, codes::ANSWER_UNEXPECTED, format!("this does not seem to be a controller: {why}"))
             .at(self.access.url.to_string())
             .fix("check the address; a proxy in between may have answered instead")
     }

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Stopwatch;
+use crate::codes;
 use crate::commands::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::screen::Screen;
-use crate::text::{grouped, span};
 use children::Children;
 use folder::Folder;
 use programs::Programs;
@@ -45,21 +45,26 @@ pub(crate) struct Arguments {
 
 /// Shows the demo. Whatever happens, no process is left behind.
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Outcome {
-    let watch = Stopwatch::start();
-    let screen = context.screen;
-    let programs = Programs::find()?;
-    let folder = Folder::prepare(arguments.dir.clone(), arguments.keep)?;
+    let (watch, screen) = (Stopwatch::start(), context.screen);
+    let result = |shown: Result<&Performance, &CliError>| {
+        if arguments.json {
+            screen.raw(&format!("{}\n", result(shown, watch.elapsed().as_secs_f64())));
+        }
+    };
+    let (programs, folder) = prepare(&arguments).inspect_err(|error| result(Err(error)))?;
     let mut children = Children::new(folder.logs()?);
+    let stage = Stage::new(&programs, &folder, &mut children, screen, arguments.requests);
     let shown = tokio::select! {
         biased;
         () = asked_to_stop() => Err(interrupted()),
-        shown = Stage::new(&programs, &folder, &mut children, screen, arguments.requests).perform() => shown,
+        shown = stage.perform() => shown,
     };
-    let seconds = watch.elapsed().as_secs_f64();
-    report(&shown, seconds, &arguments, screen);
+    result(shown.as_ref());
     let outcome = match shown {
-        Ok(performance) if !arguments.once => stay(&performance, &mut children, screen).await,
-        Ok(_) => Ok(()),
+        Ok(performance) => {
+            screen.note(&performance.summary());
+            if arguments.once { Ok(()) } else { stay(&performance, &mut children, screen).await }
+        }
         Err(error) => Err(error),
     };
     let outcome = outcome.map_err(|error| with_logs(error, &children, &folder));
@@ -68,37 +73,32 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Outcome {
     outcome
 }
 
-/// Stays until the person has seen enough, or until a process ends that should not.
+fn prepare(arguments: &Arguments) -> Outcome<(Programs, Folder)> {
+    Ok((Programs::find()?, Folder::prepare(arguments.dir.clone(), arguments.keep)?))
+}
+
+/// Stays until the person has seen enough. Agents may come to an end, by the person's own hand perhaps, to see what
+/// happens to their runs; without its controller there is no demo.
 async fn stay(performance: &Performance, children: &mut Children, screen: Screen) -> Outcome {
     screen.note(&performance.next_steps());
     screen.note("Ctrl-C stops everything.");
+    let watching = async {
+        loop {
+            let (name, error) = children.next_end().await;
+            if name == stage::CONTROLLER {
+                return error;
+            }
+            screen.note(&format!("{}; the rest goes on", error.message));
+        }
+    };
     tokio::select! {
         () = asked_to_stop() => Ok(()),
-        error = children.first_end() => Err(error),
+        error = watching => Err(error),
     }
 }
 
-fn report(shown: &Outcome<Performance>, seconds: f64, arguments: &Arguments, screen: Screen) {
-    match shown {
-        Ok(performance) => {
-            let millis = performance.run.get("duration_ms").and_then(Value::as_u64).unwrap_or_default();
-            screen.note(&format!(
-                "\n{} read, {} written in {}; the tracker holds {} issues, none twice.",
-                grouped(performance.read),
-                grouped(performance.written),
-                span(millis),
-                grouped(performance.created)
-            ));
-        }
-        Err(_) if !arguments.json => {}
-        Err(_) => screen.note(""),
-    }
-    if arguments.json {
-        screen.raw(&format!("{}\n", result(shown, seconds)));
-    }
-}
-
-fn result(shown: &Outcome<Performance>, seconds: f64) -> Value {
+/// The line for programs.
+fn result(shown: Result<&Performance, &CliError>, seconds: f64) -> Value {
     let seconds = (seconds * 1_000.0).round() / 1_000.0;
     match shown {
         Ok(Performance { run, read, written, .. }) => {
@@ -113,14 +113,14 @@ fn result(shown: &Outcome<Performance>, seconds: f64) -> Value {
 
 fn with_logs(mut error: CliError, children: &Children, folder: &Folder) -> CliError {
     if error.exit != Exit::Interrupted {
-        error.details = children.last_words();
-        error.place = error.place.or_else(|| Some(folder.path().display().to_string()));
+        error.details = children.last_words().into();
+        error.place = error.place.or_else(|| Some(folder.path().display().to_string().into()));
     }
     error
 }
 
 fn interrupted() -> CliError {
-    CliError::new(Exit::Interrupted, "client.interrupted", "the demo was stopped before it was through")
+    CliError::new(Exit::Interrupted, codes::INTERRUPTED, "the demo was stopped before it was through")
 }
 
 /// Ctrl-C, or the polite ways in which systems and terminals end a process.

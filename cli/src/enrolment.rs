@@ -8,6 +8,7 @@ use wherry_trust::token::{EnrolmentToken, SpkiPin};
 use zeroize::Zeroizing;
 
 use crate::client::Client;
+use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 
@@ -38,11 +39,11 @@ pub(crate) async fn invite(client: &Client, group: &Name, life: Duration) -> Out
     let status = client.get(&["status"]).await?;
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let pin: SpkiPin = text(&status, "ca_pin").parse().map_err(|_| {
-        CliError::new(Exit::Failed, "client.answer_unexpected", "the controller names no certificate authority")
+        CliError::new(Exit::Failed, codes::ANSWER_UNEXPECTED, "the controller names no certificate authority")
             .fix("check that the controller has the same version as this tool")
     })?;
-    let token = EnrolmentToken::generate(pin)
-        .map_err(|error| CliError::coded(Exit::Failed, error.code(), error.to_string()))?;
+    let token =
+        EnrolmentToken::generate(pin).map_err(|error| CliError::new(Exit::Failed, error.code(), error.to_string()))?;
     let request = json!({
         "token_id": token.id().as_str(),
         "auth_hash": token.auth_hash().to_string(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wherry_domain::failure::Code;
 
+use crate::codes;
 use crate::exit::Exit;
 use crate::text::plain;
 
@@ -17,36 +18,32 @@ pub(crate) struct CliError {
     pub(crate) code: Code,
     pub(crate) message: String,
     /// A file, an address, a process.
-    pub(crate) place: Option<String>,
+    pub(crate) place: Option<Box<str>>,
     /// What to do, if the message does not say it.
-    pub(crate) fix: Option<String>,
+    pub(crate) fix: Option<Box<str>>,
     /// The controller's own words, or the faults of a project.
-    pub(crate) problem: Option<Value>,
+    pub(crate) problem: Option<Box<Value>>,
     /// Longer text for a person: the faults of a project, the end of a log.
-    pub(crate) details: String,
+    pub(crate) details: Box<str>,
 }
 
 /// What a command returns.
 pub(crate) type Outcome<T = ()> = Result<T, CliError>;
 
 impl CliError {
-    pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
-        Self::coded(exit, Code::new(code), message)
-    }
-
-    pub(crate) fn coded(exit: Exit, code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { exit, code, message, place: None, fix: None, problem: None, details: String::new() }
+        Self { exit, code, message, place: None, fix: None, problem: None, details: Box::default() }
     }
 
     #[must_use]
-    pub(crate) fn at(mut self, place: impl Into<String>) -> Self {
+    pub(crate) fn at(mut self, place: impl Into<Box<str>>) -> Self {
         self.place = Some(place.into());
         self
     }
 
     #[must_use]
-    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+    pub(crate) fn fix(mut self, fix: impl Into<Box<str>>) -> Self {
         self.fix = Some(fix.into());
         self
     }
@@ -56,19 +53,18 @@ impl CliError {
         let text = |key: &str| problem.get(key).and_then(Value::as_str).map(str::to_owned);
         let code = text("code").unwrap_or_default();
         let message = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("status {status}"));
-        let mut error = Self::coded(Exit::of_refusal(status, &code), Code::received(&code), message);
-        error.fix = match error.exit {
-            Exit::Denied if status == 401 => Some("sign in: wherry login URL --token-file FILE".to_owned()),
-            _ => None,
-        };
-        error.details = listed(&problem);
-        error.problem = Some(problem);
+        let mut error = Self::new(Exit::of_refusal(status, &code), Code::received(&code), message);
+        if status == 401 {
+            error.fix = Some("sign in: wherry login URL --token-file FILE".into());
+        }
+        error.details = listed(&problem).into();
+        error.problem = Some(Box::new(problem));
         error
     }
 
     /// The error as lines for a person.
     pub(crate) fn shown(&self) -> String {
-        let mut out = self.details.clone();
+        let mut out = self.details.to_string();
         let _ = writeln!(out, "error: {}", plain(&self.message));
         let _ = writeln!(out, "  code   {}", self.code);
         if let Some(place) = &self.place {
@@ -87,13 +83,14 @@ impl CliError {
     /// The error as `application/problem+json`: the controller's own words where there are any.
     pub(crate) fn to_problem(&self) -> Value {
         let mut problem = json!({"title": self.message, "code": self.code});
-        if let (Some(own), Some(fields)) = (self.problem.as_ref().and_then(Value::as_object), problem.as_object_mut()) {
+        if let (Some(own), Some(fields)) = (self.problem.as_deref().and_then(Value::as_object), problem.as_object_mut())
+        {
             fields.extend(own.clone());
         }
         let extra = [("where", &self.place), ("fix", &self.fix)];
         for (key, value) in extra {
             if let (Some(value), Some(fields)) = (value, problem.as_object_mut()) {
-                fields.insert(key.to_owned(), value.as_str().into());
+                fields.insert(key.to_owned(), value.to_string().into());
             }
         }
         problem
@@ -114,12 +111,12 @@ fn listed(problem: &Value) -> String {
 
 /// A file that cannot be read.
 pub(crate) fn unreadable(path: &Path, why: impl std::fmt::Display) -> CliError {
-    CliError::new(Exit::Invalid, "client.file_unreadable", format!("this file cannot be read: {why}"))
+    CliError::new(Exit::Invalid, codes::FILE_UNREADABLE, format!("this file cannot be read: {why}"))
         .at(path.display().to_string())
 }
 
 /// A file that cannot be written.
 pub(crate) fn unwritable(path: &Path, why: impl std::fmt::Display) -> CliError {
-    CliError::new(Exit::Failed, "client.file_unwritable", format!("this file cannot be written: {why}"))
+    CliError::new(Exit::Failed, codes::FILE_UNWRITABLE, format!("this file cannot be written: {why}"))
         .at(path.display().to_string())
 }

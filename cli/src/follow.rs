@@ -8,6 +8,7 @@ use wherry_domain::failure::Code;
 
 use crate::client::{Call, Client, Event};
 use crate::clock::Stopwatch;
+use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::screen::Screen;
@@ -50,7 +51,7 @@ pub(crate) async fn wait(client: &Client, run: &str, limit: Duration) -> Outcome
     tokio::select! {
         ended = tokio::time::timeout(limit, waiting) => match ended {
             Ok(ended) => judge(ended?),
-            Err(_) => Err(CliError::new(Exit::TimedOut, "client.wait_ended", format!("{run} has not ended in time; it goes on"))
+            Err(_) => Err(CliError::new(Exit::TimedOut, codes::WAIT_ENDED, format!("{run} has not ended in time; it goes on"))
                 .fix(format!("come back with: wherry run logs {run} --follow"))),
         },
         _ = tokio::signal::ctrl_c() => Err(left(run)),
@@ -64,11 +65,11 @@ pub(crate) fn judge(run: Value) -> Outcome<Value> {
         return Ok(run);
     }
     let id = run.get("id").and_then(Value::as_str).unwrap_or("the run").to_owned();
-    let code = at(&run, "failure.code").and_then(Value::as_str).unwrap_or("run.not_succeeded");
+    let code = at(&run, "failure.code").and_then(Value::as_str).map_or(codes::RUN_NOT_SUCCEEDED, Code::received);
     let why = at(&run, "failure.message").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
-    let error = CliError::coded(Exit::RunFailed, Code::received(code), format!("{id} {state}{why}"));
-    let mut error = error.fix(format!("wherry run show {id}, wherry run logs {id}, wherry run retry {id}"));
-    error.problem = Some(serde_json::json!({ "run": run }));
+    let error = CliError::new(Exit::RunFailed, code, format!("{id} {state}{why}"));
+    let mut error = error.fix(format!("look with: wherry run show {id}; repeat it with: wherry run retry {id}"));
+    error.problem = Some(Box::new(serde_json::json!({ "run": run })));
     Err(error)
 }
 
@@ -109,13 +110,13 @@ async fn watch(client: &Client, run: &str, screen: Screen) -> Outcome<Value> {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    Err(CliError::new(Exit::Unavailable, "client.unreachable", "the controller sends no more events; the run goes on")
+    Err(CliError::new(Exit::Unavailable, codes::UNREACHABLE, "the controller sends no more events; the run goes on")
         .fix(format!("come back with: wherry run logs {run} --follow")))
 }
 
 /// What Ctrl-C says.
 pub(crate) fn left(run: &str) -> CliError {
-    CliError::new(Exit::Interrupted, "client.interrupted", format!("stopped watching {run}; the run goes on"))
+    CliError::new(Exit::Interrupted, codes::INTERRUPTED, format!("stopped watching {run}; the run goes on"))
         .fix(format!("come back with: wherry run logs {run} --follow; end it with: wherry run cancel {run}"))
 }
 
@@ -205,9 +206,8 @@ fn standing(run: &Value) -> String {
     if let Some(agent) = run.get("agent").and_then(Value::as_str) {
         text += &format!(" on {}", plain(agent));
     }
-    match run.get("attempt").and_then(Value::as_u64) {
-        Some(attempt @ 2..) => text += &format!(" (attempt {attempt})"),
-        Some(0 | 1) | None => {}
+    if let Some(attempt @ 2..) = run.get("attempt").and_then(Value::as_u64) {
+        text += &format!(" (attempt {attempt})");
     }
     if run.get("cancelling").and_then(Value::as_bool) == Some(true) {
         text += ", cancelling";

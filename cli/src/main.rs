@@ -2,6 +2,7 @@
 
 mod client;
 mod clock;
+mod codes;
 mod commands;
 mod demo;
 mod enrolment;

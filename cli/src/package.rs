@@ -14,6 +14,7 @@ use wherry_trust::release::{
     Activity, ActivityKind, CONTRACT, Capabilities, FORMAT, Release, WASM_LIMIT, Wasm, sign_release,
 };
 
+use crate::codes;
 use crate::error::{CliError, Outcome, unreadable};
 use crate::exit::Exit;
 
@@ -52,7 +53,9 @@ pub(crate) fn assemble(wasm: &Path, descriptor: &Path, key: &SigningKey, min_age
     let component = read(wasm, WASM_LIMIT)?;
     if !component.starts_with(COMPONENT) {
         let message = "this is not a WebAssembly component; build it for wasm32-wasip2";
-        return Err(CliError::new(Exit::Invalid, "package.not_a_component", message).at(wasm.display().to_string()));
+        return Err(
+            CliError::new(Exit::Invalid, codes::PACKAGE_NOT_A_COMPONENT, message).at(wasm.display().to_string())
+        );
     }
     let described = describe(descriptor)?;
     let activity = |Described { name, kind, side_effects }| Activity { name, kind, side_effects };
@@ -68,7 +71,7 @@ pub(crate) fn assemble(wasm: &Path, descriptor: &Path, key: &SigningKey, min_age
         notes: String::new(),
     };
     let envelope = sign_release(&release, key).map_err(|error| {
-        CliError::coded(Exit::Invalid, error.code(), error.to_string()).at(descriptor.display().to_string())
+        CliError::new(Exit::Invalid, error.code(), error.to_string()).at(descriptor.display().to_string())
     })?;
     let mut bytes = envelope.to_json();
     bytes.push(b'\n');
@@ -81,7 +84,7 @@ pub(crate) fn open(path: &Path) -> Outcome<Vec<u8>> {
     let bytes = read(path, WASM_LIMIT + (1 << 20))?;
     let envelope = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     Envelope::from_json(envelope, &Limits::default()).map_err(|_| {
-        CliError::new(Exit::Invalid, "package.malformed", "this is not a connector package")
+        CliError::new(Exit::Invalid, codes::PACKAGE_MALFORMED, "this is not a connector package")
             .at(path.display().to_string())
             .fix("make one with: wherry connector package COMPONENT.wasm --descriptor FILE --key FILE")
     })?;
@@ -91,7 +94,7 @@ pub(crate) fn open(path: &Path) -> Outcome<Vec<u8>> {
 fn describe(path: &Path) -> Outcome<Descriptor> {
     serde_json::from_slice(&read(path, DESCRIPTOR_LIMIT)?).map_err(|error| {
         let message = format!("this is not a connector's descriptor: {error}");
-        CliError::new(Exit::Invalid, "package.descriptor_invalid", message).at(path.display().to_string())
+        CliError::new(Exit::Invalid, codes::PACKAGE_DESCRIPTOR_INVALID, message).at(path.display().to_string())
     })
 }
 

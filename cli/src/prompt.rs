@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
+use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 
@@ -12,7 +13,7 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Outcome {
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         let message = format!("{question} Nobody is here to answer");
-        return Err(CliError::new(Exit::Invalid, "client.confirmation_needed", message).fix("say --yes"));
+        return Err(CliError::new(Exit::Invalid, codes::CONFIRMATION_NEEDED, message).fix("say --yes"));
     }
     let _ = write!(io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
@@ -20,5 +21,5 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Outcome {
     if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    Err(CliError::new(Exit::Interrupted, "client.interrupted", "left as it was"))
+    Err(CliError::new(Exit::Interrupted, codes::INTERRUPTED, "left as it was"))
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use crate::codes;
 use crate::error::{CliError, Outcome, unreadable, unwritable};
 use crate::exit::Exit;
 
@@ -54,7 +55,7 @@ pub(crate) fn access(url: Option<&str>) -> Outcome<Access> {
 pub(crate) fn access_if_any(url: Option<&str>) -> Outcome<Option<Access>> {
     match access(url) {
         Ok(access) => Ok(Some(access)),
-        Err(error) if error.code.as_str() == "client.not_signed_in" => Ok(None),
+        Err(error) if error.code == codes::NOT_SIGNED_IN => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -106,26 +107,33 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Outcome {
 
 /// The address of a controller. Plain HTTP is for this machine only: a token must not cross a network in the clear.
 pub(crate) fn parse_url(text: &str) -> Outcome<Url> {
-    let invalid = |why: &str| CliError::new(Exit::Invalid, "client.url_invalid", format!("{text:?} {why}"));
+    let invalid = |why: &str| CliError::new(Exit::Invalid, codes::URL_INVALID, format!("{text:?} {why}"));
     let url = Url::parse(text).map_err(|_| invalid("is not an address such as https://wherry.example:8443"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(CliError::new(Exit::Invalid, "client.url_invalid", "an address holds no user or password"));
+        return Err(CliError::new(Exit::Invalid, codes::URL_INVALID, "an address holds no user or password"));
     }
-    let is_loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(invalid("names no host")),
-    };
+    if url.host().is_none() {
+        return Err(invalid("names no host"));
+    }
     match url.scheme() {
         "https" => Ok(url),
-        "http" if is_loopback => Ok(url),
+        "http" if is_this_machine(&url) => Ok(url),
         "http" => {
-            Err(CliError::new(Exit::Invalid, "client.plain_http", "plain http would show the token to the network")
+            Err(CliError::new(Exit::Invalid, codes::PLAIN_HTTP, "plain http would show the token to the network")
                 .at(url.to_string())
                 .fix("use https://, or open a tunnel to the controller's own loopback address"))
         }
         _ => Err(invalid("begins with neither https:// nor http://")),
+    }
+}
+
+/// Whether the address leads to no network.
+pub(crate) fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -138,7 +146,7 @@ fn stored() -> Outcome<Option<Stored>> {
     };
     let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        return Err(CliError::new(Exit::Denied, "client.settings_exposed", "others may read the token in this file")
+        return Err(CliError::new(Exit::Denied, codes::SETTINGS_EXPOSED, "others may read the token in this file")
             .at(path.display().to_string())
             .fix(format!("chmod 600 {}, and sign in again if the machine is shared", path.display())));
     }
@@ -156,12 +164,12 @@ fn path() -> Outcome<PathBuf> {
         Some(folder.join("wherry").join("config.toml"))
     };
     set("WHERRY_CONFIG").or_else(default).ok_or_else(|| {
-        CliError::new(Exit::Invalid, "client.no_home", "there is no home folder: set HOME or WHERRY_CONFIG")
+        CliError::new(Exit::Invalid, codes::NO_HOME, "there is no home folder: set HOME or WHERRY_CONFIG")
     })
 }
 
 fn not_signed_in() -> CliError {
-    CliError::new(Exit::Denied, "client.not_signed_in", "no controller is known, or no token for it")
+    CliError::new(Exit::Denied, codes::NOT_SIGNED_IN, "no controller is known, or no token for it")
         .fix("wherry login URL --token-file FILE, or set WHERRY_URL and WHERRY_TOKEN")
 }
 

@@ -3,7 +3,7 @@
 //! On a terminal a table fits its width and times are told from now; in a pipe there are tabs, exact times and
 //! nothing is cut, so that `cut` and `awk` work.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -76,6 +76,10 @@ pub(crate) fn rows(columns: &[Column], items: &[Value], medium: Medium) -> Strin
             for item in items {
                 table.add_row(cells(item));
             }
+            let whole = columns.iter().enumerate().map(|(index, column)| index == 0 || column.is_short());
+            for (column, _) in table.column_iter_mut().zip(whole).filter(|(_, whole)| *whole) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
             trimmed(&table.to_string())
         }
     }
@@ -102,6 +106,14 @@ pub(crate) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 }
 
 impl Column {
+    /// Whether its values are short figures that make no sense when broken.
+    const fn is_short(&self) -> bool {
+        match self.show {
+            Show::Count | Show::Bytes | Show::Time | Show::Span => true,
+            Show::Text | Show::List => false,
+        }
+    }
+
     fn cell(&self, item: &Value, medium: Medium) -> String {
         let Some(value) = at(item, self.path) else { return String::new() };
         match (self.show, value) {

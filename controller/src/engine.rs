@@ -1,14 +1,17 @@
 //! The ledger on the embedded store: one writer that decides, stores, then acts.
 //!
 //! ```text
-//! handle ─ job ─► turn: decide in memory ─► one durable commit ─► frames, replies, wake-ups
+//! handle ─ job ─► turn: decide in memory ─► durable commit ─► frames, replies, wake-ups
 //! ```
 //!
 //! Jobs that arrive while a commit is under way share the next one, so the number of syncs follows
 //! the disk and not the load. A job either changes nothing and is refused, or everything it changed
 //! is durable before its reply is sent.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, oneshot};
 use wherry_daemon::{
@@ -19,16 +22,20 @@ use wherry_daemon::{
 mod access;
 mod agents;
 mod audit;
+mod changes;
 mod connectors;
 mod definitions;
 mod deployments;
 mod directory;
 mod enrolment;
+mod files;
 mod frames;
 mod load;
+mod logs;
 mod place;
 mod query;
 mod refusal;
+mod results;
 mod retention;
 mod runs;
 mod sessions;
@@ -73,6 +80,7 @@ pub struct Ledger {
     pub files: Arc<FileStore>,
     /// The store, for copies and counters.
     pub store: SharedStore,
+    writing: Arc<Mutex<()>>,
 }
 
 /// The writer; [`Engine::run`] is its life.
@@ -97,7 +105,8 @@ impl Ledger {
         let state = load::load(store.as_ref(), &files, &clock, settings)?;
         let (jobs, inbox) = mpsc::channel(INBOX);
         let directory = state.directory.clone();
-        Ok((Self { jobs, directory, files, store: Arc::clone(&store) }, Engine { state, store, clock, inbox }))
+        let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing: Arc::default() };
+        Ok((ledger, Engine { state, store, clock, inbox }))
     }
 
     /// Does `work` in a turn of the writer; answers once it is durable.
@@ -170,11 +179,12 @@ impl Engine {
         let mut replies = Vec::with_capacity(jobs.len());
         for job in jobs.drain(..) {
             replies.push((job.work)(&mut turn));
+            turn.seam();
         }
         turn.tick();
         turn.place();
-        let (batch, outgoing) = turn.finish()?;
-        let stored = commit(self.store.as_ref(), batch).await;
+        let (commits, outgoing) = turn.finish()?;
+        let stored = commit(self.store.as_ref(), commits).await;
         let refusal = stored.as_ref().map(|()| ()).map_err(|_| Refusal::stopping());
         if stored.is_ok() {
             outgoing.perform(&mut self.state);
@@ -187,6 +197,9 @@ impl Engine {
 }
 
 /// A refusal here would leave memory ahead of the disk, so whatever goes wrong is final.
-async fn commit(store: &dyn wherry_daemon::store::Store, batch: Batch) -> Result<(), StoreError> {
-    if batch.is_empty() { Ok(()) } else { store.commit(batch.essential()).await }
+async fn commit(store: &dyn wherry_daemon::store::Store, commits: Vec<Batch>) -> Result<(), StoreError> {
+    for batch in commits {
+        store.commit(batch.essential()).await?;
+    }
+    Ok(())
 }

@@ -45,6 +45,7 @@ impl Shutdown {
         let shutdown = Self::new(grace);
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
+        #[expect(clippy::disallowed_methods, reason = "the tasks themselves wait for this one")]
         tokio::spawn(listen(shutdown.clone(), terminate, interrupt));
         Ok(shutdown)
     }
@@ -138,6 +139,7 @@ mod tests {
     async fn a_stop_becomes_a_cancel_when_the_grace_is_over() {
         let shutdown = Shutdown::new(Duration::from_secs(30));
         assert!(!shutdown.is_stopping());
+        #[expect(clippy::disallowed_methods, reason = "the paused clock of tokio")]
         let before = tokio::time::Instant::now();
         shutdown.stop("asked by a test", Exit::Success);
         shutdown.stopping().await;

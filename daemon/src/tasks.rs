@@ -14,7 +14,7 @@ use std::{
 
 use tokio_util::task::TaskTracker;
 
-use crate::{exit::Exit, shutdown::Shutdown};
+use crate::{clock, exit::Exit, shutdown::Shutdown};
 
 /// Ends remembered for status pages.
 const REMEMBERED: usize = 64;
@@ -101,14 +101,17 @@ impl Tasks {
         self.tracker.spawn(async move {
             let mut pause = FIRST_PAUSE;
             loop {
-                let started = tokio::time::Instant::now();
+                let started = clock::monotonic_micros();
                 let end = tasks.supervise(on_stop, async { start().await }).await;
                 let end = if end == End::Finished && !tasks.shutdown.is_stopping() { End::ByItself } else { end };
                 let again = tasks.ended(&running.name, end, on_error);
-                if !again || tasks.paused(pause, started.elapsed()).await {
+                if clock::monotonic_micros().saturating_sub(started) > LONGEST_PAUSE.as_micros() as u64 {
+                    pause = FIRST_PAUSE;
+                }
+                if !again || tasks.stops_within(pause).await {
                     return;
                 }
-                pause = if started.elapsed() > LONGEST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
     }
@@ -196,8 +199,7 @@ impl Tasks {
     }
 
     /// Waits before a restart; whether the process stops meanwhile.
-    async fn paused(&self, pause: Duration, ran: Duration) -> bool {
-        let pause = if ran > LONGEST_PAUSE { FIRST_PAUSE } else { pause };
+    async fn stops_within(&self, pause: Duration) -> bool {
         tokio::select! {
             () = self.shutdown.stopping() => true,
             () = tokio::time::sleep(pause) => false,
@@ -270,6 +272,7 @@ mod tests {
         let (tasks, shutdown) = tasks();
         let starts = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&starts);
+        #[expect(clippy::disallowed_methods, reason = "the paused clock of tokio")]
         let began = tokio::time::Instant::now();
         let (reached, wait) = tokio::sync::oneshot::channel();
         let mut reached = Some(reached);

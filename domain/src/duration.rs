@@ -31,7 +31,8 @@ pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
 pub fn format(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let (size, unit) = units.into_iter().find(|(size, _)| millis > 0 && millis % size == 0).unwrap_or((1, "ms"));
+    let (size, unit) =
+        units.into_iter().find(|(size, _)| millis > 0 && millis.is_multiple_of(*size)).unwrap_or((1, "ms"));
     let mut text = (millis / size).to_string();
     text.push_str(unit);
     text

@@ -40,7 +40,8 @@ pub struct Held {
 
 impl Held {
     /// A lease counted from `since`: for a grant, when the stream that carried it was last known
-    /// to be alive; for a renewal, when its request was **sent**.
+    /// to be alive; for a renewal, when its request was **sent**. The first holds only on a stream
+    /// that keeps its order: an answered heartbeat must not overtake a grant sent before it.
     pub const fn new(terms: LeaseTerms, offline_term: Duration, since: Timestamp) -> Self {
         Self { terms, offline_term, since }
     }

@@ -24,7 +24,8 @@ mod words;
 pub use drain::Asker;
 pub use words::{Effect, Event, State};
 
-/// Silence after which an agent gets no new work: three heartbeats.
+/// Longest silence after which an agent still gets new work. Where leases are shorter than a minute it is half a
+/// lease, so that an agent that lost its runs is not the one to get them back.
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(30);
 
 /// An agent as the controller sees it.
@@ -36,12 +37,14 @@ pub struct Presence {
     drain: drain::Drain,
     changes: duplicate::Changes,
     heard: Timestamp,
+    suspect_after: Duration,
     lost_after: Duration,
 }
 
 impl Presence {
     /// An agent that was just enrolled.
     pub fn enrolled(lease: LeaseTerms) -> Self {
+        let suspect_after = SUSPECT_AFTER.min(lease.term / 2);
         Self {
             state: State::AwaitingFirst,
             newest: None,
@@ -49,7 +52,8 @@ impl Presence {
             drain: drain::Drain::default(),
             changes: duplicate::Changes::default(),
             heard: Timestamp::default(),
-            lost_after: lease.term.saturating_add(lease.grace).max(SUSPECT_AFTER),
+            suspect_after,
+            lost_after: lease.term.saturating_add(lease.grace).max(suspect_after),
         }
     }
 
@@ -84,7 +88,7 @@ impl Presence {
     /// When to call [`Presence::on`] with [`Event::Tick`].
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.state {
-            State::Live { .. } => Some(self.heard.plus(SUSPECT_AFTER)),
+            State::Live { .. } => Some(self.heard.plus(self.suspect_after)),
             State::Suspect { .. } => Some(self.heard.plus(self.lost_after)),
             State::AwaitingFirst | State::Lost | State::Locked => None,
         }

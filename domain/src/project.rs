@@ -63,7 +63,7 @@ pub struct Connection {
 
 /// How the agent authenticates requests of a connection, outside the connector's sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "lowercase", from = "AuthShape")]
 pub enum Auth {
     /// Not at all.
     #[default]
@@ -80,6 +80,25 @@ pub enum Auth {
         /// The token's name on the agent.
         token: SecretRef,
     },
+}
+
+/// [`Auth`] as it is read: a unit variant would swallow fields it does not know.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum AuthShape {
+    None {},
+    Basic { username: String, password: SecretRef },
+    Bearer { token: SecretRef },
+}
+
+impl From<AuthShape> for Auth {
+    fn from(shape: AuthShape) -> Self {
+        match shape {
+            AuthShape::None {} => Self::None,
+            AuthShape::Basic { username, password } => Self::Basic { username, password },
+            AuthShape::Bearer { token } => Self::Bearer { token },
+        }
+    }
 }
 
 impl Auth {

@@ -68,6 +68,17 @@ impl Destination {
             && uri.host().is_some_and(|host| host.eq_ignore_ascii_case(&self.host))
     }
 
+    /// The URL with its host in our spelling, which is the one that requests must use.
+    pub fn base(&self, text: &str) -> String {
+        let Ok(url) = Url::parse(text) else { return text.to_owned() };
+        let normal = url.to_string();
+        match normal.strip_suffix('/') {
+            // Parsing gives an empty path a slash; whoever joins paths would see two.
+            Some(bare) if !text.ends_with('/') => bare.to_owned(),
+            Some(_) | None => normal,
+        }
+    }
+
     /// Whether TLS is spoken.
     pub const fn secure(&self) -> bool {
         self.secure
@@ -127,6 +138,20 @@ mod tests {
             "",
         ] {
             assert!(Destination::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_base_keeps_its_path_and_spells_its_host_as_requests_must() {
+        for (text, base) in [
+            ("https://Example.com", "https://example.com"),
+            ("https://example.com/a/", "https://example.com/a/"),
+            ("https://b\u{fc}cher.example/a", "https://xn--bcher-kva.example/a"),
+            ("http://[::ffff:10.0.0.1]:80/", "http://[::ffff:a00:1]/"),
+        ] {
+            let destination = Destination::parse(text).unwrap();
+            assert_eq!(destination.base(text), base);
+            assert!(destination.covers(&base.parse().unwrap()), "{base}");
         }
     }
 

@@ -65,6 +65,14 @@ impl Endpoints {
         }
     }
 
+    /// The endpoint of a connection that needs no credential.
+    ///
+    /// # Errors
+    /// If it needs a proxy and there is none.
+    pub fn for_connection(&self, connection: &str, destination: Destination, use_proxy: bool) -> Result<Endpoint, NoProxy> {
+        self.open(Identity { connection: connection.to_owned(), destination, use_proxy, auth: String::new() })
+    }
+
     /// The endpoint of that identity, with the connections it has open.
     ///
     /// # Errors

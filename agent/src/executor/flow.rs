@@ -159,7 +159,7 @@ impl<'a> Flow<'a> {
     /// The target begins with the first records: until then it cannot have changed anything.
     fn pass_on(&mut self, batch: Batch, machine: &mut Execution) -> Option<Over> {
         let Some(step) = &self.scene.plan.target else {
-            self.tally.all_arrived();
+            self.tally.only_counted();
             return None;
         };
         if let Some(over) = self.check_lease(machine) {

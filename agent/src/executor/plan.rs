@@ -25,6 +25,8 @@ use crate::{
 const INVALID: Code = Code::new("deployment.invalid");
 /// A text refers to a variable that neither the deployment nor the run has.
 const VARIABLE: Code = Code::new("deployment.variable_unknown");
+/// The connection asks for a proxy that the agent does not have.
+const NO_PROXY: Code = Code::new("connection.no_proxy");
 /// The release offers no such activity.
 const ACTIVITY: Code = Code::new("connector.activity_unknown");
 /// The secret cannot stand in a header.
@@ -141,8 +143,11 @@ async fn step(
         Failure::permanent(ACTIVITY, message)
     })?;
     let url = fill_text(scope, &connection.url)?;
+    let destination = Destination::parse(&url)
+        .map_err(|error| Failure::permanent(error.code(), format!("connection {name}: {error}")))?;
+    let url = destination.base(&url);
     let credential = credential(&connection.auth, scope)?;
-    let endpoint = open(workshop, snapshot, name, connection, &url, &credential)?;
+    let endpoint = open(workshop, snapshot, (name, connection), destination, &credential)?;
     let options = fill(scope, &Value::Object(connection.options.clone()))?;
     Ok(Step {
         label: format!("{} of {name}", step.activity),
@@ -160,13 +165,10 @@ async fn step(
 fn open(
     workshop: &Workshop,
     snapshot: &Snapshot,
-    name: &Name,
-    connection: &Connection,
-    url: &str,
+    (name, connection): (&Name, &Connection),
+    destination: Destination,
     credential: &Credential,
 ) -> Result<Endpoint, Failure> {
-    let destination = Destination::parse(url)
-        .map_err(|error| Failure::permanent(error.code(), format!("connection {name}: {error}")))?;
     let identity = Identity {
         connection: format!("{}/{}/{name}", snapshot.environment, snapshot.project.name),
         destination,
@@ -177,8 +179,8 @@ fn open(
             Credential::Bearer { token } => format!("bearer {token}"),
         },
     };
-    let no_proxy = |error| Failure::permanent(Code::new("connection.no_proxy"), format!("connection {name}: {error}"));
-    workshop.endpoints.open(identity).map_err(|error: crate::egress::NoProxy| no_proxy(error))
+    let opened = workshop.endpoints.open(identity);
+    opened.map_err(|error| Failure::permanent(NO_PROXY, format!("connection {name}: {error}")))
 }
 
 fn credential(auth: &Auth, scope: &Scope<'_>) -> Result<Credential, Failure> {

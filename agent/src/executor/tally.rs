@@ -61,9 +61,15 @@ impl Tally {
         self.counts.written = self.acknowledged.saturating_sub(self.counts.rejected);
     }
 
-    /// Everything read so far has arrived; without a target that is when it was counted.
+    /// Everything read so far has arrived.
     pub(super) fn all_arrived(&mut self) {
         self.acknowledged(self.counts.read);
+    }
+
+    /// There is no target: what was read has arrived with that, and nothing is written.
+    pub(super) fn only_counted(&mut self) {
+        self.acknowledged = self.counts.read;
+        self.settle();
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -81,8 +87,8 @@ impl Tally {
     }
 
     fn settle(&mut self) {
-        while let Some((_, cursor)) = self.marks.pop_front_if(|(rows, _)| *rows <= self.acknowledged) {
-            self.confirmed = Some(Position { rows: self.before + self.acknowledged, cursor: Some(cursor) });
+        while let Some((rows, cursor)) = self.marks.pop_front_if(|(rows, _)| *rows <= self.acknowledged) {
+            self.confirmed = Some(Position { rows: self.before + rows, cursor: Some(cursor) });
         }
     }
 }
@@ -107,6 +113,15 @@ mod tests {
         assert_eq!(cursor(&mut tally), None, "it did not move since");
         tally.all_arrived();
         assert_eq!(cursor(&mut tally), Some((115, "b".into())));
+    }
+
+    #[test]
+    fn without_a_target_the_cursor_moves_and_nothing_is_written() {
+        let mut tally = Tally::new(0);
+        tally.read(10, Some("a".into()));
+        tally.only_counted();
+        assert_eq!(cursor(&mut tally), Some((10, "a".into())));
+        assert_eq!(tally.counts(), Counts { read: 10, written: 0, rejected: 0, batches: 1 });
     }
 
     #[test]

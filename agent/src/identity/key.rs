@@ -61,7 +61,7 @@ mod tests {
         let read = CertificateKey::all_from_pem(&text).unwrap();
         assert_eq!(read.len(), 2);
         assert_eq!(read[1].to_pem(), two.to_pem());
-        let error = CertificateKey::all_from_pem(&text.replace('A', "!")).err().unwrap();
+        let error = CertificateKey::all_from_pem(&text.replacen("\nM", "\n!", 1)).err().unwrap();
         assert!(error.to_string().contains("key.pem"));
     }
 }

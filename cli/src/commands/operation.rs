@@ -62,7 +62,7 @@ pub(crate) struct Run {
     #[arg(long, default_value = "1h", value_parser = |text: &str| duration::parse(text))]
     timeout: Duration,
     /// The same key starts one run, however often it is sent within 24 hours.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = key)]
     idempotency_key: Option<String>,
 }
 
@@ -106,6 +106,11 @@ impl Run {
         let call = Call::post(&path, Body::Json(body)).query("project", self.project.as_ref()).key(key);
         client.send(call).await
     }
+}
+
+fn key(text: &str) -> Result<String, String> {
+    let fits = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("a key has 1 to 128 visible ASCII characters".to_owned()) }
 }
 
 fn variable(text: &str) -> Result<(Name, Value), String> {

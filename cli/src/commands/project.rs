@@ -10,13 +10,11 @@ use wherry_domain::project::Project;
 
 use super::Context;
 use crate::client::{Body, Call, Client};
+use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::project::{Fault, Loaded, load};
 use crate::table::{Column, count, list, text, time};
-
-/// The code of a refusal that carries faults, here as at the controller.
-const INVALID: &str = "project.invalid";
 
 const CHECKED: &[Column] = &[
     text("PROJECT", "project"),
@@ -127,17 +125,9 @@ impl Deploy {
 async fn check(folder: &Path, environment: Option<Name>, context: &Context) -> Outcome {
     let loaded = load(folder);
     let project = sound(&loaded)?;
-    let client = if environment.is_some() { Some(context.client()?) } else { context.client_if_any()? };
-    let environment = match (&client, environment) {
-        (Some(client), None) => any_environment(client).await,
-        (Some(_) | None, given) => given,
-    };
-    let connectors = match (&client, environment) {
-        (Some(client), Some(environment)) => {
-            submit(client, &loaded, &environment, true).await?;
-            format!("checked at {}, environment {environment}", client.url())
-        }
-        (Some(_) | None, _) => "not checked: sign in to a controller with an environment to check them, too".to_owned(),
+    let connectors = match environment {
+        Some(environment) => checked_at(&context.client()?, &loaded, &environment).await?,
+        None => checked_anywhere(&loaded, context).await?,
     };
     let checked = json!({
         "project": project.name,
@@ -149,10 +139,26 @@ async fn check(folder: &Path, environment: Option<Name>, context: &Context) -> O
     Ok(())
 }
 
-/// Connectors are the same in all environments, so any of them will do. Without a network the check stays offline.
-async fn any_environment(client: &Client) -> Option<Name> {
-    let environments = client.all(&["environments"], &[]).await.ok()?;
-    environments.get("items")?.get(0)?.get("name")?.as_str()?.parse().ok()
+async fn checked_at(client: &Client, loaded: &Loaded, environment: &Name) -> Outcome<String> {
+    submit(client, loaded, environment, true).await?;
+    Ok(format!("checked at {}, environment {environment}", client.url()))
+}
+
+/// Connectors are the same in all environments, so any of them will do. Without a controller the check is still worth
+/// something, and says what it left out.
+async fn checked_anywhere(loaded: &Loaded, context: &Context) -> Outcome<String> {
+    let Some(client) = context.client_if_any()? else {
+        return Ok("not checked: sign in to a controller to check them, too".to_owned());
+    };
+    let environments = match client.all(&["environments"], &[]).await {
+        Ok(environments) => environments,
+        Err(error) => return Ok(format!("not checked: {}", error.message)),
+    };
+    let first = environments.get("items").and_then(|items| items.get(0)?.get("name")?.as_str()?.parse().ok());
+    match first {
+        Some(environment) => checked_at(&client, loaded, &environment).await,
+        None => Ok("not checked: the controller has no environment yet".to_owned()),
+    }
 }
 
 /// Sends the project to be deployed, or only checked. Faults that the controller finds get their places back.
@@ -171,20 +177,20 @@ fn sound(loaded: &Loaded) -> Outcome<&Project> {
 fn invalid(faults: &[Fault], loaded: &Loaded) -> CliError {
     let count = faults.len();
     let message = format!("the project has {count} fault{}", if count == 1 { "" } else { "s" });
-    let mut error = CliError::new(Exit::Invalid, INVALID, message);
-    error.details = faults.iter().map(|fault| loaded.shown(fault)).collect();
-    error.problem = Some(json!({ "errors": faults }));
+    let mut error = CliError::new(Exit::Invalid, codes::PROJECT_INVALID, message);
+    error.details = faults.iter().map(|fault| loaded.shown(fault)).collect::<String>().into();
+    error.problem = Some(Box::new(json!({ "errors": faults })));
     error
 }
 
 fn located(error: CliError, loaded: &Loaded) -> CliError {
     let listed = error.problem.as_ref().and_then(|problem| problem.get("errors")?.as_array());
-    let Some(listed) = listed.filter(|_| error.code.as_str() == INVALID) else { return error };
+    let Some(listed) = listed.filter(|_| error.code == codes::PROJECT_INVALID) else { return error };
     let mut faults: Vec<_> = listed.iter().map(|fault| placed(fault, loaded)).collect();
     faults.sort();
     let request = error.problem.as_ref().and_then(|problem| problem.get("request_id").cloned());
     let mut located = invalid(&faults, loaded);
-    if let (Some(request), Some(Value::Object(fields))) = (request, &mut located.problem) {
+    if let (Some(request), Some(Value::Object(fields))) = (request, located.problem.as_deref_mut()) {
         fields.insert("request_id".to_owned(), request);
     }
     located

@@ -35,6 +35,9 @@ const STATUS: &[Column] = &[
     text("STORE", "store"),
 ];
 
+const AGENT_STATES: [&str; 4] = ["live", "lost", "draining", "locked"];
+const RUN_STATES: [&str; 3] = ["queued", "leased", "unknown"];
+
 /// Where to sign in, and with what.
 #[derive(Debug, Args)]
 pub(crate) struct Login {
@@ -76,9 +79,21 @@ pub(super) fn logout(context: &Context) -> Outcome {
 
 pub(super) async fn status(context: &Context) -> Outcome {
     let client = context.client()?;
-    let status = with_url(&client, client.get(&["status"]).await?);
+    let mut status = with_url(&client, client.get(&["status"]).await?);
+    for (group, states) in [("agents", AGENT_STATES.as_slice()), ("runs", RUN_STATES.as_slice())] {
+        count_none(&mut status, group, states);
+    }
     context.screen.show(STATUS, &status);
     Ok(())
+}
+
+/// The controller leaves out states that nothing is in; a person wants to see the zero.
+fn count_none(status: &mut Value, group: &str, states: &[&str]) {
+    if let Some(Value::Object(counts)) = status.get_mut(group) {
+        for state in states {
+            counts.entry(*state).or_insert_with(|| 0.into());
+        }
+    }
 }
 
 async fn who(client: &Client) -> Outcome<Value> {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::codes;
 use crate::error::{CliError, Outcome, unreadable, unwritable};
 use crate::exit::Exit;
 use crate::text::plain;
@@ -87,6 +88,7 @@ impl Children {
     /// Runs a command to its end, with `input` on its stdin, and returns what it printed.
     pub(super) async fn finish(&self, name: &str, mut command: Command, input: &str) -> Outcome<String> {
         let (_, file) = self.log(name)?;
+        isolate(&mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -103,13 +105,16 @@ impl Children {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Waits for a process to end that should not.
-    pub(super) async fn first_end(&mut self) -> CliError {
+    /// Waits until one of the processes ends; says which and how.
+    pub(super) async fn next_end(&mut self) -> (String, CliError) {
         loop {
-            for Running { name, child, .. } in &mut self.running {
-                if let Ok(Some(status)) = child.try_wait() {
-                    return ended(name, Some(status));
-                }
+            let mut states = self.running.iter_mut().map(|running| running.child.try_wait());
+            let over = states.position(|state| matches!(state, Ok(Some(_))));
+            if let Some(at) = over {
+                let Running { name, mut child } = self.running.remove(at);
+                let status = child.try_wait().ok().flatten();
+                let error = ended(&name, status);
+                return (name, error);
             }
             sleep(Duration::from_millis(500)).await;
         }
@@ -135,6 +140,7 @@ impl Children {
     }
 
     fn spawn(&mut self, name: &str, command: &mut Command) -> Outcome {
+        isolate(command);
         // A group of its own: Ctrl-C comes to this process alone, which then stops the others in order.
         let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn();
         let child = child.map_err(|error| not_started(name, &error))?;
@@ -146,6 +152,13 @@ impl Children {
         let path = self.logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&path);
         file.map(|file| (path.clone(), file)).map_err(|error| unwritable(&path, error))
+    }
+}
+
+/// Takes the settings of the person's own controller and agent out of the environment.
+fn isolate(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WHERRY_")) {
+        command.env_remove(name);
     }
 }
 
@@ -182,13 +195,13 @@ fn tail(name: &str, log: &Path) -> String {
 
 fn ended(name: &str, status: Option<ExitStatus>) -> CliError {
     let how = status.map_or_else(|| "without a word".to_owned(), |status| format!("with {status}"));
-    CliError::new(Exit::Failed, "demo.process_ended", format!("{name} ended {how}"))
+    CliError::new(Exit::Failed, codes::DEMO_PROCESS_ENDED, format!("{name} ended {how}"))
 }
 
 fn late(name: &str) -> CliError {
-    CliError::new(Exit::TimedOut, "demo.timed_out", format!("{name} was not ready in time"))
+    CliError::new(Exit::TimedOut, codes::DEMO_TIMED_OUT, format!("{name} was not ready in time"))
 }
 
 fn not_started(name: &str, error: &std::io::Error) -> CliError {
-    CliError::new(Exit::Failed, "demo.process_ended", format!("{name} cannot be started: {error}"))
+    CliError::new(Exit::Failed, codes::DEMO_PROCESS_ENDED, format!("{name} cannot be started: {error}"))
 }

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::codes;
 use crate::error::{CliError, Outcome, unwritable};
 use crate::exit::Exit;
 
@@ -38,7 +39,7 @@ impl Folder {
         if entries.next().is_some() {
             return Err(CliError::new(
                 Exit::Conflict,
-                "demo.folder_in_use",
+                codes::DEMO_FOLDER_IN_USE,
                 "there is something in this folder already",
             )
             .at(path.display().to_string())

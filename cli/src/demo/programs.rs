@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 
@@ -50,14 +51,14 @@ fn program(folder: &Path, name: &str) -> Outcome<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
-    Err(CliError::new(Exit::Failed, "demo.program_missing", format!("the demo needs {name}, which is not here"))
+    Err(CliError::new(Exit::Failed, codes::DEMO_PROGRAM_MISSING, format!("the demo needs {name}, which is not here"))
         .at(folder.display().to_string())
         .fix("build it (cargo build -p wherry-controller -p wherry-agent -p wherry-sandbox), or set WHERRY_BIN_DIR"))
 }
 
 fn no_connector(folders: &[PathBuf]) -> CliError {
     let looked = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
-    CliError::new(Exit::Failed, "demo.connector_missing", format!("the demo needs {CONNECTOR}, which is not here"))
+    CliError::new(Exit::Failed, codes::DEMO_CONNECTOR_MISSING, format!("the demo needs {CONNECTOR}, which is not here"))
         .at(looked)
         .fix("build it (cargo xtask wasm), or set WHERRY_CONNECTORS to its folder")
 }

@@ -13,6 +13,7 @@ use super::folder::Folder;
 use super::programs::Programs;
 use crate::client::{Body, Call, Client};
 use crate::clock::Stopwatch;
+use crate::codes;
 use crate::commands::submit;
 use crate::enrolment::invite;
 use crate::error::{CliError, Outcome};
@@ -20,8 +21,11 @@ use crate::exit::Exit;
 use crate::screen::Screen;
 use crate::settings::Access;
 use crate::table::at;
+use crate::text::{grouped, span};
 use crate::{follow, keys, package, project};
 
+/// The process without which there is no demo.
+pub(super) const CONTROLLER: &str = "controller";
 const ENVIRONMENT: &str = "demo";
 const OPERATION: &str = "requests-to-issues";
 const AGENTS: [&str; 2] = ["demo-agent-1", "demo-agent-2"];
@@ -92,8 +96,8 @@ impl<'a> Stage<'a> {
     }
 
     async fn controller(&mut self) -> Outcome<(Client, PathBuf)> {
-        let step = Step::begin(self.screen, "controller");
-        let data = self.folder.folder("controller")?;
+        let step = Step::begin(self.screen, CONTROLLER);
+        let data = self.folder.folder(CONTROLLER)?;
         let config = format!(
             "data_dir = {}\n[web]\nlisten = \"127.0.0.1:0\"\n[agents]\nlisten = \"127.0.0.1:0\"\npublic_url = \"https://localhost:0\"\n",
             quoted(&data)
@@ -101,7 +105,7 @@ impl<'a> Stage<'a> {
         let config = self.folder.write("controller.toml", &config)?;
         let mut command = Command::new(&self.programs.controller);
         command.arg("run").arg("--config").arg(config);
-        self.children.start("controller", command)?;
+        self.children.start(CONTROLLER, command)?;
         let ready = data.join("ready.json");
         let url = self.children.ready(|| small_json(&ready)?.get("web")?.as_str().map(str::to_owned)).await?;
         let token_file = data.join("admin-token");
@@ -206,13 +210,25 @@ impl<'a> Stage<'a> {
                 "the desk has {} requests, the run says {written} written, the tracker holds {created} issues, {twice} of them twice",
                 self.requests
             );
-            return Err(CliError::new(Exit::RunFailed, "demo.count_differs", message));
+            return Err(CliError::new(Exit::RunFailed, codes::DEMO_COUNT_DIFFERS, message));
         }
         Ok(created)
     }
 }
 
 impl Performance {
+    /// What happened, in one sentence.
+    pub(super) fn summary(&self) -> String {
+        let millis = self.run.get("duration_ms").and_then(Value::as_u64).unwrap_or_default();
+        format!(
+            "\n{} read, {} written in {}; the tracker holds {} issues, none twice.",
+            grouped(self.read),
+            grouped(self.written),
+            span(millis),
+            grouped(self.created)
+        )
+    }
+
     /// Where to look next.
     pub(super) fn next_steps(&self) -> String {
         let run = self.run.get("id").and_then(Value::as_str).unwrap_or_default();
@@ -259,5 +275,5 @@ fn quoted(path: &Path) -> String {
 }
 
 fn broken(message: &str) -> CliError {
-    CliError::new(Exit::Failed, "demo.answer_unexpected", message)
+    CliError::new(Exit::Failed, codes::DEMO_ANSWER_UNEXPECTED, message)
 }

@@ -154,3 +154,73 @@ pub(super) const AUTH_LATER: &[&str] =
 
 /// A secret by name.
 pub(super) const SECRET: Fields = Fields { what: "a secret", known: &[must("secret", Shape::Name)], later: &[] };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+    use wherry_domain::effects::SideEffects;
+    use wherry_domain::name::Name;
+    use wherry_domain::project::{Auth, Connection, Operation, Project, SecretRef, Step};
+    use wherry_domain::retry::{Backoff, RetryRule};
+
+    /// Every field is named here, so that a new one in the domain does not compile before this table knows it.
+    #[test]
+    fn the_table_knows_exactly_the_keys_of_the_domain() {
+        let name: Name = "x".parse().unwrap();
+        let values = serde_json::Map::from_iter([("k".to_owned(), 1.into())]);
+        let step = Step { connection: name.clone(), activity: "a".into(), with: values.clone() };
+        let second = Duration::from_secs(1);
+        let retry = RetryRule { attempts: 1, backoff: Backoff::Fixed, base: second, cap: second };
+        let operation = Operation {
+            description: "d".into(),
+            source: step.clone(),
+            target: Some(step.clone()),
+            retry,
+            timeout: second,
+            side_effects: Some(SideEffects::Read),
+            offline_term: second,
+            on_success: Some(name.clone()),
+            on_failure: Some(name.clone()),
+        };
+        let secret = SecretRef { secret: name.clone() };
+        let basic = Auth::Basic { username: "u".into(), password: secret.clone() };
+        let bearer = Auth::Bearer { token: secret.clone() };
+        let connection = Connection {
+            connector: name.clone(),
+            url: "u".into(),
+            auth: basic.clone(),
+            use_proxy: true,
+            options: values,
+        };
+        let project = Project {
+            name: name.clone(),
+            description: "d".into(),
+            variables: BTreeMap::from([(name, 1.into())]),
+            connections: BTreeMap::new(),
+            operations: BTreeMap::new(),
+        };
+        let in_files_of_their_own = ["connections", "operations"];
+        assert_eq!(keys(&project, &in_files_of_their_own), known(&PROJECT));
+        assert_eq!(keys(&connection, &[]), known(&CONNECTION));
+        assert_eq!(keys(&operation, &[]), known(&OPERATION));
+        assert_eq!(keys(&step, &[]), known(&STEP));
+        assert_eq!(keys(&retry, &[]), known(&RETRY));
+        assert_eq!(keys(&secret, &[]), known(&SECRET));
+        for ((scheme, fields), auth) in AUTH.iter().zip([Auth::None, basic, bearer]) {
+            assert_eq!(keys(&auth, &[]), known(fields), "{scheme}");
+        }
+    }
+
+    fn keys(value: &impl serde::Serialize, without: &[&str]) -> Vec<String> {
+        let value = serde_json::to_value(value).unwrap();
+        value.as_object().unwrap().keys().filter(|key| !without.contains(&key.as_str())).cloned().collect()
+    }
+
+    fn known(fields: &Fields) -> Vec<String> {
+        let mut keys: Vec<_> = fields.known.iter().map(|field| field.key.to_owned()).collect();
+        keys.sort();
+        keys
+    }
+}

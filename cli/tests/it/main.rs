@@ -2,5 +2,6 @@
 #![cfg(test)]
 
 mod against_a_controller;
+mod demo;
 mod keys;
 mod project_faults;

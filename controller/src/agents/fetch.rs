@@ -33,7 +33,7 @@ pub(super) async fn connector(
     asked: wire::FetchConnectorRequest,
 ) -> Result<Parts, Status> {
     let digest = read_digest(&asked.digest)?;
-    let connector = ledger.connector_for(agent.group(), digest).await.map_err(|refusal| status::of(&refusal))?;
+    let connector = ledger.connector_for(agent.clone(), digest).await.map_err(|refusal| status::of(&refusal))?;
     if asked.offset > connector.length {
         return Err(status::invalid("connector.offset_invalid", "the offset is behind the end of the component"));
     }
@@ -58,7 +58,7 @@ pub(super) async fn deployment(
     asked: wire::FetchDeploymentRequest,
 ) -> Result<wire::FetchDeploymentResponse, Status> {
     let digest = read_digest(&asked.digest)?;
-    let document = ledger.document_for(agent.group(), digest).await.map_err(|refusal| status::of(&refusal))?;
+    let document = ledger.document_for(agent.clone(), digest).await.map_err(|refusal| status::of(&refusal))?;
     Ok(wire::FetchDeploymentResponse { document })
 }
 

@@ -25,7 +25,7 @@ impl Turn<'_> {
         };
         entry.hash = hash(&entry);
         self.state.audit = (entry.n, entry.hash);
-        self.encoded(&entry, |batch, bytes| batch.put(AUDIT, entry.n.to_be_bytes(), bytes));
+        self.put(AUDIT, entry.n.to_be_bytes(), &entry);
     }
 }
 

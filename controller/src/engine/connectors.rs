@@ -1,14 +1,16 @@
 //! The catalogue: trusted publishers and the connectors they signed.
 
+use wherry_daemon::store::{MAX_VALUE_BYTES, record};
 use wherry_domain::{digest::Digest, name::Name, project::check::ActivityFacts, project::check::Connectors};
 use wherry_proto::frame::Publisher as WirePublisher;
 use wherry_trust::{
     dsse::{Envelope, Limits},
+    names::AgentIdentity,
     release::{Publisher as Trusted, Release, ReleaseError, verify_release},
 };
 
 use super::{Ledger, Refusal, Turn};
-use crate::model::{Connector, Publisher};
+use crate::model::{Connector, Publisher, SCHEMA};
 
 /// Most publishers of an organisation.
 const MAX_PUBLISHERS: usize = 200;
@@ -84,12 +86,7 @@ impl Ledger {
             let message = "the component is not the one that was signed: package it again";
             return Err(Refusal::invalid("connector.altered", message));
         }
-        let files = std::sync::Arc::clone(&self.files);
-        let stored = tokio::task::spawn_blocking(move || files.put(&wasm)).await;
-        let digest = stored
-            .map_err(|error| error.to_string())
-            .and_then(|stored| stored.map_err(|error| error.to_string()))
-            .map_err(|error| Refusal::new(super::Kind::Full, "store.full", error))?;
+        let digest = self.write_file(wasm).await?;
         let envelope = String::from_utf8_lossy(&envelope).into_owned();
         self.begin(move |turn| turn.publish(&who, verified.release, verified.publisher, envelope, digest)).await
     }
@@ -110,9 +107,11 @@ impl Ledger {
     /// The connector with this digest, if a deployment of the agent's group uses it.
     ///
     /// # Errors
-    /// One answer whether it does not exist or is not for this group.
-    pub async fn connector_for(&self, group: wherry_domain::id::GroupId, digest: Digest) -> Result<Connector, Refusal> {
+    /// If the agent is unknown or locked; otherwise one answer whether the connector does not exist
+    /// or is not for this group.
+    pub async fn connector_for(&self, agent: AgentIdentity, digest: Digest) -> Result<Connector, Refusal> {
         self.act(move |turn| {
+            let group = turn.member(&agent)?;
             let used = turn
                 .snapshots_of(group)
                 .any(|current| current.snapshot.connectors.values().any(|pin| pin.digest == digest))
@@ -149,6 +148,10 @@ impl Turn<'_> {
         let published_ms = self.wall_ms;
         let length = wasm.length;
         let connector = Connector { name, version, digest, length, publisher, published_ms, activities, envelope };
+        if record::encode(SCHEMA, &connector).is_ok_and(|bytes| bytes.len() > MAX_VALUE_BYTES) {
+            let message = "the signed release is too large to be kept: shorten its notes or offer fewer activities";
+            return Err(Refusal::invalid("connector.release_too_large", message));
+        }
         versions.insert(connector.version.clone(), connector.clone());
         let key = format!("{}/{}", connector.name, connector.version);
         self.audit(who, "connector.publish", &key, &digest.to_string());

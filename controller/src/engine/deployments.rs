@@ -8,9 +8,9 @@ use wherry_domain::{
     name::Name,
     project::{ConnectorPin, MAX_DOCUMENT, Project, Snapshot, check},
 };
-use wherry_trust::keys::sha256;
+use wherry_trust::{keys::sha256, names::AgentIdentity};
 
-use super::{Kind, Ledger, Refusal, Turn, state::Current};
+use super::{Ledger, Refusal, Turn, state::Current};
 use crate::model::Deployment;
 
 /// Most projects in one environment.
@@ -44,12 +44,7 @@ impl Ledger {
         if trial || !planned.changed {
             return Ok(planned);
         }
-        let files = Arc::clone(&self.files);
-        let stored = tokio::task::spawn_blocking(move || files.put(&document)).await;
-        stored
-            .map_err(|error| error.to_string())
-            .and_then(|stored| stored.map_err(|error| error.to_string()))
-            .map_err(|error| Refusal::new(Kind::Full, "store.full", error))?;
+        self.write_file(document).await?;
         self.begin(move |turn| turn.deploy(&who, planned)).await
     }
 
@@ -83,9 +78,11 @@ impl Ledger {
     /// The document of a deployment that belongs to the group.
     ///
     /// # Errors
-    /// One answer whether it does not exist or is not for this group.
-    pub async fn document_for(&self, group: GroupId, digest: Digest) -> Result<Vec<u8>, Refusal> {
+    /// If the agent is unknown or locked; otherwise one answer whether the document does not exist
+    /// or is not for this group.
+    pub async fn document_for(&self, agent: AgentIdentity, digest: Digest) -> Result<Vec<u8>, Refusal> {
         self.act(move |turn| {
+            let group = turn.member(&agent)?;
             let current = turn.snapshots_of(group).any(|current| current.deployment.digest == digest);
             let of_run = || {
                 turn.state.runs.values().any(|run| run.record.spec.group == group && run.record.spec.snapshot == digest)
@@ -108,16 +105,6 @@ impl Ledger {
             Ok(here.map(|(_, current)| (current.deployment.clone(), Arc::clone(&current.snapshot))).collect())
         })
         .await
-    }
-
-    async fn read_file(&self, digest: Digest) -> Result<Vec<u8>, Refusal> {
-        let files = Arc::clone(&self.files);
-        let read = tokio::task::spawn_blocking(move || files.read(&digest)).await;
-        let missing = || Refusal::new(Kind::Busy, "store.unreadable", format!("the file {digest} is missing"));
-        read.map_err(|error| error.to_string())
-            .and_then(|read| read.map_err(|error| error.to_string()))
-            .map_err(|error| Refusal::new(Kind::Busy, "store.unreadable", error))?
-            .ok_or_else(missing)
     }
 }
 
@@ -179,6 +166,10 @@ impl Turn<'_> {
 
     fn deploy(&mut self, who: &str, planned: Deployed) -> Result<Deployed, Refusal> {
         let Deployed { mut deployment, snapshot, .. } = planned;
+        if self.state.environment(deployment.environment).is_none() {
+            let message = format!("environment {} was removed in the meantime", snapshot.environment);
+            return Err(Refusal::not_found("environment.not_found", message));
+        }
         let key = (deployment.environment, deployment.project.clone());
         let expected = self.state.current.get(&key).map_or(1, |current| current.deployment.number + 1);
         if deployment.number != expected {

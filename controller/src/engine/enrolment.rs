@@ -76,8 +76,12 @@ impl Ledger {
                 || Refusal::not_found("group.not_found", format!("there is no group {group}: see wherry group list"));
             let group = turn.state.group_named(&group).ok_or_else(missing)?.group.id;
             turn.forget_old_tokens();
-            if turn.state.enrolment_tokens.contains_key(&id) || turn.state.enrolment_tokens.len() >= MAX_TOKENS {
+            if turn.state.enrolment_tokens.contains_key(&id) {
                 return Err(Refusal::conflict("token.exists", "this enrolment token exists already: make a new one"));
+            }
+            if turn.state.enrolment_tokens.len() >= MAX_TOKENS {
+                let message = format!("{MAX_TOKENS} enrolment tokens are not over yet: wait until some have ended");
+                return Err(Refusal::conflict("token.too_many", message));
             }
             let expires_ms = turn.wall_ms.saturating_add(life_s * 1_000);
             let created_by = who.clone();
@@ -196,7 +200,7 @@ impl Turn<'_> {
         }
         let newest = state.agent.generation;
         match generation {
-            Some(shown) if shown == newest || shown + 1 == newest => (),
+            Some(shown) if shown == newest || shown.checked_add(1) == Some(newest) => (),
             None => (),
             Some(_) => {
                 let why = "an old certificate was used to renew: its key was probably copied";

@@ -1,15 +1,17 @@
 //! What agents say during a session.
 
+use std::collections::BTreeSet;
+
 use wherry_domain::{
     epoch::Epoch,
-    id::AgentId,
+    id::{AgentId, RunId},
     presence::Event as Presence,
     retry::Jitter,
     run::{Event, State as RunState},
 };
 use wherry_proto::frame::{Attempt, FromAgent, FromController, Heartbeat, Report, Stage};
 
-use super::{Ledger, Refusal, Turn};
+use super::{Ledger, Refusal, Turn, state::AgentState};
 
 impl Ledger {
     /// Takes a frame of a session; waits while the writer has too much to do, which slows the
@@ -38,13 +40,18 @@ impl Turn<'_> {
             FromAgent::Progress { attempt, counts } => {
                 if let Some(active) = self.held(agent, attempt) {
                     active.record.counts = counts;
-                    self.show(attempt.run);
+                    if !self.is_changed(attempt.run) {
+                        self.show(attempt.run);
+                    }
                 }
             }
             FromAgent::Checkpoint { attempt, cursor } => {
                 if let Some(active) = self.held(agent, attempt) {
-                    active.record.cursor = Some(cursor);
-                    self.dirty.insert(attempt.run);
+                    if active.record.remember(cursor) {
+                        self.changed(attempt.run);
+                    } else {
+                        tracing::warn!(%agent, run = %attempt.run, "ignored a cursor that is too large");
+                    }
                 }
             }
             FromAgent::Log { attempt, lines } => {
@@ -60,6 +67,7 @@ impl Turn<'_> {
     }
 
     fn heartbeat(&mut self, agent: AgentId, beat: Heartbeat) {
+        self.note_free(agent, &beat);
         for item in beat.in_flight {
             let Attempt { run, fence } = item.attempt;
             if self.held(agent, item.attempt).is_some() {
@@ -70,6 +78,14 @@ impl Turn<'_> {
         }
         self.frame(agent, FromController::HeartbeatAck { number: beat.number });
         self.open_slots(agent);
+    }
+
+    /// The agent counted its free slots before what is on its way to it arrived.
+    fn note_free(&mut self, agent: AgentId, beat: &Heartbeat) {
+        let Some(AgentState { leased, session: Some(session), .. }) = self.state.agents.get_mut(&agent) else { return };
+        let named: BTreeSet<RunId> = beat.in_flight.iter().map(|item| item.attempt.run).collect();
+        let on_their_way = leased.difference(&named).count();
+        session.free = beat.free_slots.saturating_sub(u32::try_from(on_their_way).unwrap_or(u32::MAX));
     }
 
     fn reported(&mut self, agent: AgentId, epoch: Epoch, report: Report, jitter: Jitter) {
@@ -84,16 +100,15 @@ impl Turn<'_> {
         if self.held(agent, attempt).is_some() {
             self.event(attempt.run, Event::Declined { fence: attempt.fence });
             // Until its next heartbeat the agent is full, whatever we believed.
-            if let Some(state) = self.state.agents.get(&agent)
-                && let Some(group) = self.state.groups.get_mut(&state.agent.group)
-            {
-                group.slots.set(agent, 0, 0);
+            if let Some(session) = self.state.agents.get_mut(&agent).and_then(|state| state.session.as_mut()) {
+                session.free = 0;
             }
+            self.open_slots(agent);
         }
     }
 
     /// The run, if this attempt of it is the agent's now.
-    fn held(&mut self, agent: AgentId, attempt: Attempt) -> Option<&mut super::state::ActiveRun> {
+    pub(super) fn held(&mut self, agent: AgentId, attempt: Attempt) -> Option<&mut super::state::ActiveRun> {
         let active = self.state.runs.get_mut(&attempt.run)?;
         let holds = match active.machine.state() {
             RunState::Leased { agent: holder, .. } | RunState::Unknown { agent: holder } => *holder == agent,

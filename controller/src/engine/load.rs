@@ -61,8 +61,10 @@ pub(super) fn load(
         current: BTreeMap::new(),
         runs: BTreeMap::new(),
         timers: std::collections::BTreeSet::new(),
+        touched: std::collections::BTreeSet::new(),
         audit: audit_head(store)?,
         next_sweep: clock.now().plus(FIRST_SWEEP),
+        swept_to: None,
     };
     for connector in definitions::<Connector>(store, "connector")? {
         state.connectors.entry(connector.name.clone()).or_default().insert(connector.version.clone(), connector);
@@ -179,7 +181,11 @@ fn load_runs(state: &mut State, store: &dyn Store, clock: &Clock) -> Result<(), 
     let now = clock.now();
     for record in read_all::<RunRecord>(store, ACTIVE, &[])? {
         let run = record.spec.id;
-        let machine = Run::restored(record.spec.terms, record.stored.clone(), now);
+        let mut stored = record.stored.clone();
+        // An attempt from before a restore may be over by now, and its agent may have forgotten it
+        // after the acknowledgement of the other controller: its silence proves nothing.
+        stored.begun |= stored.fence.generation() < state.generation;
+        let machine = Run::restored(record.spec.terms, stored, now);
         match machine.state() {
             RunState::Queued { .. } => {
                 if let Some(group) = state.groups.get_mut(&record.spec.group) {

@@ -16,29 +16,35 @@ pub(super) const fn reserved(slots: u32) -> u32 {
 }
 
 impl Turn<'_> {
-    /// Fills the free slots of every group that something happened to, or whose next run is due.
+    /// Fills the free slots of every group that something happened to, or whose next run is due; as
+    /// many as a turn can take.
     pub(super) fn place(&mut self) {
         let now = self.now;
-        let due = self
-            .state
-            .groups
-            .iter()
-            .filter(|(id, state)| self.touched.contains(id) || state.queue.next_due().is_some_and(|at| at <= now));
+        let due = self.state.groups.iter().filter(|(id, state)| {
+            self.state.touched.contains(id) || state.queue.next_due().is_some_and(|at| at <= now)
+        });
         let due: Vec<_> = due.map(|(id, _)| *id).collect();
         for id in due {
-            while let Some((run, agent)) =
-                self.state.groups.get_mut(&id).and_then(|state| state.queue.pop(now, &mut state.slots))
-            {
+            self.state.touched.insert(id);
+            while !self.is_long() {
+                let group = self.state.groups.get_mut(&id);
+                let Some((run, agent)) = group.and_then(|state| state.queue.pop(now, &mut state.slots)) else {
+                    self.state.touched.remove(&id);
+                    break;
+                };
                 self.give(run, agent);
+                self.seam();
             }
         }
-        self.touched.clear();
     }
 
     fn give(&mut self, run: RunId, agent: AgentId) {
         let generation = self.state.generation;
         if let Some(state) = self.state.agents.get_mut(&agent) {
             state.leased.insert(run);
+            if let Some(session) = &mut state.session {
+                session.free = session.free.saturating_sub(1);
+            }
         }
         self.event(run, Event::Placed { agent, generation });
     }

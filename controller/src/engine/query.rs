@@ -1,8 +1,11 @@
 //! Lists of runs, their logs, and the audit.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+};
 
-use wherry_daemon::store::{Direction, Space, StoreError, record};
+use wherry_daemon::store::{Direction, Space, record};
 use wherry_domain::{
     id::{EnvironmentId, RunId},
     name::Name,
@@ -10,10 +13,12 @@ use wherry_domain::{
 };
 
 use super::{Ledger, Refusal, Turn};
-use crate::model::{AUDIT, AuditEntry, HISTORY, LOGS, LogEntry, RunRecord, SCHEMA};
+use crate::model::{AUDIT, AuditEntry, HISTORY, RunRecord, SCHEMA};
 
 /// Runs looked at for one page: a filter that matches little gives a short page and a cursor.
 const SCANNED: usize = 5_000;
+/// Finished runs read at once.
+const READ: usize = 200;
 
 /// Which runs to list.
 #[derive(Clone, Debug, Default)]
@@ -91,28 +96,6 @@ impl Ledger {
         self.act(move |turn| turn.list_runs(&filter, before, limit)).await
     }
 
-    /// Log lines of a run after the first `after`, with the number of each.
-    ///
-    /// # Errors
-    /// If there is no such run or the store cannot be read.
-    pub async fn logs(
-        &self,
-        run: RunId,
-        after: usize,
-        limit: usize,
-    ) -> Result<Page<(usize, LogEntry), usize>, Refusal> {
-        self.act(move |turn| {
-            turn.run(run)?;
-            let lines = turn.log_lines(run).map_err(|error| Refusal::read(&error))?;
-            let all = lines.len();
-            let items: Vec<_> =
-                lines.into_iter().enumerate().map(|(n, line)| (n + 1, line)).skip(after).take(limit).collect();
-            let next = items.last().map(|(n, _)| *n).filter(|n| *n < all);
-            Ok(Page { items, next })
-        })
-        .await
-    }
-
     /// The audit, newest first.
     ///
     /// # Errors
@@ -138,43 +121,27 @@ impl Turn<'_> {
     ) -> Result<Page<RunRecord, RunId>, Refusal> {
         let environment =
             filter.environment.as_ref().map(|name| self.environment(name).map(|found| found.id)).transpose()?;
-        let wanted = |record: &RunRecord| matches(filter, environment, record);
-        let active = self.state.runs.iter().rev().filter(|(id, _)| before.is_none_or(|before| **id < before));
-        let mut found: Vec<RunRecord> = Vec::new();
-        for (id, _) in active.take(SCANNED) {
-            found.push(self.run(*id)?);
-        }
-        let mut after = before.map(RunId::to_bytes);
-        let mut scanned = 0;
-        let mut oldest = None;
-        while scanned < SCANNED && found.iter().filter(|record| wanted(record)).count() <= limit {
-            let page: Vec<RunRecord> = self.page(HISTORY, after.as_ref().map(<[u8; 16]>::as_slice), 200)?;
-            let Some(last) = page.last() else {
-                oldest = None;
-                break;
+        let older = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut active = self.state.runs.range((Bound::Unbounded, older)).rev().map(|(id, _)| *id).peekable();
+        let mut history = History { turn: self, page: VecDeque::new(), after: before };
+        let (mut items, mut last) = (Vec::new(), None);
+        for _ in 0..SCANNED {
+            let (waiting, over) = (active.peek().copied(), history.peek()?);
+            // Both are in order, so the newer of their heads is the next of all.
+            let record = match waiting.filter(|waiting| over.is_none_or(|over| over < *waiting)) {
+                Some(waiting) => active.next().map(|_| self.run(waiting)).transpose()?,
+                None => history.page.pop_front(),
             };
-            scanned += page.len();
-            oldest = Some(last.spec.id);
-            after = Some(last.spec.id.to_bytes());
-            found.extend(page);
+            let Some(record) = record else { return Ok(Page { items, next: None }) };
+            if items.len() == limit {
+                return Ok(Page { items, next: last });
+            }
+            last = Some(record.spec.id);
+            if matches(filter, environment, &record) {
+                items.push(record);
+            }
         }
-        // Active and finished runs interleave by id; below the oldest finished one seen, active
-        // ones belong to the next page.
-        found.retain(|record| wanted(record) && oldest.is_none_or(|oldest| record.spec.id >= oldest));
-        found.sort_by_key(|record| std::cmp::Reverse(record.spec.id));
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = if more { found.last().map(|record| record.spec.id) } else { oldest };
-        Ok(Page { items: found, next })
-    }
-
-    fn log_lines(&self, run: RunId) -> Result<Vec<LogEntry>, StoreError> {
-        let chunks = self.store.scan(LOGS, &run.to_bytes(), None, Direction::Ascending, 1_000)?;
-        let mut lines = Vec::new();
-        for (_, bytes) in chunks {
-            lines.extend(record::decode::<Vec<LogEntry>>(SCHEMA, &bytes)?);
-        }
-        Ok(lines)
+        Ok(Page { items, next: last })
     }
 
     /// Records of a space, newest first.
@@ -188,6 +155,24 @@ impl Turn<'_> {
         let page = page.map_err(|error| Refusal::read(&error))?;
         let decoded = page.iter().map(|(_, bytes)| record::decode(SCHEMA, bytes)).collect::<Result<_, _>>();
         decoded.map_err(|error| Refusal::read(&error))
+    }
+}
+
+/// Finished runs, newest first, read as they are needed.
+struct History<'a, 'b> {
+    turn: &'a Turn<'b>,
+    page: VecDeque<RunRecord>,
+    after: Option<RunId>,
+}
+
+impl History<'_, '_> {
+    fn peek(&mut self) -> Result<Option<RunId>, Refusal> {
+        if self.page.is_empty() {
+            let after = self.after.map(RunId::to_bytes);
+            self.page = self.turn.page(HISTORY, after.as_ref().map(<[u8; 16]>::as_slice), READ)?.into();
+            self.after = self.page.back().map(|record| record.spec.id).or(self.after);
+        }
+        Ok(self.page.front().map(|record| record.spec.id))
     }
 }
 

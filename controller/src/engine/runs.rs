@@ -3,21 +3,16 @@
 use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
+use wherry_daemon::store::record;
 use wherry_domain::{
     fence::Fence,
     id::{AgentId, RunId},
     run::{Effect, Event, Reason, State as RunState},
 };
-use wherry_proto::frame::{Attempt, FromController, LogLine, Offer, Report};
+use wherry_proto::frame::{Attempt, FromController, Offer};
 
 use super::{Ledger, Refusal, Turn, state::ActiveRun};
-use crate::model::{ACTIVE, HISTORY, Happened, LATE, LOGS, LogEntry, RunRecord, SCHEMA};
-use wherry_daemon::store::record;
-
-/// Most entries of a run's history; beyond it the middle is left out.
-const MAX_HISTORY: usize = 50;
-/// Most log chunks of a run.
-const MAX_LOG_CHUNKS: u32 = 1_000;
+use crate::model::{ACTIVE, HISTORY, Happened, RunRecord, SCHEMA};
 
 /// How a run can be followed.
 pub enum Watch {
@@ -38,10 +33,11 @@ impl Turn<'_> {
             self.moved(run, &before, &after);
         }
         if after != before || !effects.is_empty() {
-            self.dirty.insert(run);
+            self.changed(run);
         }
         for effect in effects {
             self.perform(run, effect);
+            self.changed(run);
         }
     }
 
@@ -55,7 +51,7 @@ impl Turn<'_> {
         self.track_unknown(run, before, after);
     }
 
-    fn perform(&mut self, run: RunId, effect: Effect) {
+    pub(super) fn perform(&mut self, run: RunId, effect: Effect) {
         match effect {
             Effect::Offer { agent, fence } => self.offer(run, agent, fence),
             Effect::AskCancel { agent, fence } => {
@@ -69,7 +65,7 @@ impl Turn<'_> {
                 if let Some(group) = self.state.groups.get_mut(&spec.group) {
                     group.queue.push(spec.project.clone(), run, due, spec.synchronous);
                 }
-                self.touched.insert(spec.group);
+                self.state.touched.insert(spec.group);
             }
             Effect::Hold { reason } => self.happened(run, "held", None, Some(reason)),
             Effect::Settle => self.settled(run),
@@ -138,8 +134,11 @@ impl Turn<'_> {
         if state.leased.remove(&run)
             && let Some(group) = self.state.groups.get_mut(&state.agent.group)
         {
+            if let Some(session) = &mut state.session {
+                session.free = session.free.saturating_add(1).min(session.slots);
+            }
             group.slots.release(agent);
-            self.touched.insert(state.agent.group);
+            self.state.touched.insert(state.agent.group);
         }
     }
 
@@ -154,76 +153,7 @@ impl Turn<'_> {
         let at_ms = self.wall_ms;
         let Some(active) = self.state.runs.get_mut(&run) else { return };
         let attempt = active.machine.fence().attempt();
-        let history = &mut active.record.history;
-        if history.len() >= MAX_HISTORY {
-            history.remove(MAX_HISTORY / 2);
-        }
-        history.push(Happened { at_ms, what: what.to_owned(), attempt, agent, reason });
-    }
-
-    /// The result of an attempt; whatever it is, it may be acknowledged once this turn is durable.
-    pub(super) fn result(&mut self, agent: AgentId, report: Report, jitter: wherry_domain::retry::Jitter) {
-        let Attempt { run, fence } = report.attempt;
-        let Some(active) = self.state.runs.get_mut(&run) else { return self.result_after_end(report) };
-        let current = active.machine.fence();
-        if fence > current || (fence == current && active.record.agent != Some(agent)) {
-            return self.keep_late(&report);
-        }
-        if fence < active.machine.fence() {
-            self.keep_late(&report);
-        } else if matches!(
-            active.machine.state(),
-            RunState::Leased { .. } | RunState::Unknown { .. } | RunState::Queued { open: true }
-        ) {
-            active.record.counts = report.counts;
-            self.dirty.insert(run);
-            self.log(run, fence, report.log);
-        }
-        let event = match report.ending {
-            wherry_proto::frame::Ending::Ended(outcome) => Event::Reported { fence, outcome, jitter },
-            wherry_proto::frame::Ending::Interrupted => Event::Interrupted { fence },
-        };
-        self.event(run, event);
-    }
-
-    /// A result for a run that is over, or that was never heard of: a repetition, or late.
-    fn result_after_end(&mut self, report: Report) {
-        let stored = self.store.get(HISTORY, &report.attempt.run.to_bytes());
-        let repeated = stored
-            .ok()
-            .flatten()
-            .and_then(|bytes| record::decode::<RunRecord>(SCHEMA, &bytes).ok())
-            .is_some_and(|record| record.stored.fence == report.attempt.fence);
-        if !repeated {
-            self.keep_late(&report);
-        }
-    }
-
-    fn keep_late(&mut self, report: &Report) {
-        let mut key = report.attempt.run.to_bytes().to_vec();
-        key.extend(report.attempt.fence.bits().to_be_bytes());
-        self.encoded(report, |batch, bytes| batch.put(LATE, key, bytes));
-    }
-
-    /// Lines of a run's log.
-    pub(super) fn log(&mut self, run: RunId, fence: Fence, lines: Vec<LogLine>) {
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        if lines.is_empty() || active.record.log_chunks >= MAX_LOG_CHUNKS {
-            return;
-        }
-        let attempt = fence.attempt();
-        for part in lines.chunks(20) {
-            let Some(active) = self.state.runs.get_mut(&run) else { return };
-            let mut key = run.to_bytes().to_vec();
-            key.extend(active.record.log_chunks.to_be_bytes());
-            active.record.log_chunks += 1;
-            let entries: Vec<LogEntry> = part
-                .iter()
-                .map(|line| LogEntry { at_ms: line.at_ms, level: line.level.clone(), text: line.text.clone(), attempt })
-                .collect();
-            self.encoded(&entries, |batch, bytes| batch.put(LOGS, key, bytes));
-        }
-        self.dirty.insert(run);
+        active.record.happened(Happened { at_ms, what: what.to_owned(), attempt, agent, reason });
     }
 }
 
@@ -250,15 +180,8 @@ impl Ledger {
     /// If there is no such run.
     pub async fn finished(&self, run: RunId) -> Result<oneshot::Receiver<Arc<RunRecord>>, Refusal> {
         self.act(move |turn| {
-            let (sender, receiver) = oneshot::channel();
-            match turn.state.runs.get_mut(&run) {
-                Some(active) => active.waiters.push(sender),
-                None => {
-                    // The receiver is in our hands, so this cannot fail.
-                    let _ = sender.send(Arc::new(turn.finished_run(run)?));
-                }
-            }
-            Ok(receiver)
+            let record = turn.run(run)?;
+            Ok(turn.end_of(&record))
         })
         .await
     }
@@ -305,6 +228,17 @@ impl Ledger {
 }
 
 impl Turn<'_> {
+    /// Resolves once the run is over: at once if it is.
+    pub(super) fn end_of(&mut self, record: &RunRecord) -> oneshot::Receiver<Arc<RunRecord>> {
+        if let Some(active) = self.state.runs.get_mut(&record.spec.id) {
+            return active.wait();
+        }
+        let (sender, receiver) = oneshot::channel();
+        // The receiver is in our hands, so this cannot fail.
+        drop(sender.send(Arc::new(record.clone())));
+        receiver
+    }
+
     pub(super) fn run(&self, run: RunId) -> Result<RunRecord, Refusal> {
         match self.state.runs.get(&run) {
             Some(active) => {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use wherry_domain::{
     epoch::Epoch,
     id::{AgentId, GroupId},
+    name::Name,
     presence::{Effect, Event as Presence},
     run::{Event, State as RunState},
 };
@@ -23,6 +24,8 @@ use super::{
 
 /// When an agent that was sent away may come back.
 const COME_BACK: Duration = Duration::from_secs(5);
+/// Secrets and connectors of an agent that people can see, so that its record stays small.
+const MAX_LISTED: usize = 250;
 /// Why an agent locks itself out.
 const COPIED: &str = "several processes use this identity at once: was its data folder copied?";
 
@@ -74,15 +77,27 @@ impl Turn<'_> {
         state.agent.epoch = Some(epoch);
         state.agent.version = hello.version;
         state.agent.seen_ms = wall_ms;
-        state.agent.secret_names = hello.secret_names;
-        state.agent.connectors = hello.connectors;
-        state.session = Some(Session { epoch, slots: hello.slots, frames });
+        state.agent.secret_names =
+            hello.secret_names.into_iter().filter(|name| name.parse::<Name>().is_ok()).take(MAX_LISTED).collect();
+        state.agent.connectors = hello.connectors.into_iter().take(MAX_LISTED).collect();
+        state.session = Some(Session { epoch, slots: hello.slots, free: hello.free_slots, frames });
         let record = state.agent.clone();
         self.define("agent", &agent.to_string(), &record);
         let welcome = self.welcome(epoch, verdicts, record.group);
         self.out.frames.push((agent, epoch, FromController::Welcome(welcome)));
+        self.cancel_again(agent, &hello.in_flight);
         self.open_slots(agent);
         Ok(Opened { epoch })
+    }
+
+    /// Whoever was away when a person cancelled its run hears of it now.
+    fn cancel_again(&mut self, agent: AgentId, in_flight: &[InFlight]) {
+        for InFlight { attempt, .. } in in_flight {
+            let held = self.held(agent, *attempt).map(|active| active.machine.state());
+            if matches!(held, Some(RunState::Leased { cancelling: true, .. })) {
+                self.frame(agent, FromController::Cancel(*attempt));
+            }
+        }
     }
 
     fn next_epoch(&self, agent: AgentId) -> Result<Epoch, Refusal> {
@@ -104,7 +119,12 @@ impl Turn<'_> {
         for effect in effects {
             match effect {
                 Effect::Supersede { epoch } => self.farewell(agent, epoch, GoAwayReason::Superseded),
-                Effect::Close { epoch } => self.farewell(agent, epoch, GoAwayReason::Locked),
+                Effect::Close { epoch } => {
+                    let locked = self.state.agents.get(&agent).is_some_and(|state| state.agent.locked.is_some());
+                    // A locked agent gives up for good; one that was only silent is welcome again.
+                    let reason = if locked { GoAwayReason::Locked } else { GoAwayReason::Drain };
+                    self.farewell(agent, epoch, reason);
+                }
                 Effect::MarkLive | Effect::MarkSuspect | Effect::MarkLost => {
                     tracing::info!(%agent, presence = ?effect, "agent");
                     self.open_slots(agent);
@@ -138,14 +158,18 @@ impl Turn<'_> {
         }
     }
 
-    fn admit(&self, identity: &AgentIdentity, hello: &Hello) -> Result<AgentId, Refusal> {
+    /// The group of an agent that may take part: known, where its certificate says, and not locked.
+    /// A certificate outlives a lock and a removal, so every call asks.
+    pub(super) fn member(&self, identity: &AgentIdentity) -> Result<GroupId, Refusal> {
         let state = self.state.agents.get(&identity.agent()).ok_or_else(|| unknown(identity.agent()))?;
         if identity.organisation() != self.state.organisation || identity.group() != state.agent.group {
             return Err(unknown(identity.agent()));
         }
-        if let Some(reason) = &state.agent.locked {
-            return Err(locked(reason));
-        }
+        state.agent.locked.as_deref().map_or(Ok(state.agent.group), |reason| Err(locked(reason)))
+    }
+
+    fn admit(&self, identity: &AgentIdentity, hello: &Hello) -> Result<AgentId, Refusal> {
+        self.member(identity)?;
         if hello.protocol_min > PROTOCOL_MAX || hello.protocol_max < PROTOCOL_MIN {
             let message = format!(
                 "the agent speaks protocol {} to {}, this controller {PROTOCOL_MIN} to {PROTOCOL_MAX}: upgrade the older one",
@@ -160,11 +184,7 @@ impl Turn<'_> {
     fn verdicts(&mut self, agent: AgentId, in_flight: &[InFlight]) -> Vec<(Attempt, Decision)> {
         let mut verdicts = Vec::with_capacity(in_flight.len());
         for InFlight { attempt, stage } in in_flight {
-            let current = self.state.runs.get(&attempt.run).filter(|active| active.machine.fence() == attempt.fence);
-            let holds = current.is_some_and(|active| match active.machine.state() {
-                RunState::Leased { agent: holder, .. } | RunState::Unknown { agent: holder } => *holder == agent,
-                RunState::Queued { .. } | RunState::Finished { .. } => false,
-            });
+            let holds = self.held(agent, *attempt).is_some();
             let decision = match stage {
                 Stage::Finished | Stage::Interrupted => Decision::Report,
                 Stage::Accepted | Stage::Started if holds => Decision::Keep,
@@ -186,6 +206,7 @@ impl Turn<'_> {
             let fence = self.state.runs.get(&run).map(|active| active.machine.fence());
             if fence.is_none_or(|fence| !known.contains(&Attempt { run, fence })) {
                 self.event(run, Event::Absent { agent });
+                self.seam();
             }
         }
     }
@@ -226,11 +247,12 @@ impl Turn<'_> {
         match session.as_ref().filter(|_| presence.may_take_work()) {
             Some(session) => {
                 let taken = u32::try_from(leased.len()).unwrap_or(u32::MAX);
-                group.slots.set(agent, session.slots.saturating_sub(taken), reserved(session.slots));
+                let free = session.free.min(session.slots.saturating_sub(taken));
+                group.slots.set(agent, free, reserved(session.slots));
             }
             None => group.slots.remove(agent),
         }
-        self.touched.insert(record.group);
+        self.state.touched.insert(record.group);
     }
 
     /// The stream of this epoch ended.

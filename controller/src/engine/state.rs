@@ -15,7 +15,7 @@ use wherry_domain::{
     name::Name,
     presence::Presence,
     project::Snapshot,
-    run::Run,
+    run::{Outcome, Run, State as RunState},
     schedule::{Queue, Slots},
     time::Timestamp,
 };
@@ -56,8 +56,12 @@ pub struct State {
     pub(super) timers: BTreeSet<(Timestamp, RunId)>,
     /// The same for agents.
     pub(super) agent_timers: BTreeSet<(Timestamp, AgentId)>,
+    /// Groups in which a waiting run and a free slot may have to be brought together.
+    pub(super) touched: BTreeSet<GroupId>,
     pub(super) audit: (u64, Digest),
     pub(super) next_sweep: Timestamp,
+    /// The idempotency key that the last sweep came to.
+    pub(super) swept_to: Option<Vec<u8>>,
 }
 
 /// A group with its queue.
@@ -83,6 +87,8 @@ pub(super) struct AgentState {
 pub(super) struct Session {
     pub(super) epoch: Epoch,
     pub(super) slots: u32,
+    /// How many runs it could take by its own account, less those that are on their way to it.
+    pub(super) free: u32,
     pub(super) frames: mpsc::Sender<FromController>,
 }
 
@@ -111,6 +117,27 @@ impl ActiveRun {
     pub(super) const fn new(machine: Run, record: RunRecord) -> Self {
         Self { machine, record, waiters: Vec::new(), watch: None }
     }
+
+    /// Resolves once the run is over.
+    pub(super) fn wait(&mut self) -> oneshot::Receiver<Arc<RunRecord>> {
+        let (sender, receiver) = oneshot::channel();
+        // Who asks again and again and waits a moment each time leaves one behind each time.
+        self.waiters.retain(|waiter| !waiter.is_closed());
+        self.waiters.push(sender);
+        receiver
+    }
+
+    /// What the record takes on disk: at least that, and hardly more.
+    pub(super) fn weight(&self) -> usize {
+        let message = match self.machine.state() {
+            RunState::Finished { outcome: Outcome::Failed(failure) } => failure.message.len(),
+            RunState::Finished { outcome: Outcome::Succeeded | Outcome::Cancelled }
+            | RunState::Queued { .. }
+            | RunState::Leased { .. }
+            | RunState::Unknown { .. } => 0,
+        };
+        self.record.payload() + 160 * self.record.history.len() + 2 * message + 2_048
+    }
 }
 
 impl State {
@@ -124,6 +151,9 @@ impl State {
 
     /// Until when nothing happens by itself.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        if !self.touched.is_empty() {
+            return Some(Timestamp::default());
+        }
         let runs = self.timers.first().map(|(at, _)| *at);
         let agents = self.agent_timers.first().map(|(at, _)| *at);
         let queues =

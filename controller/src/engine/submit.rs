@@ -64,10 +64,13 @@ pub struct Submitted {
     pub over: Option<oneshot::Receiver<Arc<RunRecord>>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredKey {
+/// What an idempotency key stands for.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredKey {
     run: RunId,
     body: Digest,
+    /// Unix milliseconds.
+    pub(super) at_ms: u64,
 }
 
 impl Ledger {
@@ -83,8 +86,9 @@ impl Ledger {
             }
             let run = turn.accept(&submission)?;
             if let Some(idempotency) = &submission.idempotency {
-                let stored = StoredKey { run, body: idempotency.body };
-                turn.encoded(&stored, |batch, bytes| batch.put(KEYS, idempotency.key.as_bytes().to_vec(), bytes));
+                let stored = StoredKey { run, body: idempotency.body, at_ms: turn.wall_ms };
+                turn.put(KEYS, *idempotency.key.as_bytes(), &stored);
+                turn.keys.insert(idempotency.key, stored);
             }
             turn.submitted(run, submission.wait)
         })
@@ -95,23 +99,13 @@ impl Ledger {
 impl Turn<'_> {
     fn submitted(&mut self, run: RunId, wait: bool) -> Result<Submitted, Refusal> {
         let record = self.run(run)?;
-        let over = wait.then(|| {
-            let (sender, receiver) = oneshot::channel();
-            match self.state.runs.get_mut(&run) {
-                Some(active) => active.waiters.push(sender),
-                // The receiver is in our hands, so this cannot fail.
-                None => drop(sender.send(Arc::new(record.clone()))),
-            }
-            receiver
-        });
+        let over = wait.then(|| self.end_of(&record));
         Ok(Submitted { record, over })
     }
 
     fn repeated(&self, submission: &Submission) -> Result<Option<RunId>, Refusal> {
         let Some(idempotency) = &submission.idempotency else { return Ok(None) };
-        let stored = self.store.get(KEYS, idempotency.key.as_bytes()).map_err(|error| Refusal::read(&error))?;
-        let Some(bytes) = stored else { return Ok(None) };
-        let known: StoredKey = record::decode(SCHEMA, &bytes).map_err(|error| Refusal::read(&error))?;
+        let Some(known) = self.known_key(&idempotency.key)? else { return Ok(None) };
         if known.body != idempotency.body {
             let message = "this idempotency key came with another request before: use a new key";
             return Err(Refusal::conflict("request.idempotency_mismatch", message));
@@ -119,22 +113,42 @@ impl Turn<'_> {
         Ok(Some(known.run))
     }
 
+    fn known_key(&self, key: &Digest) -> Result<Option<StoredKey>, Refusal> {
+        if let Some(of_this_turn) = self.keys.get(key) {
+            return Ok(Some(of_this_turn.clone()));
+        }
+        let stored = self.store.get(KEYS, key.as_bytes()).map_err(|error| Refusal::read(&error))?;
+        stored.map(|bytes| record::decode(SCHEMA, &bytes)).transpose().map_err(|error| Refusal::read(&error))
+    }
+
+    /// Whether another run may be asked for. What follows from a run takes that run's place and is
+    /// never refused.
+    fn has_place(&self) -> Result<(), Refusal> {
+        let most = self.state.settings.max_active;
+        if self.state.runs.len() < most {
+            return Ok(());
+        }
+        Err(Refusal { message: format!("{most} runs wait or run already: try again later"), ..Refusal::busy() })
+    }
+
     fn accept(&mut self, submission: &Submission) -> Result<RunId, Refusal> {
+        self.has_place()?;
         let current =
             self.find_operation(&submission.environment, submission.project.as_ref(), &submission.operation)?;
         let variables = overrides(&current, &submission.variables)?;
         let spec = self.spec(&current, &submission.operation, variables, submission.who.clone())?;
-        self.enqueue(RunSpec { synchronous: submission.wait, ..spec })
+        Ok(self.enqueue(RunSpec { synchronous: submission.wait, ..spec }))
     }
 
     /// Submits a finished run anew, in the newest deployment.
     pub(super) fn again(&mut self, record: RunRecord, who: String) -> Result<RunId, Refusal> {
+        self.has_place()?;
         let RunSpec { environment, project, operation, variables, id, .. } = record.spec;
         let name = self.state.environment(environment).map(|found| found.name.clone());
         let name = name.ok_or_else(|| Refusal::not_found("environment.not_found", "the run's environment is gone"))?;
         let current = self.find_operation(&name, Some(&project), &operation)?;
         let spec = self.spec(&current, &operation, variables, who)?;
-        self.enqueue(RunSpec { caused_by: Some(id), ..spec })
+        Ok(self.enqueue(RunSpec { caused_by: Some(id), ..spec }))
     }
 
     /// Starts `on_success` or `on_failure` of a run that is over.
@@ -151,10 +165,11 @@ impl Turn<'_> {
         let Some(next) = next.filter(|_| done.depth < MAX_DEPTH) else { return };
         let by = format!("operation {}", done.operation);
         let spec = self.spec(&current, &next, done.variables, by);
-        let queued =
-            spec.and_then(|spec| self.enqueue(RunSpec { caused_by: Some(run), depth: done.depth + 1, ..spec }));
-        if let Err(refusal) = queued {
-            tracing::error!(%run, operation = %next, %refusal, "could not start the following operation");
+        match spec {
+            Ok(spec) => drop(self.enqueue(RunSpec { caused_by: Some(run), depth: done.depth + 1, ..spec })),
+            Err(refusal) => {
+                tracing::error!(%run, operation = %next, %refusal, "could not start the following operation");
+            }
         }
     }
 
@@ -195,20 +210,13 @@ impl Turn<'_> {
         Terms { side_effects, retry: operation.retry, offline_term: operation.offline_term, lease }
     }
 
-    fn enqueue(&mut self, spec: RunSpec) -> Result<RunId, Refusal> {
-        let most = self.state.settings.max_active;
-        if self.state.runs.len() >= most {
-            return Err(Refusal {
-                message: format!("{most} runs wait or run already: try again later"),
-                ..Refusal::busy()
-            });
-        }
+    fn enqueue(&mut self, spec: RunSpec) -> RunId {
         let run = spec.id;
         let machine = Run::submitted(spec.terms, self.state.generation, self.now);
         if let Some(group) = self.state.groups.get_mut(&spec.group) {
             group.queue.push(spec.project.clone(), run, self.now, spec.synchronous);
         }
-        self.touched.insert(spec.group);
+        self.state.touched.insert(spec.group);
         let record = RunRecord {
             stored: machine.stored(),
             spec,
@@ -218,12 +226,13 @@ impl Turn<'_> {
             started_ms: None,
             finished_ms: None,
             log_chunks: 0,
+            log_lines: 0,
             late_results: 0,
             history: Vec::new(),
         };
         self.state.runs.insert(run, ActiveRun::new(machine, record));
-        self.dirty.insert(run);
-        Ok(run)
+        self.changed(run);
+        run
     }
 
     fn find_operation(&self, environment: &Name, project: Option<&Name>, operation: &Name) -> Result<Current, Refusal> {
@@ -275,11 +284,4 @@ fn overrides(current: &Current, variables: &BTreeMap<Name, Value>) -> Result<Opt
         ));
     }
     Ok(Some(raw))
-}
-
-/// When the run behind a stored idempotency key was submitted, in Unix milliseconds: the first 48
-/// bits of a UUID v7.
-pub(super) fn key_submitted_ms(bytes: &[u8]) -> Option<u64> {
-    let stored: StoredKey = record::decode(SCHEMA, bytes).ok()?;
-    u64::try_from(stored.run.as_u128() >> 80).ok()
 }

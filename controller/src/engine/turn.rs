@@ -5,36 +5,38 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use wherry_daemon::{
     clock::Clock,
-    store::{Batch, Store, StoreError, record},
+    store::{Batch, Store, StoreError},
 };
 use wherry_domain::{
+    digest::Digest,
     epoch::Epoch,
-    id::{AgentId, GroupId, RunId},
+    id::{AgentId, RunId},
     run::{Event, State as RunState},
     time::Timestamp,
 };
 use wherry_proto::frame::FromController;
 
-use super::state::State;
-use crate::model::{ACTIVE, DEFINITIONS, HISTORY, RunRecord, SCHEMA};
+use super::{changes::Changes, state::State, submit::StoredKey};
+use crate::model::RunRecord;
 
 /// One turn: state, time, and what is to be stored and sent.
 pub struct Turn<'a> {
     pub(super) state: &'a mut State,
     pub(super) store: &'a dyn Store,
-    pub(super) batch: Batch,
+    pub(super) changes: Changes,
     pub(super) out: Outgoing,
     pub(super) now: Timestamp,
     /// Unix milliseconds.
     pub(super) wall_ms: u64,
     pub(super) has_room: bool,
-    pub(super) dirty: BTreeSet<RunId>,
-    pub(super) touched: BTreeSet<GroupId>,
-    error: Option<StoreError>,
+    /// Runs that came to their end in this turn.
+    pub(super) over: BTreeSet<RunId>,
+    /// Idempotency keys that came with this turn's submissions; they are not in the store yet.
+    pub(super) keys: BTreeMap<Digest, StoredKey>,
+    pub(super) error: Option<StoreError>,
 }
 
 /// What may be seen outside once the turn is durable.
@@ -53,40 +55,23 @@ impl<'a> Turn<'a> {
         Self {
             state,
             store,
-            batch: Batch::new(),
+            changes: Changes::default(),
             out: Outgoing::default(),
             now: clock.now(),
             wall_ms: clock.wall_unix_millis(),
             has_room,
-            dirty: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            over: BTreeSet::new(),
+            keys: BTreeMap::new(),
             error: None,
         }
     }
 
-    /// Stores a definition under `kind/key`.
-    pub(super) fn define<T: Serialize>(&mut self, kind: &str, key: &str, value: &T) {
-        let key = format!("{kind}/{key}");
-        self.encoded(value, |batch, bytes| batch.put(DEFINITIONS, key, bytes));
-    }
-
-    /// Removes a definition.
-    pub(super) fn undefine(&mut self, kind: &str, key: &str) {
-        self.batch.delete(DEFINITIONS, format!("{kind}/{key}"));
-    }
-
-    /// Encodes a record into the batch. A record that cannot be encoded is a defect that would lose
-    /// data, so it fails the whole turn.
-    pub(super) fn encoded<T: Serialize>(&mut self, value: &T, put: impl FnOnce(&mut Batch, Vec<u8>)) {
-        match record::encode(SCHEMA, value) {
-            Ok(bytes) => put(&mut self.batch, bytes),
-            Err(error) => self.error = Some(error),
-        }
-    }
-
-    /// Runs whose time has come.
+    /// Runs whose time has come; as many as a turn can take.
     pub(super) fn tick(&mut self) {
         while let Some((at, run)) = self.state.timers.first().copied().filter(|(at, _)| *at <= self.now) {
+            if self.is_long() {
+                break;
+            }
             self.state.timers.remove(&(at, run));
             let Some(active) = self.state.runs.get(&run) else { continue };
             if !matches!(active.machine.state(), RunState::Leased { .. }) {
@@ -98,6 +83,7 @@ impl<'a> Turn<'a> {
                 }
                 Some(_) | None => self.event(run, Event::Tick),
             }
+            self.seam();
         }
         self.tick_agents();
         if self.state.next_sweep <= self.now {
@@ -105,43 +91,30 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Puts every changed run into the batch and gathers what follows.
-    pub(super) fn finish(mut self) -> Result<(Batch, Outgoing), StoreError> {
-        for run in std::mem::take(&mut self.dirty) {
-            self.store_run(run);
+    /// The commits, and what follows once they are durable.
+    pub(super) fn finish(mut self) -> Result<(Vec<Batch>, Outgoing), StoreError> {
+        let commits = self.commits();
+        for run in std::mem::take(&mut self.over) {
+            self.take_out(run);
         }
         match self.error {
             Some(error) => Err(error),
-            None => Ok((self.batch, self.out)),
+            None => Ok((commits, self.out)),
         }
     }
 
-    fn store_run(&mut self, run: RunId) {
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        active.record.stored = active.machine.stored();
-        let over = matches!(active.machine.state(), RunState::Finished { .. });
-        let space = if over { HISTORY } else { ACTIVE };
-        match record::encode(SCHEMA, &active.record) {
-            Ok(bytes) => self.batch.put(space, run.to_bytes(), bytes),
-            Err(error) => self.error = Some(error),
-        }
-        if over {
-            self.batch.delete(ACTIVE, run.to_bytes());
-            if let Some(mut done) = self.state.runs.remove(&run) {
-                let record = Arc::new(done.record);
-                self.out.answers.extend(done.waiters.drain(..).map(|waiter| (waiter, Arc::clone(&record))));
-                self.out.updates.extend(done.watch.map(|watch| (watch, record)));
-            }
-        } else if let Some(watch) = active.watch.as_ref() {
-            self.out.updates.push((watch.clone(), Arc::new(active.record.clone())));
-        }
+    /// A run that is over is read from the store from now on.
+    fn take_out(&mut self, run: RunId) {
+        let Some(mut done) = self.state.runs.remove(&run) else { return };
+        let record = Arc::new(done.record);
+        self.out.answers.extend(done.waiters.drain(..).map(|waiter| (waiter, Arc::clone(&record))));
+        self.out.updates.extend(done.watch.map(|watch| (watch, record)));
     }
 
-    /// Shows progress that is not worth storing.
+    /// Shows a run to those who follow it, once everything is durable.
     pub(super) fn show(&mut self, run: RunId) {
         if let Some(active) = self.state.runs.get(&run)
             && let Some(watch) = &active.watch
-            && !self.dirty.contains(&run)
         {
             self.out.updates.push((watch.clone(), Arc::new(active.record.clone())));
         }

@@ -74,12 +74,59 @@ pub struct RunRecord {
     /// Chunks of log so far.
     #[serde(default)]
     pub log_chunks: u32,
+    /// Lines in them.
+    #[serde(default)]
+    pub log_lines: u32,
     /// Results that came too late.
     #[serde(default)]
     pub late_results: u32,
     /// What happened, oldest first; at most fifty, the middle left out.
     #[serde(default)]
     pub history: Vec<Happened>,
+}
+
+/// Most entries of a run's history; beyond it the middle is left out.
+const MAX_HISTORY: usize = 50;
+/// Variables and cursor together, in bytes, so that the record is never larger than the store takes.
+const MAX_PAYLOAD: usize = 44 << 10;
+
+impl RunRecord {
+    /// Adds to the history.
+    pub(crate) fn happened(&mut self, happened: Happened) {
+        if self.history.len() >= MAX_HISTORY {
+            self.history.remove(MAX_HISTORY / 2);
+        }
+        self.history.push(happened);
+    }
+
+    /// Keeps where the source goes on; `false` if it is too large beside the variables. The cursor
+    /// before it stands then, from which a repetition does more than needed and nothing less.
+    pub(crate) fn remember(&mut self, cursor: String) -> bool {
+        let fits = self.variables() + quoted(&cursor) <= MAX_PAYLOAD;
+        if fits {
+            self.cursor = Some(cursor);
+        }
+        fits
+    }
+
+    /// Bytes of variables and cursor as stored.
+    pub(crate) fn payload(&self) -> usize {
+        self.variables() + self.cursor.as_deref().map_or(0, quoted)
+    }
+
+    fn variables(&self) -> usize {
+        self.spec.variables.as_ref().map_or(0, |raw| raw.get().len())
+    }
+}
+
+/// Length of a text in JSON, without its quotation marks.
+fn quoted(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
 }
 
 /// Something that happened to a run.

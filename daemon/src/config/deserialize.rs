@@ -93,10 +93,10 @@ macro_rules! numbers {
 macro_rules! texts {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            match &self.node {
-                Node::Anything => visitor.visit_str(""),
-                _ => self.deserialize_any(visitor),
+            if self.node == Node::Anything {
+                return visitor.visit_str("");
             }
+            self.deserialize_any(visitor)
         }
     )*};
 }
@@ -144,10 +144,10 @@ impl<'de> de::Deserializer<'de> for Tree {
     texts! { deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf deserialize_identifier }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match &self.node {
-            Node::Null | Node::Anything => visitor.visit_none(),
-            _ => visitor.visit_some(self),
+        if matches!(self.node, Node::Null | Node::Anything) {
+            return visitor.visit_none();
         }
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
@@ -179,10 +179,10 @@ impl<'de> de::Deserializer<'de> for Tree {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match &self.node {
-            Node::Anything => visitor.visit_map(Table::new(BTreeMap::new())),
-            _ => self.deserialize_any(visitor),
+        if self.node == Node::Anything {
+            return visitor.visit_map(Table::new(BTreeMap::new()));
         }
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -292,10 +292,10 @@ impl<'de> VariantAccess<'de> for Tree {
     type Error = Fault;
 
     fn unit_variant(self) -> Result<(), Fault> {
-        match &self.node {
-            Node::Null | Node::Anything => Ok(()),
-            _ => Err(Fault::new("expected the name alone".to_owned())),
+        if matches!(self.node, Node::Null | Node::Anything) {
+            return Ok(());
         }
+        Err(Fault::new("expected the name alone".to_owned()))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {

@@ -245,3 +245,123 @@ fn guarded(engine: &mut impl Engine, operations: Vec<Operation>) -> Result<(), S
     });
     std::panic::catch_unwind(work).unwrap_or_else(|panic| Err(crate::tasks::panic_text(panic.as_ref())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::store::Space;
+
+    /// A disk that does what the test tells it at each sync.
+    struct Disk {
+        applied: Arc<Mutex<Vec<Vec<u8>>>>,
+        orders: mpsc::Receiver<Order>,
+        room: Arc<Mutex<Room>>,
+    }
+
+    enum Order {
+        Sync,
+        Fail,
+        Panic,
+    }
+
+    impl Engine for Disk {
+        fn apply(&mut self, operations: Vec<Operation>) -> Result<(), String> {
+            self.applied.lock().unwrap().extend(operations.into_iter().map(|operation| operation.key));
+            Ok(())
+        }
+
+        fn sync(&mut self) -> Result<(), String> {
+            match self.orders.recv().unwrap() {
+                Order::Sync => Ok(()),
+                Order::Fail => Err("syncing the log: input/output error".to_owned()),
+                Order::Panic => panic!("a defect of the engine"),
+            }
+        }
+
+        fn room(&mut self) -> Room {
+            self.room.lock().unwrap().clone()
+        }
+    }
+
+    struct Bench {
+        committer: Committer,
+        orders: mpsc::SyncSender<Order>,
+        applied: Arc<Mutex<Vec<Vec<u8>>>>,
+        room: Arc<Mutex<Room>>,
+        counters: Arc<Counters>,
+    }
+
+    fn bench() -> Bench {
+        let (orders, received) = mpsc::sync_channel(8);
+        let (applied, room) = (Arc::default(), Arc::new(Mutex::new(Room::Free)));
+        let counters = Arc::new(Counters::default());
+        let disk = Disk { applied: Arc::clone(&applied), orders: received, room: Arc::clone(&room) };
+        let committer = Committer::start(disk, Arc::clone(&counters), PathBuf::from("store")).unwrap();
+        Bench { committer, orders, applied, room, counters }
+    }
+
+    fn batch(key: u8) -> Batch {
+        let mut batch = Batch::new();
+        batch.put(Space(0), [key], [1]);
+        batch
+    }
+
+    #[tokio::test]
+    async fn nobody_is_answered_before_the_sync_and_all_waiting_share_the_next_one() {
+        let bench = bench();
+        let mut first = bench.committer.submit(batch(0));
+        while bench.applied.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let later: Vec<Commit> = (1..=100).map(|key| bench.committer.submit(batch(key))).collect();
+        let waiting = std::future::poll_fn(|context| std::task::Poll::Ready(first.as_mut().poll(context).is_pending()));
+        assert!(waiting.await, "applied is not durable");
+        bench.orders.send(Order::Sync).unwrap();
+        first.await.unwrap();
+        bench.orders.send(Order::Sync).unwrap();
+        for commit in later {
+            commit.await.unwrap();
+        }
+        assert_eq!(bench.counters.read().syncs, 2);
+        let keys: Vec<u8> = bench.applied.lock().unwrap().iter().map(|key| key[1]).collect();
+        assert_eq!(keys, (0..=100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_sync_or_a_panic_nothing_is_acknowledged_any_more() {
+        for order in [Order::Fail, Order::Panic] {
+            let bench = bench();
+            let failing = bench.committer.submit(batch(0));
+            while bench.applied.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            let waiting = bench.committer.submit(batch(1));
+            bench.orders.send(order).unwrap();
+            for commit in [failing, waiting] {
+                assert!(commit.await.unwrap_err().is_fatal());
+            }
+            assert!(bench.committer.submit(batch(2)).await.unwrap_err().is_fatal());
+            assert!(bench.committer.failure().is_some());
+            assert_eq!(bench.applied.lock().unwrap().len(), 1, "a failed sync is not repeated");
+            assert_eq!(bench.counters.read().commits, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reserve_is_for_those_who_may_use_it_and_the_rest_of_the_disk_for_nobody() {
+        let bench = bench();
+        let full = StoreError::Full { path: PathBuf::from("store"), free: 1, reserve: 2 };
+        *bench.room.lock().unwrap() = Room::Reserve(full.clone());
+        bench.orders.send(Order::Sync).unwrap();
+        assert_eq!(bench.committer.submit(batch(0)).await.unwrap_err().code(), "store.full");
+        bench.committer.submit(batch(1).essential()).await.unwrap();
+        *bench.room.lock().unwrap() = Room::None(full);
+        assert_eq!(bench.committer.submit(batch(2).essential()).await.unwrap_err().code(), "store.full");
+        assert_eq!(bench.counters.read().refused_full, 2);
+        *bench.room.lock().unwrap() = Room::Free;
+        bench.orders.send(Order::Sync).unwrap();
+        bench.committer.submit(batch(3)).await.unwrap();
+    }
+}

@@ -28,7 +28,7 @@ use std::{future::Future, io::Write, pin::Pin, sync::Arc};
 
 pub use self::{
     batch::{Batch, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES},
-    disk::{OpenReport, Quarantined, SledStore, StoreOptions, restore},
+    disk::{Integrity, OpenReport, Quarantined, SledStore, StoreOptions, restore},
     error::{Place, StoreError},
     memory::MemoryStore,
     snapshot::{SnapshotSummary, snapshot_to_file},

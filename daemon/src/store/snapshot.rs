@@ -221,9 +221,11 @@ impl Source<'_> {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
-        self.input.read_exact(bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => invalid("it ends too early"),
-            _ => invalid(&format!("reading it failed: {error}")),
+        self.input.read_exact(bytes).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::UnexpectedEof {
+                return invalid("it ends too early");
+            }
+            invalid(&format!("reading it failed: {error}"))
         })?;
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,6 +18,8 @@ use crate::support::{Random, open, setting, value};
 const DIR: &str = "WHERRY_VICTIM_DIR";
 const START: &str = "WHERRY_VICTIM_START";
 const SIZE: &str = "WHERRY_VICTIM_SIZE";
+/// Set for a victim that removes nothing, so that it fills its disk.
+const KEEPS: &str = "WHERRY_VICTIM_KEEPS";
 /// Each number is written to both spaces in one batch, which also removes an older number from
 /// both and overwrites its writer's entry in the third.
 const MAIN: Space = Space(1);
@@ -61,7 +63,7 @@ fn killing_the_process_at_any_moment_loses_nothing_acknowledged() {
 #[ignore = "the victim of the crash suites, started by them"]
 fn victim_writes_until_killed() {
     let Ok(dir) = std::env::var(DIR) else { return };
-    let (start, size) = (setting(START, 0), setting(SIZE, 600) as usize);
+    let (start, size, keeps) = (setting(START, 0), setting(SIZE, 600) as usize, setting(KEEPS, 0) == 1);
     say("\nopening");
     let (store, report) = open(Path::new(&dir));
     let store = Arc::new(store);
@@ -74,7 +76,7 @@ fn victim_writes_until_killed() {
             let store = Arc::clone(&store);
             writers.spawn(async move {
                 for number in (start + writer..).step_by(WRITERS as usize) {
-                    match store.commit(batch(number, size)).await {
+                    match store.commit(batch(number, size, keeps)).await {
                         Ok(()) => say(&format!("ack {number}")),
                         Err(error) => return say(&format!("refused {} {error}", error.code())),
                     }
@@ -97,6 +99,8 @@ pub(crate) struct History {
     /// Why the victims that gave up did.
     pub(crate) refusals: Vec<String>,
     starts: u64,
+    /// No number removes an older one.
+    pub(crate) keeps: bool,
 }
 
 impl History {
@@ -106,11 +110,11 @@ impl History {
         self.starts
     }
 
-    /// Adds what the dead victim said.
-    pub(crate) fn add(&mut self, mut victim: Child) {
+    /// Adds what the dead victim said; returns how it died.
+    pub(crate) fn add(&mut self, mut victim: Child) -> ExitStatus {
         let mut output = String::new();
         victim.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-        victim.wait().unwrap();
+        let ended = victim.wait().unwrap();
         let mut next: BTreeMap<u64, u64> = (0..WRITERS).map(|writer| (writer, self.starts + writer)).collect();
         // The kill may have cut the last line short.
         let lines: Vec<&str> = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).collect();
@@ -130,6 +134,7 @@ impl History {
         } else {
             self.unopened += 1;
         }
+        ended
     }
 
     /// Checks that everything acknowledged is as it was left and every batch whole.
@@ -143,7 +148,7 @@ impl History {
         let (main, twin, latest) = (all(MAIN), all(TWIN), all(LATEST));
         for number in &self.acknowledged {
             let remover = number + LAG;
-            if !self.attempted.contains(&remover) {
+            if self.keeps || !self.attempted.contains(&remover) {
                 assert!(main.contains_key(number), "{number} was acknowledged and is lost");
             } else if self.acknowledged.contains(&remover) {
                 assert!(!main.contains_key(number), "{number} was removed and is back");
@@ -165,16 +170,18 @@ impl History {
 
 /// Starts this binary as a victim that writes numbers from `start` on.
 pub(crate) fn victim(dir: &Path, start: u64, size: usize, environment: &[(&str, &str)]) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    let mut command = victim_command(dir, start, size);
+    command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+pub(crate) fn victim_command(dir: &Path, start: u64, size: usize) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "crash::victim_writes_until_killed", "--ignored", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .env(START, start.to_string())
-        .env(SIZE, size.to_string())
-        .envs(environment.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .env(SIZE, size.to_string());
+    command
 }
 
 /// Kills the victim while it opens the store (`early`) or some time later. `opening` is how long
@@ -217,12 +224,12 @@ fn wait_for(victim: &mut Child, wanted: &str) {
     }
 }
 
-fn batch(number: u64, size: usize) -> Batch {
+fn batch(number: u64, size: usize, keeps: bool) -> Batch {
     let mut batch = Batch::new();
     batch.put(MAIN, number.to_be_bytes(), value(number, size));
     batch.put(TWIN, number.to_be_bytes(), value(number, 40));
     batch.put(LATEST, (number % WRITERS).to_be_bytes(), value(number, size));
-    if let Some(old) = number.checked_sub(LAG) {
+    if let Some(old) = number.checked_sub(LAG).filter(|_| !keeps) {
         batch.delete(MAIN, old.to_be_bytes());
         batch.delete(TWIN, old.to_be_bytes());
     }

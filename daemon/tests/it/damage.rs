@@ -17,7 +17,7 @@ use crate::{
 
 const SPACE: Space = Space(7);
 /// Enough to fill more than one segment of the log.
-const RECORDS: u64 = 500;
+const RECORDS: u64 = 450;
 /// A damaged store must not keep a process from starting for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -41,7 +41,7 @@ enum Outcome {
 #[test]
 fn a_flipped_bit_is_noticed_or_harmless() {
     let original = original();
-    let trials = setting("WHERRY_FLIPS", 60);
+    let trials = setting("WHERRY_FLIPS", 20);
     let mut random = Random(setting("WHERRY_SEED", 1));
     let mut outcomes = BTreeMap::new();
     for _ in 0..trials {

@@ -56,6 +56,11 @@ fn the_end_of_the_lease_stops_whoever_changes_something_and_gives_back_what_has_
     waiting.on(Event::Offered, NOW);
     assert_eq!(waiting.on(Event::EffectsEnd, NOW), [Effect::Decline, Effect::Prune]);
     assert_eq!(waiting.on(Event::Begin, NOW), []);
+    let mut about_to_begin = Execution::new(fence(), SideEffects::Read);
+    for event in [Event::Offered, Event::Begin, Event::EffectsEnd] {
+        about_to_begin.on(event, NOW);
+    }
+    assert_eq!(about_to_begin.on(Event::Journalled(Stage::Started), NOW), []);
     let mut reading = started(SideEffects::Read);
     assert_eq!(reading.on(Event::EffectsEnd, NOW), []);
     let mut writing = started(SideEffects::Keyed);

@@ -22,6 +22,15 @@ fn a_silent_agent_becomes_suspect_and_then_lost_and_a_hello_brings_it_back() {
 }
 
 #[test]
+fn a_silent_agent_is_suspect_before_its_leases_end_however_short_they_are() {
+    let lease = LeaseTerms { term: Duration::from_secs(4), grace: Duration::from_secs(1), ..LeaseTerms::default() };
+    let mut agent = Presence::enrolled(lease);
+    agent.on(hello(1, ONE), at(0));
+    assert_eq!(agent.on(Event::Tick, at(2)), [Effect::MarkSuspect]);
+    assert_eq!(agent.on(Event::Tick, at(5)), [Effect::Close { epoch: epoch(1) }, Effect::MarkLost]);
+}
+
+#[test]
 fn a_beat_of_a_silent_stream_brings_the_agent_back_but_not_one_of_an_ended_stream() {
     let mut agent = live(1);
     agent.on(Event::Tick, at(30));

@@ -13,7 +13,7 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Connection, MAX_ENTRIES, MAX_TIMEOUT, Operation, Project, Step, template::Scope};
+use super::{Auth, Connection, MAX_ENTRIES, MAX_TIMEOUT, Operation, Project, Step, template::Scope};
 use crate::{effects::SideEffects, failure::Code, name::Name, retry::MAX_ATTEMPTS};
 
 /// No connector of that name is known.
@@ -34,6 +34,12 @@ pub const URL_INVALID: Code = Code::new("project.url_invalid");
 pub const OUT_OF_RANGE: Code = Code::new("project.out_of_range");
 /// An operation claims to be more harmless than its activities.
 pub const SIDE_EFFECTS_WIDENED: Code = Code::new("project.side_effects_widened");
+
+/// How many operations of a circle are named in its fault.
+const SHOWN: usize = 10;
+/// How many faults may come with a suggestion: each costs a walk over all known names, and a
+/// stranger decides how many faults there are.
+const MAX_SUGGESTED: usize = 20;
 
 /// One fault of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +81,9 @@ pub type Connectors = BTreeMap<Name, BTreeMap<String, ActivityFacts>>;
 /// without a controller: then connector and activity names are not checked.
 pub fn check(project: &Project, connectors: Option<&Connectors>) -> Vec<Fault> {
     let mut check = Check { project, connectors, faults: Vec::new() };
-    check.sizes();
+    if check.is_too_large() {
+        return check.faults;
+    }
     for (name, connection) in &project.connections {
         check.connection(name, connection);
     }
@@ -86,15 +94,12 @@ pub fn check(project: &Project, connectors: Option<&Connectors>) -> Vec<Fault> {
     check.faults
 }
 
-/// The class of an operation: what it says itself, at least the strictest of its activities.
+/// The class of an operation: what it says itself, at least the strictest of its activities. An
+/// activity that is not known counts as the strictest there is.
 pub fn side_effects(project: &Project, operation: &Operation, connectors: &Connectors) -> SideEffects {
-    operation
-        .steps()
-        .filter_map(|step| facts(project, step, connectors))
-        .map(|facts| facts.side_effects)
-        .chain(operation.side_effects)
-        .max()
-        .unwrap_or(SideEffects::Unsafe)
+    let declared = operation.steps().map(|step| facts(project, step, connectors));
+    let declared = declared.map(|facts| facts.map_or(SideEffects::Unsafe, |facts| facts.side_effects));
+    declared.chain(operation.side_effects).max().unwrap_or(SideEffects::Unsafe)
 }
 
 fn facts(project: &Project, step: &Step, connectors: &Connectors) -> Option<ActivityFacts> {
@@ -118,7 +123,12 @@ impl Check<'_> {
         self.faults.push(Fault { path, code, message, suggestion });
     }
 
-    fn sizes(&mut self) {
+    fn near<'a>(&self, wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+        if self.faults.len() < MAX_SUGGESTED { nearest(wrong, known) } else { None }
+    }
+
+    /// A project beyond its limits is not looked into any further.
+    fn is_too_large(&mut self) -> bool {
         let sizes = [
             ("variables", self.project.variables.len()),
             ("connections", self.project.connections.len()),
@@ -133,6 +143,7 @@ impl Check<'_> {
                 );
             }
         }
+        !self.faults.is_empty()
     }
 
     fn connection(&mut self, name: &Name, connection: &Connection) {
@@ -141,7 +152,7 @@ impl Check<'_> {
             && !connectors.contains_key(&connection.connector)
         {
             let wrong = connection.connector.as_str();
-            let near = nearest(wrong, connectors.keys().map(Name::as_str));
+            let near = self.near(wrong, connectors.keys().map(Name::as_str));
             let message = format!("no connector is called {wrong}: see wherry connector list");
             self.suggest(&at("connector"), CONNECTOR_UNKNOWN, message, near);
         }
@@ -151,6 +162,9 @@ impl Check<'_> {
             self.fault(&at("url"), URL_INVALID, message.to_owned());
         }
         self.references(&at("url"), &Value::from(connection.url.as_str()));
+        if let Auth::Basic { username, .. } = &connection.auth {
+            self.references(&["connections", name.as_str(), "auth", "username"], &Value::from(username.as_str()));
+        }
         for (key, value) in &connection.options {
             self.references(&["connections", name.as_str(), "options", key], value);
         }
@@ -167,12 +181,14 @@ impl Check<'_> {
             if let Some(next) = next
                 && !self.project.operations.contains_key(next)
             {
-                let near = nearest(next.as_str(), self.project.operations.keys().map(Name::as_str));
+                let near = self.near(next.as_str(), self.project.operations.keys().map(Name::as_str));
                 let message = format!("no operation of this project is called {next}");
                 self.suggest(&["operations", name, key], OPERATION_UNKNOWN, message, near);
             }
         }
-        if let (Some(claimed), Some(connectors)) = (operation.side_effects, self.connectors) {
+        if let (Some(claimed), Some(connectors)) = (operation.side_effects, self.connectors)
+            && operation.steps().all(|step| facts(self.project, step, connectors).is_some())
+        {
             let declared =
                 side_effects(self.project, &Operation { side_effects: None, ..operation.clone() }, connectors);
             if claimed < declared {
@@ -187,6 +203,11 @@ impl Check<'_> {
         if !(1..=MAX_ATTEMPTS).contains(&operation.retry.attempts) {
             let message = format!("an operation has 1 to {MAX_ATTEMPTS} attempts");
             self.fault(&["operations", name, "retry", "attempts"], OUT_OF_RANGE, message);
+        }
+        for (key, wait) in [("base", operation.retry.base), ("cap", operation.retry.cap)] {
+            if wait > MAX_TIMEOUT {
+                self.fault(&["operations", name, "retry", key], OUT_OF_RANGE, "a wait is at most 24h".to_owned());
+            }
         }
         if operation.timeout.is_zero() || operation.timeout > MAX_TIMEOUT {
             self.fault(&["operations", name, "timeout"], OUT_OF_RANGE, "a timeout is 1ms to 24h".to_owned());
@@ -203,7 +224,7 @@ impl Check<'_> {
     fn step(&mut self, path: &[&str], step: &Step, kind: ActivityKind) {
         let at = |key| [path, &[key]].concat();
         let Some(connection) = self.project.connections.get(&step.connection) else {
-            let near = nearest(step.connection.as_str(), self.project.connections.keys().map(Name::as_str));
+            let near = self.near(step.connection.as_str(), self.project.connections.keys().map(Name::as_str));
             let message = format!("no connection of this project is called {}", step.connection);
             return self.suggest(&at("connection"), CONNECTION_UNKNOWN, message, near);
         };
@@ -218,7 +239,7 @@ impl Check<'_> {
                     step.activity,
                     known.join(", ")
                 );
-                let near = nearest(&step.activity, known.into_iter());
+                let near = self.near(&step.activity, known.into_iter());
                 self.suggest(&at("activity"), ACTIVITY_UNKNOWN, message, near);
             }
         }
@@ -231,65 +252,81 @@ impl Check<'_> {
         let scope = Scope { vars: &self.project.variables, run: "", agent: "" };
         if let Err(unknown) = scope.resolve(value) {
             let known = self.project.variables.keys().map(|name| format!("vars.{name}"));
-            let known: Vec<String> = known.collect();
-            let near = nearest(&unknown.0, known.iter().map(String::as_str));
+            let known: Vec<String> = known.take_while(|_| self.faults.len() < MAX_SUGGESTED).collect();
+            let near = self.near(&unknown.0, known.iter().map(String::as_str));
             self.suggest(path, VARIABLE_UNKNOWN, unknown.to_string(), near);
         }
     }
 
     fn cycles(&mut self) {
         let mut clear = BTreeSet::new();
-        for start in self.project.operations.keys() {
-            let mut trail = vec![];
-            if let Some(back) = self.find_cycle(start, &mut trail, &mut clear) {
-                let circle: Vec<&str> =
-                    trail.iter().skip_while(|name| ***name != back).map(|name| name.as_str()).collect();
-                let message = format!("operations start each other in a circle: {} -> {back}", circle.join(" -> "));
-                let (path, code) = (["operations", back.as_str()], OPERATION_CYCLE);
-                return self.fault(&path, code, message);
-            }
-        }
+        let circle = self.project.operations.keys().find_map(|start| circle(self.project, start, &mut clear));
+        let Some(circle) = circle else { return };
+        let back = circle.first().map(|name| name.as_str()).unwrap_or_default();
+        let shown: Vec<&str> = circle.iter().take(SHOWN).map(|name| name.as_str()).collect();
+        let more = if circle.len() > SHOWN { " -> ..." } else { "" };
+        let message = format!("operations start each other in a circle: {}{more} -> {back}", shown.join(" -> "));
+        self.fault(&["operations", back], OPERATION_CYCLE, message);
     }
+}
 
-    fn find_cycle<'p>(
-        &'p self,
-        at: &'p Name,
-        trail: &mut Vec<&'p Name>,
-        clear: &mut BTreeSet<&'p Name>,
-    ) -> Option<Name> {
-        if trail.contains(&at) {
-            return Some(at.clone());
-        }
-        if clear.contains(at) {
-            return None;
-        }
-        let operation = self.project.operations.get(at)?;
-        trail.push(at);
-        for next in [&operation.on_success, &operation.on_failure].into_iter().flatten() {
-            if let Some(back) = self.find_cycle(next, trail, clear) {
-                return Some(back);
+/// A circle that can be reached from `start`. Walks depth first without recursion, since a project
+/// may be one long chain; `clear` holds the operations from which no circle can be reached.
+fn circle<'p>(project: &'p Project, start: &'p Name, clear: &mut BTreeSet<&'p Name>) -> Option<Vec<&'p Name>> {
+    if clear.contains(start) {
+        return None;
+    }
+    let mut trail = vec![(start, followers(project, start))];
+    let mut on_trail = BTreeSet::from([start]);
+    while let Some((at, left)) = trail.last_mut() {
+        match left.pop() {
+            Some(next) if on_trail.contains(next) => {
+                return Some(trail.iter().map(|(name, _)| *name).skip_while(|name| *name != next).collect());
+            }
+            Some(next) if clear.contains(next) => (),
+            Some(next) => {
+                on_trail.insert(next);
+                trail.push((next, followers(project, next)));
+            }
+            None => {
+                on_trail.remove(at);
+                clear.insert(at);
+                trail.pop();
             }
         }
-        trail.pop();
-        clear.insert(at);
-        None
     }
+    None
+}
+
+fn followers<'p>(project: &'p Project, name: &Name) -> Vec<&'p Name> {
+    let operation = project.operations.get(name);
+    operation.into_iter().flat_map(|it| [&it.on_failure, &it.on_success]).flatten().collect()
 }
 
 fn is_web_url(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    !authority.is_empty()
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        Some(_) | None => (authority, "1"),
+    };
+    let is_port = port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    !host.is_empty()
+        && is_port
         && !authority.contains('@')
         && !url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
 }
 
 /// The known name nearest to `wrong`, if at most a third of it is off.
 pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let is_near = |off: usize, name: &str| off * 3 <= name.chars().count().max(3);
+    let length = wrong.chars().count();
     known
+        // The lengths alone rule most names out, and a hostile one costs nothing.
+        .filter(|name| is_near(length.abs_diff(name.chars().count()), name))
         .map(|name| (distance(wrong, name), name))
         .min()
-        .filter(|(off, name)| off * 3 <= name.chars().count().max(3))
+        .filter(|(off, name)| is_near(*off, name))
         .map(|(_, name)| name.to_owned())
 }
 

@@ -233,6 +233,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::{vec, vec::Vec};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -313,6 +314,39 @@ mod tests {
         assert!(queue.remove(RunId::from_u128(2)) && !queue.remove(RunId::from_u128(2)));
         assert_eq!(ids(&mut queue, &mut room(2, 0)), []);
         assert_eq!(queue.len(), 1);
+    }
+
+    proptest! {
+        /// Runs come, go and become due in any order.
+        #[test]
+        fn each_run_comes_out_once_when_it_is_due_unless_it_was_removed(
+            steps in prop::collection::vec((0..3_u8, 0..12_u128, 0..40_u64, any::<bool>()), 0..80),
+        ) {
+            let mut queue = Queue::new();
+            queue.set_weight(0, 5);
+            let mut expected: BTreeMap<u128, u64> = BTreeMap::new();
+            for (now, (step, id, millis, synchronous)) in (0_u64..).zip(steps) {
+                let run = RunId::from_u128(id);
+                match step {
+                    0 => {
+                        queue.push((id % 3) as u8, run, Timestamp::from_millis(now + millis), synchronous);
+                        expected.insert(id, now + millis);
+                    }
+                    1 => prop_assert_eq!(queue.remove(run), expected.remove(&id).is_some()),
+                    _ => {
+                        let popped = queue.pop(Timestamp::from_millis(now), &mut room(1, 0));
+                        let due = popped.and_then(|(run, _)| expected.remove(&run.as_u128()));
+                        prop_assert_eq!(due.is_some(), popped.is_some());
+                        let left = expected.values().any(|due| *due <= now);
+                        prop_assert!(due.is_some_and(|due| due <= now) || !left);
+                    }
+                }
+                prop_assert_eq!(queue.len(), expected.len());
+                let ready = queue.flows.values().filter(|flow| !flow.ordinary.is_empty() || !flow.synchronous.is_empty());
+                prop_assert_eq!(queue.active.len(), ready.count());
+                prop_assert_eq!(queue.active.len() + queue.idle.len(), queue.flows.len());
+            }
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => jitter.clone().prop_map(|jitter| Event::Tick { jitter }),
         1 => jitter.clone().prop_map(|jitter| Event::Failed { kind: FailureKind::Transient, jitter }),
         1 => jitter.clone().prop_map(|jitter| {
-            Event::Failed { kind: FailureKind::Final(Code::new("session.locked")), jitter }
+            Event::Failed { kind: FailureKind::Final(Code::new("agent.locked")), jitter }
         }),
         1 => jitter.clone().prop_map(|jitter| Event::Lost { jitter }),
         1 => jitter.clone().prop_map(|jitter| Event::Superseded { jitter }),

@@ -15,11 +15,12 @@ use wherry_domain::{
 
 use agent::Agent;
 use controller::{Controller, Record};
-use world::{Arrival, Moment, World};
+use world::{Arrival, Io, Moment, World};
 
 mod agent;
 mod chance;
 mod controller;
+mod work;
 mod world;
 
 const AGENTS: usize = 2;
@@ -44,7 +45,7 @@ fn whatever_the_link_and_the_processes_do_nothing_is_recorded_or_done_twice_and_
         Some(seed) => seed..seed + 1,
         None => 0..number("WHERRY_SEEDS").unwrap_or(2_000),
     };
-    let dull = seeds.end - seeds.start < 1_000;
+    let few = seeds.end - seeds.start < 1_000;
     let mut tally = Tally::default();
     for seed in seeds {
         let history = std::panic::AssertUnwindSafe(|| play(seed));
@@ -54,7 +55,7 @@ fn whatever_the_link_and_the_processes_do_nothing_is_recorded_or_done_twice_and_
     println!("{tally:?}");
     let Tally { succeeded, failed, cancelled, unknown, dispatched_again, retried_by_a_person } = tally;
     let rarest = [failed, cancelled, unknown, dispatched_again, retried_by_a_person].into_iter().min();
-    assert!(dull || (succeeded > 1_000 && rarest > Some(20)), "the histories are too dull to prove anything");
+    assert!(few || (succeeded > 1_000 && rarest > Some(20)), "the histories are too dull to prove anything");
 }
 
 fn play(seed: u64) -> Vec<Record> {
@@ -140,10 +141,16 @@ fn deliver(arrival: Arrival, controller: &mut Controller, agents: &mut [Agent], 
             }
         }
         Arrival::StreamGone { agent, stream } => controller.gone(agent, stream, world),
-        Arrival::Dialled { agent, life } if !controller.is_up() => {
-            agents[agent].on(Arrival::DialFailed { agent, life }, world);
+        Arrival::Io { agent, life, io } => {
+            let io = if matches!(io, Io::Dialled) && !controller.is_up() { Io::DialFailed } else { io };
+            agents[agent].io(life, io, world);
         }
-        Arrival::ToAgent { stream, .. } if world.owner(stream).is_none() => (),
+        Arrival::ToAgent { agent, stream, message } => {
+            if world.owner(stream).is_some() {
+                agents[agent].heard(stream, message, world);
+            }
+        }
+        Arrival::StreamLost { agent, stream } => agents[agent].lost(stream, world),
         Arrival::AgentCrash { agent } => agents[agent].crash(world),
         Arrival::AgentStart { agent } => agents[agent].start(world),
         Arrival::ControllerCrash => controller.crash(world),
@@ -153,15 +160,6 @@ fn deliver(arrival: Arrival, controller: &mut Controller, agents: &mut [Agent], 
         Arrival::Dark { agent } => world.darken(agent),
         Arrival::Cancel { run } => controller.cancel(run, world),
         Arrival::Retry { run } => controller.retry(run, world),
-        Arrival::ToAgent { agent, .. }
-        | Arrival::StreamLost { agent, .. }
-        | Arrival::Dialled { agent, .. }
-        | Arrival::DialFailed { agent, .. }
-        | Arrival::Journalled { agent, .. }
-        | Arrival::Ready { agent, .. }
-        | Arrival::Effect { agent, .. }
-        | Arrival::Exit { agent, .. }
-        | Arrival::Killed { agent, .. } => agents[agent].on(arrival, world),
     }
 }
 

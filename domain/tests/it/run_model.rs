@@ -99,11 +99,7 @@ proptest! {
             let event = event(run.fence());
             let offered = run.on(event.clone(), now).iter().any(|effect| matches!(effect, Effect::Offer { .. }));
             prop_assert!(!(cancelled && offered));
-            cancelled = match event {
-                Event::CancelAsked => true,
-                Event::RetryAsked => false,
-                _ => cancelled,
-            };
+            cancelled = event == Event::CancelAsked || cancelled && event != Event::RetryAsked;
         }
     }
 }

@@ -38,6 +38,6 @@ mod tests {
 
     #[test]
     fn codes_keep_only_their_alphabet() {
-        assert_eq!(code("Http.not json\n"), "http.notjson");
+        assert_eq!(code("Acme.not found\n"), "acme.notfound");
     }
 }

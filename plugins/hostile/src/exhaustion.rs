@@ -11,7 +11,7 @@ use crate::connector::Scene;
 
 /// Runs the activity, if it is one of these.
 pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Error>> {
-    let done = || Ok("{}".to_owned());
+    break_off(activity, scene);
     Some(match activity {
         "good" => done(),
         "spin" => loop {
@@ -28,38 +28,52 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
             }
         }
         "stack" => Ok(recurse(0).to_string()),
-        #[expect(clippy::panic, reason = "this is the misdeed")]
-        "panic" => panic!("customer {} is odd", scene.text("name")),
-        "abort" => std::process::abort(),
-        "exit" => std::process::exit(3),
         "handles" => {
             let fields: Vec<Fields> = (0..1_000_000).map(|_| Fields::new()).collect();
             Ok(fields.len().to_string())
-        }
-        "log" => {
-            for line in 0..scene.number("lines") {
-                telemetry::log(Level::Info, &format!("line {line}\u{1b}[2J\nforged"), None);
-            }
-            done()
-        }
-        "print" => {
-            for line in 0..scene.number("lines") {
-                println!("line {line}");
-                eprintln!("error {line}");
-            }
-            done()
-        }
-        "counters" => {
-            (0..100_000).for_each(|n| telemetry::counter(&format!("n{}", n % 1_000), 1));
-            done()
         }
         "output" => Ok(format!("\"{}\"", "x".repeat(usize::try_from(scene.number("bytes")).unwrap_or_default()))),
         "hostcall" => {
             let rows = Batch { count: 1, data: vec![b' '; 9 << 20] };
             scene.writer().and_then(|writer| writer.write(&rows, None)).and_then(|()| done())
         }
+        "log" | "print" | "counters" => {
+            talk(activity, scene.number("lines"));
+            done()
+        }
         _ => return None,
     })
+}
+
+fn done() -> Result<String, Error> {
+    Ok("{}".to_owned())
+}
+
+fn break_off(how: &str, scene: &Scene<'_>) {
+    match how {
+        #[expect(clippy::panic, reason = "this is the misdeed")]
+        "panic" => panic!("customer {} is odd", scene.text("name")),
+        "abort" => std::process::abort(),
+        "exit" => std::process::exit(3),
+        _ => {}
+    }
+}
+
+fn talk(how: &str, lines: u64) {
+    match how {
+        "log" => {
+            for line in 0..lines {
+                telemetry::log(Level::Info, &format!("line {line}\u{1b}[2J\nforged"), None);
+            }
+        }
+        "print" => {
+            for line in 0..lines {
+                println!("line {line}");
+                eprintln!("error {line}");
+            }
+        }
+        _ => (0..100_000).for_each(|n| telemetry::counter(&format!("n{}", n % 1_000), 1)),
+    }
 }
 
 /// Waits in the host.

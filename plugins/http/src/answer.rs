@@ -26,44 +26,13 @@ pub struct Answer {
 impl Answer {
     /// Accepts a 2xx status; says what any other means. `now` is in seconds since 1970.
     pub fn check_status(&self, now: u64) -> Result<(), Failure> {
-        let status = self.status;
-        let failure = match status {
-            200..=299 => return Ok(()),
-            300..=399 => Failure::new(
-                Kind::Config,
-                "http.redirected",
-                format!("the system answered {status} and names another address; use that one in the connection"),
-            ),
-            401 => Failure::new(
-                Kind::Auth,
-                "http.unauthorized",
-                "the system answered 401: it does not accept the connection's credentials",
-            ),
-            403 => Failure::new(
-                Kind::Forbidden,
-                "http.forbidden",
-                "the system answered 403: the connection's user may not do this",
-            ),
-            404 => Failure::new(
-                Kind::NotFound,
-                "http.not_found",
-                "the system answered 404: there is nothing at this path; check path and record",
-            ),
-            429 => Failure::new(Kind::Throttled, "http.throttled", "the system answered 429: too many requests")
-                .after(self.wait(now)),
-            408 | 425 | 500..=599 => Failure::new(
-                Kind::Transient,
-                "http.server_error",
-                format!("the system answered {status}: it cannot work on this now"),
-            )
-            .after(self.wait(now)),
-            _ => Failure::new(
-                Kind::Data,
-                "http.refused",
-                format!("the system answered {status}: it refuses this request; see the details for its reason"),
-            ),
-        };
-        Err(failure.with_answer(status, &self.beginning()))
+        if (200..=299).contains(&self.status) {
+            return Ok(());
+        }
+        let (kind, code, meaning) = meaning(self.status);
+        let failure = Failure::new(kind, code, format!("the system answered {}: {meaning}", self.status));
+        let wait = matches!(kind, Kind::Throttled | Kind::Transient).then(|| self.wait(now)).flatten();
+        Err(failure.after(wait).with_answer(self.status, &self.beginning()))
     }
 
     /// The body as JSON; `None` if the system says that there is no content.
@@ -114,6 +83,21 @@ impl Answer {
     fn beginning(&self) -> String {
         let shown = self.body.get(..SHOWN_BYTES).unwrap_or(&self.body);
         String::from_utf8_lossy(shown).into_owned()
+    }
+}
+
+/// What a status other than 2xx means for whoever configured the request.
+const fn meaning(status: u16) -> (Kind, &'static str, &'static str) {
+    match status {
+        300..=399 => {
+            (Kind::Config, "http.redirected", "it names another address; use that one in the connection or the path")
+        }
+        401 => (Kind::Auth, "http.unauthorized", "it does not accept the connection's credentials"),
+        403 => (Kind::Forbidden, "http.forbidden", "the connection's user may not do this"),
+        404 => (Kind::NotFound, "http.not_found", "there is nothing at this path; check path and record"),
+        429 => (Kind::Throttled, "http.throttled", "too many requests"),
+        408 | 425 | 500..=599 => (Kind::Transient, "http.server_error", "it cannot work on this now"),
+        _ => (Kind::Data, "http.refused", "it refuses this request; see the details for its reason"),
     }
 }
 

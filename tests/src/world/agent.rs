@@ -166,6 +166,18 @@ impl Agent {
         .await
     }
 
+    /// Waits until its log holds `text` so often.
+    ///
+    /// # Errors
+    /// If that does not happen.
+    pub async fn has_logged(&self, text: &str, times: usize) -> Result<()> {
+        wait::until(&format!("{} logs {text:?}", self.name), async || {
+            let log = fs::read_to_string(&self.log)?;
+            Ok((log.matches(text).count() >= times).then_some(()))
+        })
+        .await
+    }
+
     /// Kills it, with no time for last words.
     ///
     /// # Errors

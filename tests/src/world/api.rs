@@ -96,6 +96,15 @@ impl Api {
         self.send(request.header("content-type", "application/vnd.wherry.connector").body(package)).await
     }
 
+    /// The bytes of an answer that says yes.
+    ///
+    /// # Errors
+    /// If it says no or breaks off.
+    pub async fn download(&self, method: Method, path: &str) -> Result<Vec<u8>> {
+        let answer = self.client.execute(self.request(method, path).build()?).await?;
+        Ok(answer.error_for_status()?.bytes().await?.to_vec())
+    }
+
     /// Everything in a list, whatever its parts.
     ///
     /// # Errors

@@ -57,6 +57,14 @@ impl Controller {
         self.data = data;
     }
 
+    /// One of the same kind that was never started, with another data folder.
+    #[must_use]
+    pub fn in_folder(&self, data: PathBuf) -> Self {
+        let Self { program, log, settings, web, agents, .. } = self;
+        let (program, log, settings) = (program.clone(), log.clone(), settings.clone());
+        Self { program, data, log, settings, web: *web, agents: *agents, process: None }
+    }
+
     /// Where it listens for agents.
     pub fn agents_at(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.agents))

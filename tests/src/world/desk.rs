@@ -49,7 +49,7 @@ pub fn copy() -> Operation {
 }
 
 /// All requests of the desk, page after page.
-fn requests() -> Value {
+pub fn requests() -> Value {
     json!({
         "path": "/rest/requests",
         "records": "items",

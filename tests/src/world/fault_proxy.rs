@@ -208,7 +208,7 @@ async fn connection(client: TcpStream, shared: Arc<Shared>, mut weather: watch::
 /// Carries bytes until either end is closed. What was read is delivered only when the weather allows it.
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction, shared: &Shared) {
     let mut weather = shared.weather.subscribe();
-    let mut buffer = vec![0; 16 << 10];
+    let mut buffer = vec![0; 64 << 10];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { break };
         let allowed = weather.wait_for(|now| now.flow(direction) != Flow::Hold).await.map(|now| now.flow(direction));

@@ -89,6 +89,8 @@ impl World {
     }
 
     async fn build(plan: Plan) -> Result<Self> {
+        // Another world of this process may have done it already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let programs = Programs::find()?;
         let dir = tempfile::Builder::new().prefix("wherry-world-").tempdir()?;
         let logs = dir.path().join("logs");
@@ -304,8 +306,16 @@ impl Plan {
     /// With leases that end within seconds, for tests that let them.
     #[must_use]
     pub fn short_leases(self) -> Self {
-        let leases = ["lease.term=4s", "lease.grace=1s", "lease.margin=1s", "lease.heartbeat=1s"];
-        leases.iter().fold(self, |plan, setting| plan.setting(setting))
+        self.lease_of(4)
+    }
+
+    /// With leases of so many seconds, a second of grace and of margin, and a heartbeat each second.
+    #[must_use]
+    pub fn lease_of(self, seconds: u32) -> Self {
+        self.setting(&format!("lease.term={seconds}s"))
+            .setting("lease.grace=1s")
+            .setting("lease.margin=1s")
+            .setting("lease.heartbeat=1s")
     }
 
     /// With so many requests at the desk.

@@ -5,7 +5,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Answer, Api};
+use super::{
+    api::{Answer, Api},
+    wait,
+};
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -171,6 +174,23 @@ impl Submission {
         let run = Run::read(self.send("?wait_ms=30000").await?.accepted()?)?;
         ensure!(run.is_over(), "the run does not end: {run:?}");
         Ok(run)
+    }
+
+    /// The run, asked for again and again until a controller that comes and goes has acknowledged it. Belongs with
+    /// an idempotency key.
+    ///
+    /// # Errors
+    /// If that takes longer than [`wait::PATIENCE`].
+    pub async fn until_heard(&self) -> Result<Run> {
+        let asking = async {
+            loop {
+                if let Ok(run) = self.begin().await {
+                    return run;
+                }
+                tokio::time::sleep(wait::TICK).await;
+            }
+        };
+        tokio::time::timeout(wait::PATIENCE, asking).await.context("the controller acknowledges nothing")
     }
 
     async fn send(&self, query: &str) -> Result<Answer> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 /// Longest wait for anything that should happen soon. Generous, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often to look at what cannot tell by itself.
-const TICK: Duration = Duration::from_millis(20);
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// Looks until there is something, for at most [`PATIENCE`].
 ///

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 use wherry_trust::seal_local::LocalKey;
 
 use super::agent::copy_folder;
@@ -16,7 +17,7 @@ use super::agent::copy_folder;
 const KEY: &str = "local-key";
 const COMPILED: &str = "compiled";
 
-/// What earlier tests compiled with the same build of the agent.
+/// What earlier tests compiled with the same build of the agent: the key, and a folder for each component.
 #[derive(Clone, Debug)]
 pub(super) struct Warm {
     folder: PathBuf,
@@ -31,12 +32,9 @@ impl Warm {
             fs::create_dir_all(scratch)?;
             let fresh = tempfile::tempdir_in(scratch)?;
             let key = LocalKey::generate().context("no chance to be had")?;
-            write_private(&fresh.path().join(KEY), key.reveal())?;
-            make_private(&fresh.path().join(COMPILED))?;
-            // Whoever comes first makes it; the others use that one.
-            if fs::rename(fresh.path(), &folder).is_ok() {
-                let _renamed = fresh.keep();
-            }
+            fs::write(fresh.path().join(KEY), key.reveal())?;
+            fs::set_permissions(fresh.path().join(KEY), fs::Permissions::from_mode(0o600))?;
+            keep(fresh, &folder);
         }
         Ok(Self { folder })
     }
@@ -44,32 +42,40 @@ impl Warm {
     /// Gives it all to an agent that has not run yet.
     pub(super) fn give(&self, data: &Path) -> Result<()> {
         fs::copy(self.folder.join(KEY), data.join(KEY))?;
-        copy_folder(&self.folder.join(COMPILED), &data.join(COMPILED))
+        let compiled = data.join(COMPILED);
+        fs::create_dir(&compiled)?;
+        fs::set_permissions(&compiled, fs::Permissions::from_mode(0o700))?;
+        for component in fs::read_dir(&self.folder)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
+            copy_folder(&component.path(), &compiled)?;
+        }
+        Ok(())
     }
 
     /// Keeps what the agent compiled.
     pub(super) fn take(&self, data: &Path) -> Result<()> {
         let Ok(entries) = fs::read_dir(data.join(COMPILED)) else { return Ok(()) };
-        for entry in entries {
-            let entry = entry?;
-            let target = self.folder.join(COMPILED).join(entry.file_name());
-            let whole = entry.path().extension().is_some_and(|end| end == "cwasm" || end == "mac");
-            if whole && !target.exists() {
-                let fresh = tempfile::NamedTempFile::new_in(&self.folder)?;
-                fs::copy(entry.path(), fresh.path())?;
-                fresh.persist(target)?;
+        for code in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let (Some(stem), true) = (code.file_stem(), code.extension().is_some_and(|end| end == "cwasm")) else {
+                continue;
+            };
+            let target = self.folder.join(stem);
+            if target.exists() {
+                continue;
             }
+            // Code and its seal belong together: two compilations of one component need not be equal.
+            let fresh = tempfile::tempdir_in(self.folder.parent().context("the scratch folder is gone")?)?;
+            for file in [code.clone(), code.with_extension("mac")] {
+                fs::copy(&file, fresh.path().join(file.file_name().context("a file without a name")?))?;
+            }
+            keep(fresh, &target);
         }
         Ok(())
     }
 }
 
-fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    fs::write(path, content)?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
-}
-
-fn make_private(path: &Path) -> Result<()> {
-    fs::create_dir(path)?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o700))?)
+/// Moves a finished folder to its place. Whoever comes first wins; the others use that one.
+fn keep(fresh: TempDir, place: &Path) {
+    if fs::rename(fresh.path(), place).is_ok() {
+        let _moved = fresh.keep();
+    }
 }

@@ -1,6 +1,8 @@
 //! Error codes and their pages: every code a person may see has a page, and every page has a code.
 //!
-//! A code is declared in one of two ways: `Code::new("dotted.code")`, or as a text inside a `fn code(`.
+//! A code is declared by `Code::new("dotted.code")`, by making a refusal, problem or status with it, or as a text
+//! inside a `fn code(`. A page may also be about a code that comes from further away, such as a connector's: then the
+//! code stands somewhere in the sources as a text.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,19 @@ use super::tree::{File, Tree};
 
 const PAGES: &str = "docs/errors/";
 const CONSTRUCTOR: &str = "Code::new(";
+/// Calls that take a code as their first text.
+const MAKERS: [&str; 8] = [
+    "Refusal::new(",
+    "Refusal::not_found(",
+    "Refusal::conflict(",
+    "Refusal::invalid(",
+    "Problem::new(",
+    "Problem::invalid(",
+    "status::coded(",
+    "status::invalid(",
+];
+/// How far into such a call the code may stand, in bytes.
+const NEAR: usize = 80;
 
 /// Compares the codes of all sources with the pages.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -32,11 +47,17 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         }
     }
     for (code, file) in pages {
-        if !declared.contains_key(code) {
+        if !declared.contains_key(code) && !mentioned(tree, code) {
             findings.push(Finding::fault(&file.path, 1, format!("no source declares the code `{code}`")));
         }
     }
     findings
+}
+
+/// Whether the code stands as a text in some source.
+fn mentioned(tree: &Tree, code: &str) -> bool {
+    let text = format!("\"{code}\"");
+    tree.rust().filter(|file| !file.is_test()).any(|file| file.text.contains(&text))
 }
 
 /// The code a page is about; the overview is about none.
@@ -51,6 +72,14 @@ fn declared_in(source: &Source) -> Vec<(String, usize)> {
         Some((literal.to_owned(), source.line_of(at)))
     });
     let mut found: Vec<_> = constructed.collect();
+    for maker in MAKERS {
+        for (at, _) in source.code().match_indices(maker) {
+            let inside = at + maker.len();
+            let near = source.code().get(inside..).and_then(|rest| rest.find('"')).filter(|quote| *quote < NEAR);
+            let literal = near.and_then(|quote| source.literal(inside + quote)).filter(|literal| is_code(literal));
+            found.extend(literal.map(|literal| (literal.to_owned(), source.line_of(at))));
+        }
+    }
     for function in source.functions().into_iter().filter(|function| function.name == "code") {
         // The arms of a match, and a body that is one text.
         let body = source.code().get(function.from..function.to).unwrap_or_default();
@@ -88,6 +117,8 @@ mod tests {
             "fn code(&self) -> Code { match self { Self::A => Code::new(\n  \"a.b_2\",\n) } }",
             "fn code(&self) -> &'static str { match self { Self::A { .. } => \"a.b_2\" } }",
             "fn code(&self) -> &'static str {\n  \"a.b_2\"\n}",
+            "Refusal::new(Kind::Busy, \"a.b_2\", \"come back\")",
+            "fn other() { told(\"a.b_2\") }",
         ] {
             assert_eq!(texts(&[("x/src/lib.rs", source), PAGE]), [""; 0], "{source}");
         }
@@ -105,6 +136,7 @@ mod tests {
             "// Code::new(\"c.d\")",
             "#[cfg(test)]\nmod tests { const A: Code = Code::new(\"c.d\"); }",
             "fn text() -> &'static str { match 1 { _ => \"c.d\" } }",
+            "Refusal::read(\"c.d\")",
             "fn other() { Code::new(text) }",
         ] {
             assert_eq!(texts(&[("x/src/lib.rs", source)]), [""; 0], "{source}");

@@ -4,7 +4,9 @@ use wherry_controller::engine::Kind;
 use wherry_domain::run::Outcome;
 use wherry_trust::release::{Prefix, Publisher, sign_release};
 
-use crate::support::{Agent, Bench, Disk, desk, in_flight, name, on_each_store, package, publisher_key, release, submission};
+use crate::support::{
+    Agent, Bench, Disk, desk, in_flight, name, on_each_store, package, publisher_key, release, submission,
+};
 
 on_each_store!(
     an_environment_is_made_once_and_its_group_with_it,
@@ -119,7 +121,13 @@ async fn a_release_that_no_record_can_hold_is_refused_and_the_ledger_goes_on(dis
     bench.ledger.trust_publisher("ada".to_owned(), trusted).await.unwrap();
     let mut wordy = release("wordy", "1.0.0", b"wordy");
     let template = wordy.activities[0].clone();
-    wordy.activities = (0..256).map(|n| { let mut one = template.clone(); one.name = format!("{}{n}", "x".repeat(60)); one }).collect();
+    wordy.activities = (0..256)
+        .map(|n| {
+            let mut one = template.clone();
+            one.name = format!("{}{n}", "x".repeat(60));
+            one
+        })
+        .collect();
     wordy.notes = "n".repeat(16 * 1024);
     let envelope = sign_release(&wordy, &key).unwrap().to_json();
     let refused = bench.ledger.publish("ada".to_owned(), envelope, b"wordy".to_vec()).await.unwrap_err();

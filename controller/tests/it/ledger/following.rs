@@ -18,11 +18,9 @@ async fn the_operation_that_follows_starts_once_in_the_commit_of_the_end(disk: D
     let bench = Bench::ready(disk).await;
     let mut agent = Agent::online(&bench, "pier-1", 3).await;
     let broken = Failure::permanent(Code::new("record.rejected"), "the target refused it");
-    for (outcome, next) in [
-        (Outcome::Succeeded, Some("look")),
-        (Outcome::Failed(broken), Some("copy")),
-        (Outcome::Cancelled, None),
-    ] {
+    for (outcome, next) in
+        [(Outcome::Succeeded, Some("look")), (Outcome::Failed(broken), Some("copy")), (Outcome::Cancelled, None)]
+    {
         let run = bench.submit("chained").await;
         let attempt = agent.offer().await.attempt;
         agent.report(&bench, attempt, outcome.clone()).await;

@@ -6,7 +6,7 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{Attempt, Ending, FromAgent, FromController};
 
-use crate::support::{Agent, Bench, Disk, failed, in_flight, on_each_store, soon};
+use crate::support::{Agent, Bench, Disk, failed, in_flight, on_each_store, soon, submission};
 
 on_each_store!(
     a_repeated_result_is_acknowledged_and_changes_nothing,
@@ -56,15 +56,13 @@ async fn a_submission_that_a_power_cut_took_was_not_confirmed() {
     let bench = Bench::ready(Disk::memory()).await;
     bench.memory().hold();
     let ledger = bench.ledger.clone();
-    let asked = ledger.submit(crate::support::submission("post"));
-    tokio::pin!(asked);
+    let mut asked = Box::pin(async move { ledger.submit(submission("post")).await });
     tokio::select! {
         _ = &mut asked => panic!("confirmed before it was durable"),
         () = held(&bench) => (),
     }
     bench.memory().crash();
     assert_eq!(soon(asked).await.err().unwrap().code.as_str(), "controller.stopping");
-    drop(ledger);
     let bench = bench.restart().await;
     assert_eq!(bench.ledger.totals().await.unwrap().1.values().sum::<usize>(), 0);
 }
@@ -99,8 +97,8 @@ async fn a_result_under_an_older_fence_is_kept_once_and_changes_nothing(disk: Di
     let mut agent = Agent::online(&bench, "pier-1", 1).await;
     let run = bench.submit("persistent").await;
     let first = agent.offer().await.attempt;
-    agent.report(&bench, first, failed()).await;
-    agent.frame().await;
+    let report = agent.report(&bench, first, failed()).await;
+    agent.acknowledged(report.seq).await;
     let second = agent.offer().await.attempt;
     let before = bench.run(run).await.stored;
     let stale = agent.ended(first, Ending::Ended(Outcome::Succeeded));
@@ -122,7 +120,10 @@ async fn a_result_that_contradicts_a_finished_run_is_kept_and_changes_nothing(di
     bench.pass(std::time::Duration::from_secs(76)).await;
     assert_eq!(bench.state(run).await, "unknown");
     bench.ledger.cancel(run, "ada".to_owned()).await.unwrap();
+    agent.connect(&bench, &in_flight(attempt)).await;
     let report = agent.report(&bench, attempt, Outcome::Succeeded).await;
+    agent.acknowledged(report.seq).await;
+    agent.say(&bench, FromAgent::Result(report.clone())).await;
     agent.acknowledged(report.seq).await;
     let record = bench.run(run).await;
     assert_eq!(record.stored.state, State::Finished { outcome: Outcome::Cancelled });

@@ -132,8 +132,8 @@ async fn a_failed_attempt_is_repeated_after_its_wait_from_its_cursor(disk: Disk)
     assert_eq!((second.attempt.fence.attempt(), second.cursor.as_deref()), (2, Some("7")));
     assert!(second.attempt.fence > first.fence);
     agent.report(&bench, second.attempt, failed()).await;
-    agent.frame().await;
     let third = agent.offer().await.attempt;
+    agent.heard(&bench).await;
     let last = Failure::retry(Code::new("connection.refused"), "nobody listens there");
     let report = agent.report(&bench, third, Outcome::Failed(last.clone())).await;
     agent.acknowledged(report.seq).await;

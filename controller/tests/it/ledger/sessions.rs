@@ -19,6 +19,8 @@ on_each_store!(
     an_agent_that_merely_restarts_often_is_not_locked,
     each_attempt_that_an_agent_names_gets_its_verdict,
     a_cancel_that_an_agent_missed_reaches_it_when_it_returns,
+    an_agent_that_was_only_silent_is_sent_away_and_not_for_good,
+    what_is_wanted_of_agents_reaches_those_who_are_there,
     a_draining_agent_gets_no_work_until_it_resumes,
     an_agent_that_holds_runs_is_not_removed_and_an_idle_one_hears_it,
     what_a_group_does_not_use_and_a_locked_agent_is_not_handed_out,
@@ -31,12 +33,16 @@ async fn a_session_begins_with_a_welcome_and_its_epoch_grows(disk: Disk) {
     assert_eq!(state(&bench).await, "awaiting");
     let welcome = agent.connect(&bench, &[]).await;
     assert_eq!((welcome.epoch, welcome.protocol, welcome.heartbeat), (1, 1, Duration::from_secs(10)));
-    assert_eq!(welcome.environments, [name("dev"), name("prod")]);
-    assert_eq!(welcome.publishers.len(), 1);
+    assert_eq!(welcome.desired.environments, [name("dev"), name("prod")]);
+    assert_eq!(welcome.desired.publishers.len(), 1);
     assert_eq!(state(&bench).await, "live");
     bench.pass(Duration::from_secs(31)).await;
     assert_eq!(state(&bench).await, "suspect");
+    agent.beat(&bench, &[]).await;
+    assert_eq!(state(&bench).await, "live");
     agent.say(&bench, FromAgent::Goodbye { reason: "upgrade".to_owned() }).await;
+    assert_eq!(state(&bench).await, "suspect", "its leases still run");
+    bench.pass(Duration::from_secs(75)).await;
     assert_eq!(state(&bench).await, "lost");
     let bench = bench.restart().await;
     assert_eq!(agent.connect(&bench, &[]).await.epoch, 2, "the epoch went back");
@@ -176,6 +182,31 @@ async fn a_cancel_that_an_agent_missed_reaches_it_when_it_returns(disk: Disk) {
     assert_eq!(agent.frame().await, FromController::Cancel(attempt));
 }
 
+async fn an_agent_that_was_only_silent_is_sent_away_and_not_for_good(disk: Disk) {
+    let bench = Bench::ready(disk).await;
+    let mut agent = Agent::online(&bench, "pier-1", 1).await;
+    bench.pass(Duration::from_secs(75)).await;
+    // An agent that hears it is locked gives up for good.
+    let away = agent.last_frame().await;
+    assert!(matches!(away, FromController::GoAway { reason: GoAwayReason::Drain, .. }), "{away:?}");
+    agent.connect(&bench, &[]).await;
+    bench.submit("look").await;
+    agent.offer().await;
+}
+
+async fn what_is_wanted_of_agents_reaches_those_who_are_there(disk: Disk) {
+    let bench = Bench::ready(disk).await;
+    let mut agent = Agent::online(&bench, "pier-1", 1).await;
+    bench.ledger.distrust_publisher("ada".to_owned(), "acme".to_owned()).await.unwrap();
+    bench.ledger.create_environment("ada".to_owned(), name("test"), name("berlin")).await.unwrap();
+    let heard = agent.heard(&bench).await;
+    let [FromController::Desired(first), FromController::Desired(second)] = heard.as_slice() else {
+        panic!("{heard:?}")
+    };
+    assert_eq!((first.publishers.len(), first.environments.len()), (0, 2));
+    assert_eq!(second.environments, [name("dev"), name("prod"), name("test")]);
+}
+
 async fn a_draining_agent_gets_no_work_until_it_resumes(disk: Disk) {
     let bench = Bench::ready(disk).await;
     let mut agent = Agent::online(&bench, "pier-1", 1).await;
@@ -218,7 +249,10 @@ async fn what_a_group_does_not_use_and_a_locked_agent_is_not_handed_out(disk: Di
     // An agent of a group that serves another environment.
     let elsewhere = bench.ledger.create_environment("ada".to_owned(), name("test"), name("paris")).await.unwrap().1;
     let foreign = AgentIdentity::new("wherry.local", agent.identity.organisation(), elsewhere.id, agent.id).unwrap();
-    for identity in [foreign, { bench.ledger.lock("ada".to_owned(), "pier-1".to_owned(), Some("x".to_owned())).await.unwrap(); agent.identity }] {
+    for identity in [foreign, {
+        bench.ledger.lock("ada".to_owned(), "pier-1".to_owned(), Some("x".to_owned())).await.unwrap();
+        agent.identity
+    }] {
         assert_eq!(bench.ledger.connector_for(identity.clone(), connector).await.unwrap_err().kind, Kind::Forbidden);
         assert_eq!(bench.ledger.document_for(identity, deployment.digest).await.unwrap_err().kind, Kind::Forbidden);
     }

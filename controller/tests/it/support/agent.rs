@@ -1,11 +1,12 @@
 //! An agent without a network: it says and hears frames.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::sync::mpsc;
 use wherry_controller::engine::{Admission, EnrolRequest, Opened, Refusal};
 use wherry_daemon::ids;
 use wherry_domain::{
+    epoch::Epoch,
     failure::{Code, Failure},
     id::{AgentId, InstanceId},
     retry::Jitter,
@@ -30,8 +31,10 @@ pub(crate) struct Agent {
     pub(crate) identity: AgentIdentity,
     pub(crate) instance: InstanceId,
     pub(crate) slots: u32,
-    pub(crate) epoch: u64,
+    pub(crate) epoch: Epoch,
     next_seq: u64,
+    /// Heard while waiting for something else.
+    aside: VecDeque<FromController>,
     frames: mpsc::Receiver<FromController>,
 }
 
@@ -44,7 +47,16 @@ impl Agent {
         let Admission { organisation, group, agent, .. } = admission;
         let identity = AgentIdentity::new("wherry.local", organisation, group, agent).unwrap();
         let (_, frames) = mpsc::channel(1);
-        Self { id: agent, identity, instance: ids::new_id(), slots, epoch: 0, next_seq: 1, frames }
+        Self {
+            id: agent,
+            identity,
+            instance: ids::new_id(),
+            slots,
+            epoch: Epoch::unused(0),
+            next_seq: 1,
+            aside: VecDeque::new(),
+            frames,
+        }
     }
 
     /// An agent with a session.
@@ -85,18 +97,37 @@ impl Agent {
         let Opened { epoch } = soon(bench.ledger.open_session(self.identity.clone(), hello, sender)).await?;
         self.epoch = epoch;
         self.frames = frames;
+        self.aside.clear();
         Ok(())
     }
 
     /// The same identity in another process, as when a data folder was copied.
     pub(crate) fn copied(&self) -> Self {
         let (_, frames) = mpsc::channel(1);
-        Self { instance: ids::new_id(), identity: self.identity.clone(), frames, ..*self }
+        let (aside, identity) = (VecDeque::new(), self.identity.clone());
+        Self { instance: ids::new_id(), identity, aside, frames, ..*self }
     }
 
     /// The next frame.
     pub(crate) async fn frame(&mut self) -> FromController {
-        soon(self.frames.recv()).await.expect("the stream ended")
+        match self.aside.pop_front() {
+            Some(frame) => frame,
+            None => soon(self.frames.recv()).await.expect("the stream ended"),
+        }
+    }
+
+    /// The next frame that is looked for; those that came before it are heard later.
+    async fn find<T>(&mut self, wanted: impl Fn(&FromController) -> Option<T>) -> T {
+        let mut before = VecDeque::new();
+        loop {
+            let frame = self.frame().await;
+            if let Some(found) = wanted(&frame) {
+                before.append(&mut self.aside);
+                self.aside = before;
+                return found;
+            }
+            before.push_back(frame);
+        }
     }
 
     /// The last frame of a stream that ends.
@@ -108,7 +139,7 @@ impl Agent {
 
     /// Whether nothing was sent, as far as can be seen without asking the writer.
     pub(crate) fn hears_nothing(&mut self) -> bool {
-        self.frames.is_empty() && !self.frames.is_closed()
+        self.aside.is_empty() && self.frames.is_empty() && !self.frames.is_closed()
     }
 
     /// The controller is gone, and said nothing before.
@@ -116,12 +147,13 @@ impl Agent {
         assert_eq!(soon(self.frames.recv()).await, None);
     }
 
-    /// The next frame, which is an offer.
+    /// The next offer.
     pub(crate) async fn offer(&mut self) -> Offer {
-        match self.frame().await {
-            FromController::Offer(offer) => offer,
-            other => panic!("{other:?} came instead of an offer"),
-        }
+        let offer = |frame: &FromController| match frame {
+            FromController::Offer(offer) => Some(offer.clone()),
+            _ => None,
+        };
+        self.find(offer).await
     }
 
     /// Every offer so far; nothing else was sent.
@@ -138,7 +170,8 @@ impl Agent {
     /// Everything that was sent so far.
     pub(crate) async fn heard(&mut self, bench: &Bench) -> Vec<FromController> {
         bench.settle().await;
-        std::iter::from_fn(|| self.frames.try_recv().ok()).collect()
+        let heard = self.aside.drain(..).chain(std::iter::from_fn(|| self.frames.try_recv().ok()));
+        heard.collect()
     }
 
     pub(crate) async fn say(&self, bench: &Bench, frame: FromAgent) {
@@ -171,7 +204,11 @@ impl Agent {
     }
 
     pub(crate) async fn acknowledged(&mut self, seq: u64) {
-        assert_eq!(self.frame().await, FromController::Ack { up_to: seq });
+        let acknowledged = |frame: &FromController| match frame {
+            FromController::Ack { up_to } => Some(*up_to),
+            _ => None,
+        };
+        assert_eq!(self.find(acknowledged).await, seq);
     }
 
     /// A heartbeat that names these runs, answered.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use wherry_controller::{
-    engine::{Ledger, Refusal, Settings, Submission, Submitted},
+    engine::{Engine, Ledger, Refusal, Settings, Submission, Submitted},
     model::RunRecord,
 };
 use wherry_daemon::{
@@ -104,6 +104,14 @@ impl Bench {
         let mut writer = JoinSet::new();
         writer.spawn(engine.run());
         Self { ledger, clock, hand, disk, settings, writer }
+    }
+
+    /// Another ledger under the same clock.
+    pub(crate) fn beside(&self, (ledger, engine): (Ledger, Engine)) -> Self {
+        let (clock, hand) = (self.clock.clone(), self.hand.clone());
+        let mut writer = JoinSet::new();
+        writer.spawn(engine.run());
+        Self { ledger, clock, hand, disk: Disk::memory(), settings: self.settings.clone(), writer }
     }
 
     /// Ends this life and begins the next on the same disk.

@@ -35,6 +35,12 @@ pub(super) fn open<'a>(key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], &'stati
     Ok(body)
 }
 
+/// The checksum that stands in a stored value, whether or not it is right.
+pub(super) fn checksum_in(stored: &[u8]) -> Option<u32> {
+    let (_, [c0, c1, c2, c3, _, _]) = stored.split_last_chunk::<TRAILER>()?;
+    Some(u32::from_le_bytes([*c0, *c1, *c2, *c3]))
+}
+
 fn checksum(key: &[u8], body: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&(key.len() as u64).to_le_bytes());

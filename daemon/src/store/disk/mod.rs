@@ -3,6 +3,8 @@
 //! Measured reasons for every rule stand beside it. Layout of the folder: `lock`, `mark`,
 //! `engine/` (sled's own files) and `quarantine/` (what would not open; never deleted by us).
 
+mod audit;
+mod copy;
 mod engine;
 mod envelope;
 pub(super) mod filesystem;
@@ -10,8 +12,9 @@ mod lock;
 mod mark;
 mod open;
 mod quarantine;
-mod reader;
 mod restore;
+mod tally;
+mod tree;
 
 use std::{
     io::Write,
@@ -20,15 +23,18 @@ use std::{
     time::Duration,
 };
 
-use self::{engine::Engine, lock::FolderLock, reader::Reader};
-pub use self::{quarantine::Quarantined, restore::restore};
+pub use self::{audit::Integrity, quarantine::Quarantined, restore::restore};
+use self::{engine::Engine, lock::FolderLock, tree::Tree};
 use super::{
     Batch, Commit, Direction, Entry, SnapshotSummary, Space, Store, StoreError, StoreStats, committer::Committer, keys,
     snapshot, stats::Counters,
 };
+use crate::clock;
 
-/// Most entries that a snapshot reads at a time, so that commits are held up only briefly.
-const SNAPSHOT_PAGE: usize = 256;
+/// The folder of sled's own files inside the store's folder.
+const ENGINE_FOLDER: &str = "engine";
+/// Where the tally is kept; no caller's key is empty, because each begins with its space.
+const TALLY_KEY: &[u8] = &[];
 
 /// Where and how to open a store.
 #[derive(Debug, Clone)]
@@ -39,41 +45,56 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Bytes of free disk space below which only essential batches are accepted.
     pub reserve_bytes: u64,
+    /// Up to this size the whole content is checked when opening (about 100 MB/s); above it, call
+    /// [`SledStore::verify`] when there is time.
+    pub audit_bytes: u64,
 }
 
 impl StoreOptions {
-    /// The defaults: a cache of 4 MiB and a reserve of 64 MiB.
+    /// The defaults: a cache of 4 MiB, a reserve of 64 MiB, checked when opening up to 128 MiB.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), cache_bytes: 4 * 1024 * 1024, reserve_bytes: 64 * 1024 * 1024 }
+        const MIB: u64 = 1024 * 1024;
+        Self { dir: dir.into(), cache_bytes: 4 * MIB, reserve_bytes: 64 * MIB, audit_bytes: 128 * MIB }
     }
 }
 
-/// What happened while opening. Anything but the default deserves a line in the log; `emptied` or
-/// `lost_changes` means that acknowledged data is missing and the caller decides how to go on
-/// (resync, restore, or stop).
+/// What happened while opening.
+///
+/// If [`Self::lost_something`], acknowledged data is missing, stale or back; the caller decides how
+/// to go on (resync, restore, or stop). That is told at each opening until somebody commits.
 #[derive(Debug, Clone, Default)]
 pub struct OpenReport {
     /// Half-written engine files removed; harmless.
     pub guard_hits: u64,
     /// What was moved aside, in order.
     pub quarantined: Vec<Quarantined>,
-    /// Nothing could be read: the store was moved aside whole and an empty one opened.
+    /// There should be data and there is none.
     pub emptied: bool,
-    /// How many acknowledged changes the recovered data is short of, as far as known.
+    /// How many acknowledged changes are missing, as far as known: the latest ones, or at least one
+    /// if the content differs from what it should be.
     pub lost_changes: u64,
+    /// Whether the content is what was last committed to what was recovered.
+    pub integrity: Integrity,
     /// Things an operator should know, such as a container's overlay filesystem.
     pub warnings: Vec<String>,
     /// How long opening took.
     pub took: Duration,
 }
 
+impl OpenReport {
+    /// Whether anything acknowledged is known to be gone or altered.
+    pub fn lost_something(&self) -> bool {
+        self.emptied || self.lost_changes > 0 || matches!(self.integrity, Integrity::Differs(_))
+    }
+}
+
 /// The store on disk.
 pub struct SledStore {
     // Dropped in this order: drain the queue, close the engine, release the folder.
     committer: Committer,
-    reader: Arc<Reader>,
+    tree: Arc<Tree>,
     counters: Arc<Counters>,
-    snapshotting: Mutex<()>,
+    walking: Mutex<()>,
     opened: StoreStats,
     dir: PathBuf,
     reserve_bytes: u64,
@@ -86,10 +107,14 @@ impl SledStore {
     /// Refuses a folder in use, a network or user-space filesystem, and a disk that fails; damage
     /// is repaired or moved to quarantine and told in the report.
     pub fn open(options: StoreOptions) -> Result<(Self, OpenReport), StoreError> {
-        let open::Opened { db, report, engine_dir, sequence, lock } = open::open(&options)?;
+        let started = clock::monotonic_micros();
+        let open::Opened { db, mut report, engine_dir, tally, lock } = open::open(&options)?;
         let counters = Arc::new(Counters::default());
-        let reader = Arc::new(Reader::new(db, engine_dir.clone(), Arc::clone(&counters)));
-        let engine = Engine::new(Arc::clone(&reader), &engine_dir, sequence, options.reserve_bytes)?;
+        let tree = Arc::new(Tree::new(db, engine_dir.clone(), tally, Arc::clone(&counters)));
+        if tree.disk_bytes() <= options.audit_bytes {
+            report.integrity = look_closely(&tree, &mut report);
+        }
+        let engine = Engine::new(Arc::clone(&tree), &engine_dir, options.reserve_bytes)?;
         let committer = Committer::start(engine, Arc::clone(&counters), options.dir.clone())
             .map_err(StoreError::io("start the commit thread of", &options.dir))?;
         let opened = StoreStats {
@@ -97,16 +122,39 @@ impl SledStore {
             quarantined: report.quarantined.len() as u64,
             ..StoreStats::default()
         };
+        report.took = Duration::from_micros(clock::monotonic_micros().saturating_sub(started));
         let StoreOptions { dir, reserve_bytes, .. } = options;
-        let snapshotting = Mutex::default();
-        let store = Self { committer, reader, counters, snapshotting, opened, dir, reserve_bytes, _lock: lock };
+        let walking = Mutex::default();
+        let store = Self { committer, tree, counters, walking, opened, dir, reserve_bytes, _lock: lock };
         Ok((store, report))
     }
+
+    /// Reads the whole store and checks that it is what was committed. Blocking; commits go on
+    /// meanwhile. For a nightly check, and after opening a store too large to be checked then.
+    pub fn verify(&self) -> Integrity {
+        let _one_at_a_time = self.walking.lock().unwrap_or_else(PoisonError::into_inner);
+        audit::audit(&self.tree).0
+    }
+}
+
+/// Audits a store that nobody writes to yet. From here on its content counts as it is, so that the
+/// next commit ends the alarm.
+fn look_closely(tree: &Tree, report: &mut OpenReport) -> Integrity {
+    let (integrity, counted) = audit::audit(tree);
+    if let Integrity::Differs(_) = integrity {
+        report.lost_changes = report.lost_changes.max(1);
+    }
+    if let Some(counted) = counted {
+        report.emptied |= report.lost_changes > 0 && counted.records == 0;
+        let mut watch = tree.watch();
+        watch.tally = watch.tally.with_content_of(counted);
+    }
+    integrity
 }
 
 impl Store for SledStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reader.get(&keys::full(space, key))
+        self.tree.get(&keys::full(space, key))
     }
 
     fn scan(
@@ -118,7 +166,7 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let Some(range) = keys::range(space, prefix, after, direction) else { return Ok(Vec::new()) };
-        let mut entries = self.reader.scan(range, direction, limit)?;
+        let mut entries = self.tree.scan(range, direction, limit)?;
         for (key, _) in &mut entries {
             key.remove(0);
         }
@@ -132,20 +180,13 @@ impl Store for SledStore {
         self.committer.submit(batch.map_values(envelope::seal))
     }
 
-    /// Pages through the tree while commits go on, then adds what changed meanwhile, in rounds
-    /// that get shorter, the last one with commits held up.
     fn snapshot(&self, out: &mut dyn Write) -> Result<SnapshotSummary, StoreError> {
-        let _one_at_a_time = self.snapshotting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.walking.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(failure) = self.committer.failure() {
             return Err(failure);
         }
         let mut writer = snapshot::Writer::start(out)?;
-        let changes = self.reader.watch_changes();
-        let mut after = None;
-        while let Some(last) = self.reader.copy_page(after.as_deref(), SNAPSHOT_PAGE, &mut writer)? {
-            after = Some(last);
-        }
-        changes.copy_all(&mut writer)?;
+        copy::copy(&self.tree, &mut writer)?;
         writer.finish()
     }
 
@@ -157,7 +198,7 @@ impl Store for SledStore {
         StoreStats {
             guard_hits: self.opened.guard_hits,
             quarantined: self.opened.quarantined,
-            disk_bytes: self.reader.disk_bytes(),
+            disk_bytes: self.tree.disk_bytes(),
             ..self.counters.read()
         }
     }

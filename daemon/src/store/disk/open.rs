@@ -10,8 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::{OpenReport, StoreError, StoreOptions, engine, envelope, filesystem, lock::FolderLock, mark, quarantine};
-use crate::clock;
+use super::{
+    ENGINE_FOLDER, OpenReport, StoreError, StoreOptions, TALLY_KEY, envelope, filesystem, lock::FolderLock, mark,
+    quarantine, tally::Tally,
+};
 
 /// Fixed when a store is created. Messages above a quarter of it become files that sled never
 /// syncs; with 64 KiB values and up to 17 of them in a page, 8 MiB stays clear of that.
@@ -26,13 +28,13 @@ pub(super) struct Opened {
     pub(super) db: ::sled::Db,
     pub(super) report: OpenReport,
     pub(super) engine_dir: PathBuf,
-    pub(super) sequence: u64,
+    pub(super) tally: Tally,
     pub(super) lock: FolderLock,
 }
 
 /// How one attempt ended.
 enum Attempt {
-    Opened(Box<::sled::Db>, u64),
+    Opened(Box<::sled::Db>, Tally),
     /// The files are not what they should be.
     Damaged(String),
     /// Something else is wrong; moving files would make it worse.
@@ -41,25 +43,23 @@ enum Attempt {
 
 /// Takes the folder and opens the engine in it, repairing or setting aside what is damaged.
 pub(super) fn open(options: &StoreOptions) -> Result<Opened, StoreError> {
-    let started = clock::monotonic_micros();
     let dir = &options.dir;
     filesystem::create_private(dir)?;
     let mut report = OpenReport { warnings: filesystem::check(dir)?.into_iter().collect(), ..OpenReport::default() };
     let lock = FolderLock::take(dir)?;
-    let engine_dir = dir.join(engine::FOLDER);
+    let engine_dir = dir.join(ENGINE_FOLDER);
     filesystem::create_private(&engine_dir)?;
     report.guard_hits = remove_half_written(&engine_dir)?;
     set_damaged_settings_aside(dir, &engine_dir, &mut report)?;
     let expected = mark::read(&engine_dir).unwrap_or(0);
     let attempt = || attempt(&engine_dir, options.cache_bytes);
-    let (db, sequence) = open_or_set_aside(options, &engine_dir, &mut report, attempt)?;
-    report.lost_changes = expected.saturating_sub(sequence);
-    report.emptied |= sequence == 0 && expected > 0;
+    let (db, mut tally) = open_or_set_aside(options, &engine_dir, &mut report, attempt)?;
+    report.lost_changes = expected.saturating_sub(tally.sequence);
     make_durable(dir, &engine_dir)?;
-    report.took = Duration::from_micros(clock::monotonic_micros().saturating_sub(started));
     // Counting on from where acknowledged changes ended, the loss is reported again until the first
     // commit after it.
-    Ok(Opened { db, report, engine_dir, sequence: sequence.max(expected), lock })
+    tally.sequence = tally.sequence.max(expected);
+    Ok(Opened { db, report, engine_dir, tally, lock })
 }
 
 /// Up to three attempts: as it is, without snapshots, and from nothing.
@@ -68,10 +68,10 @@ fn open_or_set_aside(
     engine_dir: &Path,
     report: &mut OpenReport,
     mut attempt: impl FnMut() -> Attempt,
-) -> Result<(::sled::Db, u64), StoreError> {
+) -> Result<(::sled::Db, Tally), StoreError> {
     let refused = |reason: String| StoreError::Open { path: options.dir.clone(), reason: reason.into() };
     let reason = match attempt() {
-        Attempt::Opened(db, sequence) => return Ok((*db, sequence)),
+        Attempt::Opened(db, tally) => return Ok((*db, tally)),
         Attempt::Refused(reason) => return Err(refused(reason)),
         Attempt::Damaged(reason) => reason,
     };
@@ -81,7 +81,7 @@ fn open_or_set_aside(
     } else {
         report.quarantined.push(quarantine::take(&options.dir, &snapshots, &reason)?);
         match attempt() {
-            Attempt::Opened(db, sequence) => return Ok((*db, sequence)),
+            Attempt::Opened(db, tally) => return Ok((*db, tally)),
             Attempt::Refused(reason) => return Err(refused(reason)),
             Attempt::Damaged(reason) => reason,
         }
@@ -90,7 +90,7 @@ fn open_or_set_aside(
     report.emptied = true;
     filesystem::create_private(engine_dir)?;
     match attempt() {
-        Attempt::Opened(db, sequence) => Ok((*db, sequence)),
+        Attempt::Opened(db, tally) => Ok((*db, tally)),
         Attempt::Refused(reason) | Attempt::Damaged(reason) => Err(refused(reason)),
     }
 }
@@ -98,10 +98,12 @@ fn open_or_set_aside(
 /// Opens once; patient only with sled's own lock, which nobody but this process can hold.
 fn attempt(engine_dir: &Path, cache_bytes: u64) -> Attempt {
     for _ in 0..LET_GO_ATTEMPTS {
-        match attempt_once(engine_dir, cache_bytes) {
-            Attempt::Refused(reason) if reason.contains("could not acquire lock") => std::thread::sleep(LET_GO_PAUSE),
-            ended => return ended,
+        let ended = attempt_once(engine_dir, cache_bytes);
+        if !matches!(&ended, Attempt::Refused(reason) if reason.contains("could not acquire lock")) {
+            return ended;
         }
+        #[expect(clippy::disallowed_methods, reason = "sled tells nobody when its threads let go")]
+        std::thread::sleep(LET_GO_PAUSE);
     }
     attempt_once(engine_dir, cache_bytes)
 }
@@ -117,21 +119,17 @@ fn attempt_once(engine_dir: &Path, cache_bytes: u64) -> Attempt {
     // The first read belongs to opening: a tree without a readable root is not open.
     let work = std::panic::AssertUnwindSafe(|| {
         let db = config.open()?;
-        let sequence = db.get(engine::SEQUENCE_KEY)?;
-        Ok((db, sequence))
+        let tally = db.get(TALLY_KEY)?;
+        Ok((db, tally))
     });
     let (db, stored) = match std::panic::catch_unwind(work) {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) => return classify(&error),
         Err(panic) => return Attempt::Damaged(crate::tasks::panic_text(panic.as_ref())),
     };
-    match stored.as_deref().map(|stored| envelope::open(engine::SEQUENCE_KEY, stored)).transpose() {
-        Ok(body) => {
-            let sequence = body.and_then(|body| body.first_chunk::<8>()).map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            Attempt::Opened(Box::new(db), sequence)
-        }
-        Err(reason) => Attempt::Damaged(format!("the sequence record is damaged: {reason}")),
-    }
+    // Without a readable tally the audit says that the content differs from what it should be.
+    let tally = stored.as_deref().and_then(|stored| envelope::open(TALLY_KEY, stored).ok());
+    Attempt::Opened(Box::new(db), tally.and_then(Tally::from_bytes).unwrap_or_default())
 }
 
 /// Damage is what no repetition can heal; a full disk or a missing permission is not damage.
@@ -194,9 +192,11 @@ fn make_durable(dir: &Path, engine_dir: &Path) -> Result<(), StoreError> {
     fs::File::open(&settings).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &settings))?;
     filesystem::sync_folder(engine_dir)?;
     filesystem::sync_folder(dir)?;
-    match dir.canonicalize().ok().as_deref().and_then(Path::parent) {
-        Some(parent) => filesystem::sync_folder(parent),
-        None => Ok(()),
+    let Some(parent) = dir.canonicalize().ok().and_then(|dir| dir.parent().map(Path::to_owned)) else { return Ok(()) };
+    match filesystem::sync_folder(&parent) {
+        // Whoever may not read the parent did not create the folder in it either.
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
     fn what_will_not_open_twice_is_set_aside_whole_and_an_empty_store_opened() {
         let dir = tempfile::tempdir().unwrap();
         let options = StoreOptions::new(dir.path());
-        let engine_dir = dir.path().join(engine::FOLDER);
+        let engine_dir = dir.path().join(ENGINE_FOLDER);
         fs::create_dir(&engine_dir).unwrap();
         for name in ["db", "snap.1", "snap.2"] {
             fs::write(engine_dir.join(name), name).unwrap();
@@ -225,7 +225,7 @@ mod tests {
             }
             attempt_once(&engine_dir, 1 << 20)
         });
-        assert_eq!((opened.unwrap().1, seen), (0, vec![3, 1, 0]));
+        assert_eq!((opened.unwrap().1, seen), (Tally::default(), vec![3, 1, 0]));
         assert!(report.emptied);
         let [snapshots, whole] = report.quarantined.as_slice() else { panic!("{report:?}") };
         assert_eq!((snapshots.reason.as_str(), whole.reason.as_str()), ("attempt 1", "attempt 2"));
@@ -237,7 +237,7 @@ mod tests {
     fn a_reason_that_is_not_damage_moves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let options = StoreOptions::new(dir.path());
-        let engine_dir = dir.path().join(engine::FOLDER);
+        let engine_dir = dir.path().join(ENGINE_FOLDER);
         // sled wants a file of this name.
         fs::create_dir_all(engine_dir.join("db")).unwrap();
         fs::write(engine_dir.join("snap.1"), b"kept").unwrap();

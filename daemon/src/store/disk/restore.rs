@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read, path::Path};
 
-use super::{SledStore, StoreOptions, engine, filesystem, lock::FolderLock};
+use super::{ENGINE_FOLDER, SledStore, StoreOptions, filesystem, lock::FolderLock};
 use crate::store::{
     Batch, MAX_BATCH_BYTES, SnapshotSummary, Store, StoreError,
     batch::Operation,
@@ -19,7 +19,7 @@ const CHUNK: usize = 1_000;
 pub fn restore(dir: &Path, input: &mut dyn Read) -> Result<SnapshotSummary, StoreError> {
     filesystem::create_private(dir)?;
     let _lock = FolderLock::take(dir)?;
-    let target = dir.join(engine::FOLDER);
+    let target = dir.join(ENGINE_FOLDER);
     if target.join("db").exists() {
         let reason = format!("{} already holds a store, move it away first", dir.display());
         return Err(StoreError::Snapshot { reason: reason.into() });
@@ -28,7 +28,7 @@ pub fn restore(dir: &Path, input: &mut dyn Read) -> Result<SnapshotSummary, Stor
     remove(&staging)?;
     let summary = fill(&staging, input).inspect_err(|_| drop(remove(&staging)))?;
     remove(&target)?;
-    let built = staging.join(engine::FOLDER);
+    let built = staging.join(ENGINE_FOLDER);
     fs::rename(&built, &target).map_err(StoreError::io("rename", built))?;
     filesystem::sync_folder(dir)?;
     remove(&staging)?;

@@ -275,7 +275,7 @@ mod tests {
         let (_dir, store) = store();
         let leftover = store.named(&digest_of(b"half"), TEMPORARY);
         fs::write(&leftover, b"ha").unwrap();
-        FileStore::open(store.dir.clone()).unwrap();
+        FileStore::open(store.dir).unwrap();
         assert!(!leftover.exists());
     }
 }

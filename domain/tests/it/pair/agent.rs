@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 use wherry_domain::{
     effects::SideEffects,
     execution::{self, Effect, Execution, Stage, State, Stored, Verdict},
-    failure::{Code, Failure},
     id::{AgentId, InstanceId},
-    lease::Held,
     run::{Outcome, Terms},
     session::{self, FailureKind, Session},
     time::Timestamp,
 };
 
-use super::world::{Arrival, Attempt, Clock, Moment, Stream, ToAgent, ToController, World};
+use super::{
+    work::{Work, failed},
+    world::{Arrival, Attempt, Clock, Io, Moment, Stream, ToAgent, ToController, World},
+};
 
 const HEARTBEAT: u64 = 10_000;
 
@@ -36,15 +37,6 @@ struct Life {
     beats: BTreeMap<u64, (Timestamp, Vec<Attempt>)>,
     works: BTreeMap<Attempt, Work>,
     writes: VecDeque<(Attempt, Option<(Terms, Stored)>)>,
-}
-
-struct Work {
-    terms: Terms,
-    execution: Execution,
-    lease: Held,
-    lease_over: bool,
-    running: bool,
-    effects_begun: bool,
 }
 
 impl Agent {
@@ -128,33 +120,40 @@ impl Agent {
         }
     }
 
-    pub(super) fn on(&mut self, arrival: Arrival, world: &mut World) {
-        let Some(life) = &mut self.life else { return };
-        let stale = |number: u64| number != life.number;
-        match arrival {
-            Arrival::ToAgent { stream, message, .. } => {
-                if life.stream == Some(stream) {
-                    self.message(message, world);
-                }
-            }
-            Arrival::StreamLost { stream, .. } => {
-                if life.stream == Some(stream) {
-                    let jitter = world.chance.jitter();
-                    self.session(session::Event::Lost { jitter }, world);
-                }
-            }
-            Arrival::Dialled { life, .. } if !stale(life) => self.session(session::Event::Dialled, world),
-            Arrival::DialFailed { life, .. } if !stale(life) => {
+    pub(super) fn heard(&mut self, stream: Stream, message: ToAgent, world: &mut World) {
+        if self.life.as_ref().is_some_and(|life| life.stream == Some(stream)) {
+            self.message(message, world);
+        }
+    }
+
+    pub(super) fn lost(&mut self, stream: Stream, world: &mut World) {
+        if self.life.as_ref().is_some_and(|life| life.stream == Some(stream)) {
+            let jitter = world.chance.jitter();
+            self.session(session::Event::Lost { jitter }, world);
+        }
+    }
+
+    pub(super) fn io(&mut self, life: u64, io: Io, world: &mut World) {
+        if self.life.as_ref().is_none_or(|now| now.number != life) {
+            return;
+        }
+        match io {
+            Io::Dialled => self.session(session::Event::Dialled, world),
+            Io::DialFailed => {
                 let jitter = world.chance.jitter();
                 self.session(session::Event::Failed { kind: FailureKind::Transient, jitter }, world);
             }
-            Arrival::Journalled { life, .. } if !stale(life) => self.journalled(world),
-            Arrival::Ready { life, attempt, .. } if !stale(life) => self.ready(attempt, world),
-            Arrival::Effect { life, attempt, .. } if !stale(life) => self.effect(attempt, world),
-            Arrival::Exit { life, attempt, outcome, .. } if !stale(life) => self.exit(attempt, outcome, world),
-            Arrival::Killed { life, attempt, .. } if !stale(life) => self.killed(attempt, world),
-            _ => (),
+            Io::Journalled => self.journalled(world),
+            Io::Ready(attempt) => self.ready(attempt, world),
+            Io::Effect(attempt) => self.effect(attempt, world),
+            Io::Exit(attempt, outcome) => self.exit(attempt, outcome, world),
+            Io::Killed(attempt) => self.killed(attempt, world),
         }
+    }
+
+    /// Something will happen to this process.
+    fn later(&self, millis: u64, io: Io, world: &mut World) {
+        world.within(millis, Arrival::Io { agent: self.index, life: self.lives, io });
     }
 
     fn message(&mut self, message: ToAgent, world: &mut World) {
@@ -204,7 +203,7 @@ impl Agent {
     /// Fetches what the attempt needs.
     fn prepare(&self, attempt: Attempt, world: &mut World) {
         let millis = if world.chance.percent(10) { 90_000 } else { 2_000 };
-        world.within(millis, Arrival::Ready { agent: self.index, life: self.lives, attempt });
+        self.later(millis, Io::Ready(attempt), world);
     }
 
     fn verdict(&mut self, attempt: Attempt, verdict: Verdict, world: &mut World) {
@@ -229,7 +228,7 @@ impl Agent {
     }
 
     fn begin_work(&mut self, attempt: Attempt, world: &mut World) {
-        let (agent, life) = (self.index, self.lives);
+        let agent = self.index;
         if let Some(work) = self.work(attempt) {
             work.running = true;
         }
@@ -238,14 +237,14 @@ impl Agent {
         let millis = if world.chance.percent(20) { 100_000 } else { 10_000 };
         if world.chance.percent(15) {
             let outcome = failed(world, false);
-            world.within(millis, Arrival::Exit { agent, life, attempt, outcome });
+            self.later(millis, Io::Exit(attempt, outcome), world);
         } else {
-            world.within(millis, Arrival::Effect { agent, life, attempt });
+            self.later(millis, Io::Effect(attempt), world);
         }
     }
 
     fn effect(&mut self, attempt: Attempt, world: &mut World) {
-        let (agent, number) = (self.index, self.lives);
+        let agent = self.index;
         let Some(now) = self.now(world) else { return };
         let Some(work) = self.work(attempt).filter(|work| work.running && work.may_begin_effect(now)) else { return };
         work.effects_begun = true;
@@ -256,10 +255,10 @@ impl Agent {
         assert!(reads || !replaced, "effects of {attempt:?} went on after it was replaced");
         world.effects.insert(attempt);
         if world.chance.percent(50) {
-            return world.within(15_000, Arrival::Effect { agent, life: number, attempt });
+            return self.later(15_000, Io::Effect(attempt), world);
         }
         let outcome = if world.chance.percent(15) { failed(world, true) } else { Outcome::Succeeded };
-        world.within(10_000, Arrival::Exit { agent, life: number, attempt, outcome });
+        self.later(10_000, Io::Exit(attempt, outcome), world);
     }
 
     fn exit(&mut self, attempt: Attempt, outcome: Outcome, world: &mut World) {
@@ -301,7 +300,7 @@ impl Agent {
     fn journal(&mut self, attempt: Attempt, stored: Option<(Terms, Stored)>, world: &mut World) {
         let Some(life) = &mut self.life else { return };
         life.writes.push_back((attempt, stored));
-        world.within(200, Arrival::Journalled { agent: self.index, life: self.lives });
+        self.later(200, Io::Journalled, world);
     }
 
     fn execution(&mut self, attempt: Attempt, event: execution::Event, world: &mut World) {
@@ -316,9 +315,7 @@ impl Agent {
                 }
                 Effect::Prune => self.journal(attempt, None, world),
                 Effect::Start => self.begin_work(attempt, world),
-                Effect::Kill { .. } => {
-                    world.within(2_000, Arrival::Killed { agent: self.index, life: self.lives, attempt });
-                }
+                Effect::Kill { .. } => self.later(2_000, Io::Killed(attempt), world),
                 Effect::Report { ending } => self.send(world, &ToController::Result { attempt, ending }),
                 Effect::Decline => self.send(world, &ToController::Declined { attempt }),
             }
@@ -328,13 +325,10 @@ impl Agent {
     fn session(&mut self, event: session::Event, world: &mut World) {
         let Some(now) = self.now(world) else { return };
         let Some(life) = &mut self.life else { return };
-        let (agent, number) = (self.index, life.number);
         for effect in life.session.on(event, now) {
             match effect {
-                session::Effect::Dial if world.fault(20) => {
-                    world.within(40_000, Arrival::DialFailed { agent, life: number });
-                }
-                session::Effect::Dial => world.within(1_000, Arrival::Dialled { agent, life: number }),
+                session::Effect::Dial if world.fault(20) => self.later(40_000, Io::DialFailed, world),
+                session::Effect::Dial => self.later(1_000, Io::Dialled, world),
                 session::Effect::SendHello => self.hello(world),
                 session::Effect::Close => self.close(world),
                 session::Effect::GiveUp { code } => panic!("the agent gave up: {code}"),
@@ -403,31 +397,4 @@ impl Agent {
     fn now(&self, world: &World) -> Option<Timestamp> {
         self.life.as_ref().map(|life| life.clock.read(world.now))
     }
-}
-
-impl Work {
-    fn new(execution: Execution, terms: Terms, since: Timestamp) -> Self {
-        let lease = Held::new(terms.lease, terms.offline_term, since);
-        Self { terms, execution, lease, lease_over: false, running: false, effects_begun: false }
-    }
-
-    fn may_begin_effect(&self, now: Timestamp) -> bool {
-        self.terms.side_effects == SideEffects::Read || self.lease.may_begin_effect(now)
-    }
-
-    /// When the machine has to hear of the end of the lease. While it asks, it has none.
-    fn lease_end(&self) -> Option<Timestamp> {
-        let waits = matches!(self.execution.state(), State::Accepted | State::Starting | State::Started { kill: None });
-        (waits && !self.lease_over).then(|| self.lease.effects_until())
-    }
-}
-
-fn failed(world: &mut World, begun: bool) -> Outcome {
-    let code = Code::new("connection.refused");
-    let failure = if world.chance.percent(70) {
-        Failure::retry(code, "the system outside refused")
-    } else {
-        Failure::permanent(code, "the system outside refused")
-    };
-    Outcome::Failed(failure.after_effects(begun))
 }

@@ -51,29 +51,68 @@ impl ToAgent {
     }
 }
 
-/// What arrives somewhere, later. `life` tells a process from the ones before it.
+/// What arrives somewhere, later.
 #[derive(Clone, Debug)]
 pub(super) enum Arrival {
-    ToController { agent: usize, stream: Stream, message: ToController },
-    ToAgent { agent: usize, stream: Stream, message: ToAgent },
-    StreamGone { agent: usize, stream: Stream },
-    StreamLost { agent: usize, stream: Stream },
-    Dialled { agent: usize, life: u64 },
-    DialFailed { agent: usize, life: u64 },
-    Journalled { agent: usize, life: u64 },
-    Ready { agent: usize, life: u64, attempt: Attempt },
-    Effect { agent: usize, life: u64, attempt: Attempt },
-    Exit { agent: usize, life: u64, attempt: Attempt, outcome: Outcome },
-    Killed { agent: usize, life: u64, attempt: Attempt },
-    AgentCrash { agent: usize },
-    AgentStart { agent: usize },
+    ToController {
+        agent: usize,
+        stream: Stream,
+        message: ToController,
+    },
+    ToAgent {
+        agent: usize,
+        stream: Stream,
+        message: ToAgent,
+    },
+    StreamGone {
+        agent: usize,
+        stream: Stream,
+    },
+    StreamLost {
+        agent: usize,
+        stream: Stream,
+    },
+    /// For this process of the agent, not for a later one.
+    Io {
+        agent: usize,
+        life: u64,
+        io: Io,
+    },
+    AgentCrash {
+        agent: usize,
+    },
+    AgentStart {
+        agent: usize,
+    },
     ControllerCrash,
     ControllerStart,
-    Close { stream: Stream },
-    Cut { agent: usize },
-    Dark { agent: usize },
-    Cancel { run: RunId },
-    Retry { run: RunId },
+    Close {
+        stream: Stream,
+    },
+    Cut {
+        agent: usize,
+    },
+    Dark {
+        agent: usize,
+    },
+    Cancel {
+        run: RunId,
+    },
+    Retry {
+        run: RunId,
+    },
+}
+
+/// What an agent process hears from its own machine.
+#[derive(Clone, Debug)]
+pub(super) enum Io {
+    Dialled,
+    DialFailed,
+    Journalled,
+    Ready(Attempt),
+    Effect(Attempt),
+    Exit(Attempt, Outcome),
+    Killed(Attempt),
 }
 
 pub(super) struct World {

@@ -111,7 +111,13 @@ impl Model {
                 self.cancel = false;
                 self.wait(now, true)
             }
-            _ => vec![],
+            Event::Placed { .. }
+            | Event::Renewed { .. }
+            | Event::Declined { .. }
+            | Event::Absent { .. }
+            | Event::Interrupted { .. }
+            | Event::RetryAsked
+            | Event::Tick => vec![],
         }
     }
 

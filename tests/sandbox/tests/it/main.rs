@@ -1,4 +1,5 @@
 //! The behaviour that demonstrations and fault tests rely on.
+#![cfg(test)]
 
 use std::sync::Arc;
 

@@ -1,0 +1,18 @@
+//! What the tests stand on.
+
+pub(crate) mod agent;
+pub(crate) mod controller;
+pub(crate) mod package;
+pub(crate) mod pki;
+pub(crate) mod project;
+pub(crate) mod system;
+
+use std::{future::Future, time::Duration};
+
+/// Longer than anything here takes, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for an event, and says which one never came.
+pub(crate) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, event).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}

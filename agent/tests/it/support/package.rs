@@ -1,0 +1,80 @@
+//! The connector `http`, signed by a publisher of ours.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
+
+use semver::Version;
+use wherry_domain::{digest::Digest, effects::SideEffects, project::ConnectorPin};
+use wherry_proto::frame::Publisher;
+use wherry_trust::{
+    keys::{SigningKey, sha256},
+    release::{Activity, ActivityKind, CONTRACT, Capabilities, FORMAT, Release, Wasm, sign_release},
+};
+
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) envelope: Vec<u8>,
+    pub(crate) component: Vec<u8>,
+    pub(crate) publisher: Publisher,
+    pub(crate) pin: ConnectorPin,
+}
+
+impl Package {
+    pub(crate) fn http() -> Self {
+        Self::named("http", std::fs::read(component("http")).unwrap())
+    }
+
+    /// A component under a name that need not be its own.
+    pub(crate) fn named(name: &str, component: Vec<u8>) -> Self {
+        let key = SigningKey::generate().unwrap();
+        let activity = |name: &str, kind, side_effects| Activity { name: name.to_owned(), kind, side_effects };
+        let release = Release {
+            v: FORMAT,
+            name: name.parse().unwrap(),
+            version: Version::new(1, 0, 0),
+            wasm: Wasm::of(&component),
+            contract: CONTRACT.to_owned(),
+            capabilities: Capabilities::default(),
+            min_agent: Version::new(0, 1, 0),
+            activities: vec![
+                activity("query", ActivityKind::Source, SideEffects::Read),
+                activity("send", ActivityKind::Target, SideEffects::Unsafe),
+            ],
+            notes: String::new(),
+        };
+        let envelope = sign_release(&release, &key).unwrap().to_json();
+        let publisher =
+            Publisher { name: "us".to_owned(), key: key.public().to_string(), prefix: String::new() };
+        let pin = ConnectorPin { version: release.version, digest: release.wasm.sha256, length: release.wasm.length };
+        Self { name: name.to_owned(), envelope, component, publisher, pin }
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        sha256(&self.component)
+    }
+}
+
+/// Built where that is due, or found in `$WHERRY_CONNECTORS`.
+fn component(name: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _turn = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = format!("wherry_connector_{name}.wasm");
+    if let Some(folder) = std::env::var_os("WHERRY_CONNECTORS") {
+        return Path::new(&folder).join(file);
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let built = target.join("wasm32-wasip2/connector").join(file);
+    if !built.exists() {
+        let package = format!("wherry-connector-{name}");
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(["build", "--package", &package, "--target", "wasm32-wasip2", "--profile", "connector", "--lib"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(status.success(), "{package} does not build");
+    }
+    built
+}

@@ -1,0 +1,135 @@
+//! A customer's system: answers HTTP as a test says, and remembers what it was asked.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+use super::soon;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// Method and target.
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What is answered: a status and a body, or nothing at all.
+pub(crate) type Answer = Option<(u16, String)>;
+
+pub(crate) struct System {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    asked: mpsc::Receiver<Asked>,
+}
+
+impl System {
+    pub(crate) async fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (said, asked) = mpsc::channel(10_000);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (answer, count) = (Arc::new(answer), Arc::clone(&connections));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, SeqCst);
+                tokio::spawn(converse(stream, Arc::clone(&answer), said.clone()));
+            }
+        });
+        Self { address, connections, asked }
+    }
+
+    /// Lists `{"n": 0}` and so on under `/items`, takes everything else.
+    pub(crate) async fn with_items(count: usize) -> Self {
+        let items: Vec<String> = (0..count).map(|n| format!("{{\"n\":{n}}}")).collect();
+        let list = format!("[{}]", items.join(","));
+        Self::start(move |asked| {
+            let items = asked.line.starts_with("GET /items");
+            Some(if items { (200, list.clone()) } else { (200, "{}".to_owned()) })
+        })
+        .await
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
+    }
+
+    pub(crate) async fn next(&mut self) -> Asked {
+        soon("a request", self.asked.recv()).await.unwrap()
+    }
+
+    /// Everything asked so far that was not looked at.
+    pub(crate) fn so_far(&mut self) -> Vec<Asked> {
+        std::iter::from_fn(|| self.asked.try_recv().ok()).collect()
+    }
+}
+
+async fn converse(stream: TcpStream, answer: Arc<impl Fn(&Asked) -> Answer>, said: mpsc::Sender<Asked>) {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    while let Some(asked) = read(&mut reader).await {
+        let reply = answer(&asked);
+        if said.send(asked).await.is_err() {
+            return;
+        }
+        let Some((status, body)) = reply else { std::future::pending().await };
+        let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        if writer.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(reader: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<Asked> {
+    let line = read_line(reader).await?;
+    let mut headers = Vec::new();
+    loop {
+        let header = read_line(reader).await?;
+        let Some((name, value)) = header.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let asked = Asked { line, headers, body: String::new() };
+    let mut body = Vec::new();
+    if let Some(length) = asked.header("content-length") {
+        body.resize(length.parse().ok()?, 0);
+        reader.read_exact(&mut body).await.ok()?;
+    } else if asked.header("transfer-encoding").is_some() {
+        loop {
+            let size = usize::from_str_radix(read_line(reader).await?.trim(), 16).ok()?;
+            let mut chunk = vec![0; size + 2];
+            reader.read_exact(&mut chunk).await.ok()?;
+            if size == 0 {
+                break;
+            }
+            body.extend_from_slice(&chunk[..size]);
+        }
+    }
+    Some(Asked { body: String::from_utf8(body).ok()?, ..asked })
+}
+
+async fn read_line(reader: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<String> {
+    let mut line = String::new();
+    let read = reader.read_line(&mut line).await.ok()?;
+    (read > 0).then(|| line.trim_end().to_owned())
+}

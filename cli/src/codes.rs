@@ -1,0 +1,59 @@
+//! The stable codes of this tool's own errors; those of projects are in `project/fault.rs`. Each has a page in
+//! `docs/errors`.
+
+use wherry_domain::failure::Code;
+
+/// No controller is known, or no token for it.
+pub(crate) const NOT_SIGNED_IN: Code = Code::new("client.not_signed_in");
+/// The address is not one of a controller.
+pub(crate) const URL_INVALID: Code = Code::new("client.url_invalid");
+/// The token would cross a network in the clear.
+pub(crate) const PLAIN_HTTP: Code = Code::new("client.plain_http");
+/// The controller did not answer.
+pub(crate) const UNREACHABLE: Code = Code::new("client.unreachable");
+/// Something else than a controller of this version answered.
+pub(crate) const ANSWER_UNEXPECTED: Code = Code::new("client.answer_unexpected");
+/// The HTTP client cannot be set up.
+pub(crate) const UNUSABLE: Code = Code::new("client.unusable");
+/// There is no place to keep the sign-in.
+pub(crate) const NO_HOME: Code = Code::new("client.no_home");
+/// Others may read the file with the token.
+pub(crate) const SETTINGS_EXPOSED: Code = Code::new("client.settings_exposed");
+/// Others may read a private key.
+pub(crate) const KEY_EXPOSED: Code = Code::new("client.key_exposed");
+/// A file cannot be read.
+pub(crate) const FILE_UNREADABLE: Code = Code::new("client.file_unreadable");
+/// A file cannot be written.
+pub(crate) const FILE_UNWRITABLE: Code = Code::new("client.file_unwritable");
+/// A key would be overwritten.
+pub(crate) const FILE_EXISTS: Code = Code::new("client.file_exists");
+/// Nobody is there to agree.
+pub(crate) const CONFIRMATION_NEEDED: Code = Code::new("client.confirmation_needed");
+/// The person left.
+pub(crate) const INTERRUPTED: Code = Code::new("client.interrupted");
+/// The run takes longer than the person waits.
+pub(crate) const WAIT_ENDED: Code = Code::new("client.wait_ended");
+/// The run ended without success and without a code of its own.
+pub(crate) const RUN_NOT_SUCCEEDED: Code = Code::new("run.not_succeeded");
+/// The file is not a WebAssembly component.
+pub(crate) const PACKAGE_NOT_A_COMPONENT: Code = Code::new("package.not_a_component");
+/// The file is not a descriptor.
+pub(crate) const PACKAGE_DESCRIPTOR_INVALID: Code = Code::new("package.descriptor_invalid");
+/// The file is not a package.
+pub(crate) const PACKAGE_MALFORMED: Code = Code::new("package.malformed");
+/// The project has faults; the controller uses the same code.
+pub(crate) const PROJECT_INVALID: Code = Code::new("project.invalid");
+/// A program is not beside this one.
+pub(crate) const DEMO_PROGRAM_MISSING: Code = Code::new("demo.program_missing");
+/// The connector is not built.
+pub(crate) const DEMO_CONNECTOR_MISSING: Code = Code::new("demo.connector_missing");
+/// The folder is not empty.
+pub(crate) const DEMO_FOLDER_IN_USE: Code = Code::new("demo.folder_in_use");
+/// A process ended that should not.
+pub(crate) const DEMO_PROCESS_ENDED: Code = Code::new("demo.process_ended");
+/// A process is not ready in time.
+pub(crate) const DEMO_TIMED_OUT: Code = Code::new("demo.timed_out");
+/// A process said something unknown.
+pub(crate) const DEMO_ANSWER_UNEXPECTED: Code = Code::new("demo.answer_unexpected");
+/// The tracker does not hold what the run says.
+pub(crate) const DEMO_COUNT_DIFFERS: Code = Code::new("demo.count_differs");

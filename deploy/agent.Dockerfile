@@ -20,6 +20,8 @@ COPY --from=build /usr/local/bin/wherry-agent /usr/bin/wherry-agent
 COPY --from=build --chown=nonroot:nonroot /data /var/lib/wherry-agent
 USER nonroot
 VOLUME /var/lib/wherry-agent
-# No HEALTHCHECK: an agent that is not connected is healthy; it finishes its runs and keeps the results.
+# Healthy from its first connection on, also while the controller is away: runs go on and results are kept.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["/usr/bin/wherry-agent", "status", "--data", "/var/lib/wherry-agent"]
 ENTRYPOINT ["/usr/bin/wherry-agent"]
 CMD ["run"]

@@ -88,6 +88,7 @@ pub struct App {
     runs: Runs,
     presence: Presence,
     shutdown: Shutdown,
+    tasks: Tasks,
     /// Held so that runs have somewhere to run.
     guests: Runtime,
 }
@@ -118,6 +119,7 @@ impl App {
         let journal = Arc::new(open_journal(config, &clock).await?);
         let secrets = Arc::new(Secrets::new(data.secrets(), secrets::local_key(&data.local_key())?));
         let controller = Controller::default();
+        let tasks = Tasks::new(shutdown.clone());
         let connectors = Connectors::open(ConnectorSettings {
             data: data.clone(),
             key: secrets::local_key(&data.local_key())?,
@@ -125,6 +127,7 @@ impl App {
             compiler,
             only: config.publishers.clone(),
             controller: controller.clone(),
+            tasks: tasks.clone(),
         })?;
         connectors.trust(&identity.note().publishers);
         let guests = guest_runtime()?;
@@ -160,14 +163,13 @@ impl App {
             presence: presence.clone(),
             from_runs,
         });
-        Ok(Self { session, renewal, runs, presence, shutdown, guests })
+        Ok(Self { session, renewal, runs, presence, shutdown, tasks, guests })
     }
 
     /// Runs until the process is asked to stop and everything is said, or until the grace period is over. Gives back
     /// the runtime of the runs, which must not be dropped inside another one.
     pub async fn run(self) -> (Exit, Runtime) {
-        let Self { session, renewal, runs, presence, shutdown, guests } = self;
-        let tasks = Tasks::new(shutdown.clone());
+        let Self { session, renewal, runs, presence, shutdown, tasks, guests } = self;
         tasks.service("renewal", OnError::Restart, OnStop::Cancel, move || renew_when_due(renewal.clone()));
         tasks.work("runs", OnStop::Finish, stop_runs(shutdown.clone(), runs.clone()));
         session.run().await;

@@ -2,10 +2,7 @@
 
 mod raw;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use url::Url;
 use wherry_daemon::{
@@ -179,7 +176,7 @@ fn proxy(faults: &mut Faults, path: &str, raw: &RawProxy) -> Option<Proxy> {
     }
 }
 
-fn password(file: &PathBuf) -> Result<secrecy::SecretString, private_file::FileError> {
+fn password(file: &Path) -> Result<secrecy::SecretString, private_file::FileError> {
     let text = private_file::read_text(file, MAX_PASSWORD)?;
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }

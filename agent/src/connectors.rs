@@ -9,11 +9,16 @@ mod fetch;
 mod release;
 
 use std::{
+    convert::Infallible,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use wherry_daemon::store::{StoreError, files::FileStore};
+use tokio::sync::oneshot;
+use wherry_daemon::{
+    store::{StoreError, files::FileStore},
+    tasks::{OnStop, Tasks},
+};
 use wherry_domain::{
     digest::Digest,
     failure::{Code, Failure},
@@ -34,6 +39,8 @@ use crate::{controller::Controller, paths::DataDir, recent::Recent};
 
 /// Loaded connectors kept for the next run. Their code is mapped, so an idle one costs little.
 const KEPT: usize = 16;
+/// The process ended first.
+const INTERRUPTED: Code = Code::new("agent.draining");
 /// The component says it is another one than its release.
 const NAME_MISMATCH: Code = Code::new("connector.name_mismatch");
 
@@ -57,6 +64,7 @@ struct Inner {
     compiled: Compiled,
     trust: Trust,
     controller: Controller,
+    tasks: Tasks,
     loaded: Mutex<Recent<Digest, (Name, Loaded)>>,
     /// Fetching and compiling happen one at a time: both are rare, and compiling takes memory.
     one_at_a_time: tokio::sync::Mutex<()>,
@@ -76,6 +84,8 @@ pub struct ConnectorSettings {
     pub only: Vec<PublicKey>,
     /// Where components come from.
     pub controller: Controller,
+    /// Where preparing happens.
+    pub tasks: Tasks,
 }
 
 impl Connectors {
@@ -84,7 +94,7 @@ impl Connectors {
     /// # Errors
     /// If they cannot be made.
     pub fn open(settings: ConnectorSettings) -> Result<Self, StoreError> {
-        let ConnectorSettings { data, key, host, compiler, only, controller } = settings;
+        let ConnectorSettings { data, key, host, compiler, only, controller, tasks } = settings;
         let files = FileStore::open(data.connectors())?;
         let compiled = Compiled::new(data.compiled(), compiler, key, host.compatibility());
         Ok(Self(Arc::new(Inner {
@@ -94,6 +104,7 @@ impl Connectors {
             compiled,
             trust: Trust::new(only),
             controller,
+            tasks,
             loaded: Mutex::new(Recent::new(KEPT)),
             one_at_a_time: tokio::sync::Mutex::default(),
         })))
@@ -122,10 +133,18 @@ impl Connectors {
         if let Some(loaded) = self.recall(name, pin.digest)? {
             return Ok(loaded);
         }
-        let (inner, name, pin) = (Arc::clone(&self.0), name.clone(), pin.clone());
+        let (inner, title) = (Arc::clone(&self.0), format!("connector {name}"));
+        let (name, pin) = (name.clone(), pin.clone());
+        let (done, loaded) = oneshot::channel();
         // In a task of its own: a run that is cancelled meanwhile must not waste what others wait for.
-        let work = tokio::spawn(async move { inner.load(name, pin).await });
-        work.await.unwrap_or_else(|error| Err(Failure::retry(Code::new("agent.defect"), error.to_string())))
+        self.0.tasks.work(title, OnStop::Finish, async move {
+            // Whoever asked may be gone; what was loaded stays for the next.
+            drop(done.send(inner.load(name, pin).await));
+            Ok::<_, Infallible>(())
+        });
+        loaded
+            .await
+            .unwrap_or_else(|_| Err(Failure::retry(INTERRUPTED, "the agent ended while it prepared a connector")))
     }
 
     fn recall(&self, name: &Name, digest: Digest) -> Result<Option<Loaded>, Failure> {

@@ -76,10 +76,11 @@ impl Controller {
 /// A refused fetch, as the failure of the run that needed it.
 pub(crate) fn failure(status: &tonic::Status) -> Failure {
     let refused = peer::refused(status);
-    match status.code() {
-        tonic::Code::NotFound | tonic::Code::InvalidArgument | tonic::Code::PermissionDenied => {
-            Failure::permanent(refused.code, refused.message)
-        }
-        _ => Failure::retry(refused.code, refused.message),
+    let stays =
+        matches!(status.code(), tonic::Code::NotFound | tonic::Code::InvalidArgument | tonic::Code::PermissionDenied);
+    if stays {
+        Failure::permanent(refused.code, refused.message)
+    } else {
+        Failure::retry(refused.code, refused.message)
     }
 }

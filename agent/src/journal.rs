@@ -8,7 +8,10 @@ mod outbox;
 mod record;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,10 @@ pub use record::Finished;
 
 /// Attempts by run and fence.
 const ATTEMPTS: Space = Space(1);
+/// Notes of the journal about itself.
+const NOTES: Space = Space(2);
+/// Set from the loss of some of the past until the controller was told.
+const LOST: &[u8] = b"past-lost";
 const SCHEMA: u8 = 1;
 /// Entries read at a time when opening.
 const PAGE: usize = 256;
@@ -34,6 +41,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Journal {
     store: SharedStore,
     outbox: Mutex<Outbox>,
+    lost_past: AtomicBool,
     changed: Notify,
     settled: Notify,
 }
@@ -75,7 +83,14 @@ impl Journal {
     /// Those of the store.
     pub async fn open(store: SharedStore, least_seq: u64) -> Result<(Self, Found), StoreError> {
         let (outbox, interrupted, mut found) = read(&store, least_seq)?;
-        let journal = Self { store, outbox: Mutex::new(outbox), changed: Notify::new(), settled: Notify::new() };
+        if least_seq > 1 {
+            let mut note = Batch::new().essential();
+            note.put(NOTES, LOST, []);
+            store.commit(note).await?;
+        }
+        let lost_past = AtomicBool::new(store.get(NOTES, LOST)?.is_some());
+        let (changed, settled) = (Notify::new(), Notify::new());
+        let journal = Self { store, outbox: Mutex::new(outbox), lost_past, changed, settled };
         found.interrupted = interrupted.len();
         for attempt in interrupted {
             let (ending, counts) = (Ending::Interrupted, Counts::default());
@@ -83,6 +98,21 @@ impl Journal {
             journal.finished(ended, || ()).await?;
         }
         Ok((journal, found))
+    }
+
+    /// Whether attempts of the past may be missing that the controller believes to be here.
+    pub fn lost_its_past(&self) -> bool {
+        self.lost_past.load(Ordering::Relaxed)
+    }
+
+    /// The controller knows of the loss.
+    pub fn loss_was_told(&self) {
+        if self.lost_past.swap(false, Ordering::Relaxed) {
+            let mut note = Batch::new();
+            note.delete(NOTES, LOST);
+            // Not awaited: told twice does no harm.
+            drop(self.store.commit(note));
+        }
     }
 
     /// Makes durable that the attempt begins. Nothing of it may begin before this resolves.

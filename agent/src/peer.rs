@@ -54,11 +54,11 @@ pub fn certificate_expired(status: &Status) -> bool {
 
 /// The failure of a single call.
 pub fn call_failed(status: &Status) -> IdentityError {
-    match status.code() {
-        Grpc::Unavailable | Grpc::Unknown | Grpc::Internal | Grpc::Cancelled if status.source().is_some() => {
-            IdentityError::Link(LinkError::Http(shown(status.message())))
-        }
-        _ => IdentityError::Refused(refused(status)),
+    let code = matches!(status.code(), Grpc::Unavailable | Grpc::Unknown | Grpc::Internal | Grpc::Cancelled);
+    if code && status.source().is_some() {
+        IdentityError::Link(LinkError::Http(shown(status.message())))
+    } else {
+        IdentityError::Refused(refused(status))
     }
 }
 

@@ -76,7 +76,13 @@ impl SecretError {
 pub struct Secrets {
     dir: PathBuf,
     key: LocalKey,
-    open: Mutex<HashMap<(Name, Name), (Stamp, Arc<SecretString>)>>,
+    open: Mutex<HashMap<(Name, Name), Open>>,
+}
+
+/// A secret as it was when its file was last read.
+struct Open {
+    stamp: Stamp,
+    value: Arc<SecretString>,
 }
 
 /// Tells one version of a file from another.
@@ -104,10 +110,10 @@ impl Secrets {
         let stamp = stamp(&path).ok_or_else(missing)?;
         let id = (environment.clone(), name.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, value)) = open.get(&id)
-            && *known == stamp
+        if let Some(known) = open.get(&id)
+            && known.stamp == stamp
         {
-            return Ok(Arc::clone(value));
+            return Ok(Arc::clone(&known.value));
         }
         let sealed = private_file::read(&path, (MAX_SECRET + 1_024) as u64)?;
         let content = self.key.open(&associated(environment, name), &sealed)?;
@@ -116,7 +122,7 @@ impl Secrets {
         if open.len() >= MAX_SECRETS {
             open.clear();
         }
-        open.insert(id, (stamp, Arc::clone(&value)));
+        open.insert(id, Open { stamp, value: Arc::clone(&value) });
         Ok(value)
     }
 

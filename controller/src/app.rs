@@ -46,7 +46,7 @@ impl App {
         options.reserve_bytes = config.store.reserve_mib << 20;
         let (store, report) = SledStore::open(options)?;
         tracing::info!(?report, "opened the store");
-        if report.emptied || report.lost_changes > 0 {
+        if report.lost_something() {
             anyhow::bail!(
                 "the store in {} is damaged and what could be read is not all that was acknowledged: move the data \
                  folder away and restore a backup into an empty one",

@@ -185,7 +185,7 @@ impl Engine {
         turn.place();
         let (commits, outgoing) = turn.finish()?;
         let stored = commit(self.store.as_ref(), commits).await;
-        let refusal = stored.as_ref().map(|()| ()).map_err(|_| Refusal::stopping());
+        let refusal = stored.as_ref().copied().map_err(|_| Refusal::stopping());
         if stored.is_ok() {
             outgoing.perform(&mut self.state);
         }

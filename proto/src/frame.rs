@@ -119,6 +119,8 @@ pub struct Hello {
     pub secret_names: Vec<String>,
     /// Connectors it has ready.
     pub connectors: Vec<Digest>,
+    /// Its journal lost some of its past: a run it does not name may have begun all the same.
+    pub journal_lost: bool,
 }
 
 /// How far an attempt is on the agent.

@@ -86,6 +86,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    #[expect(clippy::disallowed_methods, reason = "compared with tokio's own timer only")]
     pub(super) fn begin() -> Self {
         Self { began: Instant::now(), moved_ms: Arc::new(AtomicU64::new(0)) }
     }

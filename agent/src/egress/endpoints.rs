@@ -69,7 +69,12 @@ impl Endpoints {
     ///
     /// # Errors
     /// If it needs a proxy and there is none.
-    pub fn for_connection(&self, connection: &str, destination: Destination, use_proxy: bool) -> Result<Endpoint, NoProxy> {
+    pub fn for_connection(
+        &self,
+        connection: &str,
+        destination: Destination,
+        use_proxy: bool,
+    ) -> Result<Endpoint, NoProxy> {
         self.open(Identity { connection: connection.to_owned(), destination, use_proxy, auth: String::new() })
     }
 

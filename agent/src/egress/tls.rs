@@ -77,6 +77,7 @@ fn about_our_certificate(alert: AlertDescription) -> bool {
     )
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list that grows")]
 fn phrase(fault: &CertificateError) -> String {
     match fault {
         CertificateError::UnknownIssuer => "unknown issuer".to_owned(),
@@ -88,7 +89,6 @@ fn phrase(fault: &CertificateError) -> String {
             "it is for another host".to_owned()
         }
         CertificateError::Revoked => "it was revoked".to_owned(),
-        // A foreign, growing list: the rest is told in its own words.
         other => other.to_string(),
     }
 }

@@ -138,8 +138,8 @@ impl<'a> Flow<'a> {
             let over = match next {
                 Next::Stop(cause) => self.stop(machine, cause),
                 Next::Wake => self.wake(machine),
-                Next::Target(said) => self.from_target(said),
-                Next::Source(said) => self.from_source(said, machine),
+                Next::Target(said) => self.hear_target(said),
+                Next::Source(said) => self.hear_source(said, machine),
             };
             if let Some(over) = over {
                 return over;
@@ -174,7 +174,7 @@ impl<'a> Flow<'a> {
         None
     }
 
-    fn from_source(&mut self, said: Said, machine: &mut Execution) -> Option<Over> {
+    fn hear_source(&mut self, said: Said, machine: &mut Execution) -> Option<Over> {
         let step = &self.scene.plan.source;
         match said {
             Said::Message(FromConnector::Batch { batch, cursor }) => {
@@ -218,7 +218,7 @@ impl<'a> Flow<'a> {
         }
     }
 
-    fn from_target(&mut self, said: Said) -> Option<Over> {
+    fn hear_target(&mut self, said: Said) -> Option<Over> {
         let step = self.scene.plan.target.as_ref()?;
         match said {
             Said::Message(FromConnector::Acked { up_to }) => self.tally.acknowledged(up_to),

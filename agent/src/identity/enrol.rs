@@ -87,9 +87,9 @@ async fn ask(
     };
     let mut client = EnrollmentServiceClient::new(channel).max_decoding_message_size(MAX_FRAME);
     let answer = client.enroll(link::within(link::CALL, request)).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| match status.code() {
-        tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => IdentityError::TokenRefused,
-        _ => peer::call_failed(&status),
+    answer.map(tonic::Response::into_inner).map_err(|status| {
+        let refused = matches!(status.code(), tonic::Code::Unauthenticated | tonic::Code::PermissionDenied);
+        if refused { IdentityError::TokenRefused } else { peer::call_failed(&status) }
     })
 }
 

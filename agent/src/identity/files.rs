@@ -289,11 +289,12 @@ fn pem(certificates: &[CertificateDer<'_>]) -> String {
 fn agent_named_in(leaf: &[u8]) -> Option<AgentId> {
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::URI(uri) => AgentIdentity::from_uri(uri).ok().map(|identity| identity.agent()),
-        // A foreign list of kinds; identity comes from this one only.
-        _ => None,
-    })
+    let uris = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(uri) } else { None });
+    uris.into_iter().find_map(|uri| AgentIdentity::from_uri(uri).ok()).map(|identity| identity.agent())
 }
 
 /// Seconds since 1970.

@@ -67,6 +67,7 @@ impl LinkError {
         Self::Http(causes::root(error).to_string())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list that grows")]
     fn of_certificate(fault: &CertificateError) -> Self {
         match fault {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Clock("has expired"),
@@ -74,7 +75,6 @@ impl LinkError {
                 Self::Clock("is not valid yet")
             }
             CertificateError::UnknownIssuer => Self::Untrusted("its authority is another one".to_owned()),
-            // A foreign, growing list: the rest is told in its own words.
             other => Self::Untrusted(other.to_string()),
         }
     }

@@ -25,6 +25,7 @@ impl Session {
             free_slots: self.free_slots(),
             secret_names: self.parts.secrets.names(),
             connectors: self.parts.executor.connectors(),
+            journal_lost: self.parts.journal.lost_its_past(),
         })
     }
 
@@ -55,6 +56,7 @@ impl Session {
         match answer {
             Ok(FromController::Welcome(welcome)) => {
                 self.tell(Event::Welcomed);
+                self.parts.journal.loss_was_told();
                 self.welcomed(&welcome, said_hello);
                 self.live(line, welcome, said_hello).await;
                 self.parts.controller.disconnected();

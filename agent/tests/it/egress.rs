@@ -131,7 +131,10 @@ async fn plain_requests_go_to_the_proxy_in_absolute_form_with_its_credentials() 
     assert_eq!(answer.status(), 200);
     let asked = proxy.next().await;
     assert_eq!(asked.line, "POST http://desk.internal:8080/a HTTP/1.1");
-    assert_eq!((asked.header("host"), asked.header("proxy-authorization")), (Some("desk.internal:8080"), Some("Basic YWdlbnQ6cGFzcw==")));
+    assert_eq!(
+        (asked.header("host"), asked.header("proxy-authorization")),
+        (Some("desk.internal:8080"), Some("Basic YWdlbnQ6cGFzcw=="))
+    );
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ async fn variables_of_the_run_stand_over_those_of_the_deployment() {
     let mut controller = Controller::start().await;
     let mut system = System::with_items(1).await;
     let url = system.url();
-    let query = json!({ "path": "/items/{{ vars.page }}", "query": { "run": "{{ run.id }}", "by": "{{ agent.name }}" } });
+    let query =
+        json!({ "path": "/items/{{ vars.page }}", "query": { "run": "{{ run.id }}", "by": "{{ agent.name }}" } });
     let digest = Plan { query, ..Plan::read(&url) }.deploy(&controller, &Package::http());
     let _agent = Agent::connected(&mut controller).await;
     let offer = wherry_proto::frame::Offer { variables: br#"{"page":"b"}"#.to_vec(), ..offer(1, digest) };

@@ -91,7 +91,10 @@ async fn a_result_is_sent_again_after_a_reconnect_until_it_is_acknowledged() {
     let first = controller.result().await;
     controller.end_session(Status::unavailable("restarting")).await;
     let hello = controller.hello().await;
-    assert_eq!(hello.in_flight.iter().map(|item| (item.attempt, item.stage)).collect::<Vec<_>>(), [(attempt(1, 1), Stage::Finished)]);
+    assert_eq!(
+        hello.in_flight.iter().map(|item| (item.attempt, item.stage)).collect::<Vec<_>>(),
+        [(attempt(1, 1), Stage::Finished)]
+    );
     assert_eq!(controller.result().await, first);
     agent.kill().await;
     agent.start();

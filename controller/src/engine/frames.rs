@@ -20,12 +20,12 @@ impl Ledger {
     /// # Errors
     /// If the controller is stopping.
     pub async fn frame(&self, agent: AgentId, epoch: Epoch, frame: FromAgent, jitter: Jitter) -> Result<(), Refusal> {
-        self.tell(move |turn| turn.from_agent(agent, epoch, frame, jitter)).await
+        self.tell(move |turn| turn.heard(agent, epoch, frame, jitter)).await
     }
 }
 
 impl Turn<'_> {
-    fn from_agent(&mut self, agent: AgentId, epoch: Epoch, frame: FromAgent, jitter: Jitter) {
+    fn heard(&mut self, agent: AgentId, epoch: Epoch, frame: FromAgent, jitter: Jitter) {
         let session = self.state.agents.get(&agent).and_then(|state| state.session.as_ref());
         if session.is_none_or(|session| session.epoch != epoch) {
             return;

@@ -71,7 +71,7 @@ impl Turn<'_> {
             return Err(locked(reason));
         }
         let verdicts = self.verdicts(agent, &hello.in_flight);
-        self.absent(agent, &hello.in_flight);
+        self.absent(agent, &hello);
         let wall_ms = self.wall_ms;
         let Some(state) = self.state.agents.get_mut(&agent) else { return Err(unknown(agent)) };
         state.agent.epoch = Some(epoch);
@@ -198,14 +198,15 @@ impl Turn<'_> {
         verdicts
     }
 
-    /// Runs leased to the agent that it does not know never reached its journal.
-    fn absent(&mut self, agent: AgentId, in_flight: &[InFlight]) {
-        let known: BTreeSet<Attempt> = in_flight.iter().map(|item| item.attempt).collect();
+    /// Runs leased to the agent that it does not know never reached its journal, unless the journal itself is gone.
+    fn absent(&mut self, agent: AgentId, hello: &Hello) {
+        let known: BTreeSet<Attempt> = hello.in_flight.iter().map(|item| item.attempt).collect();
         let Some(state) = self.state.agents.get(&agent) else { return };
         for run in state.leased.union(&state.unknown).copied().collect::<Vec<_>>() {
             let fence = self.state.runs.get(&run).map(|active| active.machine.fence());
             if fence.is_none_or(|fence| !known.contains(&Attempt { run, fence })) {
-                self.event(run, Event::Absent { agent });
+                let lost = fence.filter(|_| hello.journal_lost).map(|fence| Event::Interrupted { fence });
+                self.event(run, lost.unwrap_or(Event::Absent { agent }));
                 self.seam();
             }
         }

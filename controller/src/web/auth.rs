@@ -17,7 +17,7 @@ macro_rules! caller {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
-                authorize(parts, web, $scope).await.map(Self)
+                authorize(parts, web, $scope).map(Self)
             }
         }
     };
@@ -40,7 +40,7 @@ caller!(
     Admin, Scope::Admin
 );
 
-async fn authorize(parts: &Parts, web: &Web, scope: Scope) -> Result<Caller, Problem> {
+fn authorize(parts: &Parts, web: &Web, scope: Scope) -> Result<Caller, Problem> {
     let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = given.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
         let message = "send an access token: Authorization: Bearer whp_...";

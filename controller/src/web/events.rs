@@ -67,7 +67,7 @@ impl Following {
         }
         self.first = false;
         let mut events = self.new_lines().await;
-        events.push(self.change().await?);
+        events.push(self.change()?);
         if matches!(self.latest.stored.state, RunState::Finished { .. }) {
             self.done = true;
             events.push(Event::default().event("end").data("{}"));
@@ -82,7 +82,7 @@ impl Following {
         page.items.into_iter().map(Line::from).filter_map(event).collect()
     }
 
-    async fn change(&self) -> Option<Event> {
+    fn change(&self) -> Option<Event> {
         Event::default()
             .id(self.lines.to_string())
             .event("run")

@@ -16,13 +16,13 @@ use crate::engine::{Kind, Refusal};
 pub(super) struct Problem {
     /// Where the code is explained, within the documentation.
     #[serde(rename = "type")]
-    kind: String,
+    kind: Box<str>,
     /// The status in words.
     title: &'static str,
     /// The status.
     status: u16,
     /// What is wrong and what to do.
-    detail: String,
+    detail: Box<str>,
     /// Stable code.
     code: String,
     /// Faults of a document.
@@ -37,10 +37,10 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("docs/errors/{code}.md"),
+            kind: format!("docs/errors/{code}.md").into(),
             title: status.canonical_reason().unwrap_or("error"),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into(),
             code: code.to_owned(),
             errors: Vec::new(),
             retry_after_ms: None,

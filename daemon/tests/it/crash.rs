@@ -8,12 +8,15 @@ use std::{
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use wherry_daemon::store::{Batch, Direction, OpenReport, Space, Store};
+use wherry_daemon::{
+    clock::Clock,
+    store::{Batch, Direction, OpenReport, Space, Store},
+};
 
-use crate::support::{Random, open, setting, value};
+use crate::support::{Random, open, pause, setting, value};
 
 const DIR: &str = "WHERRY_VICTIM_DIR";
 const START: &str = "WHERRY_VICTIM_START";
@@ -188,22 +191,23 @@ pub(crate) fn victim_command(dir: &Path, start: u64, size: usize) -> Command {
 /// that takes, as last seen.
 fn kill_sometime(victim: &mut Child, early: bool, opening: &mut Duration, random: &mut Random) {
     wait_for(victim, "opening");
-    let started = Instant::now();
+    let clock = Clock::system();
+    let started = clock.now();
     let longest = if early {
         *opening
     } else {
         wait_for(victim, "opened");
-        *opening = started.elapsed();
+        *opening = clock.now().since(started);
         Duration::from_millis(150)
     };
-    std::thread::sleep(Duration::from_micros(random.below(longest.as_micros() as u64 + 1)));
+    pause(Duration::from_micros(random.below(longest.as_micros() as u64 + 1)));
     victim.kill().unwrap();
 }
 
 /// Lets the victim write for a while after it opened the store, then kills it.
 pub(crate) fn let_run(victim: &mut Child, time: Duration) {
     wait_for(victim, "opened");
-    std::thread::sleep(time);
+    pause(time);
     victim.kill().unwrap();
 }
 

@@ -7,11 +7,13 @@ use wherry_daemon::store::{Batch, Direction, MemoryStore, Space, Store};
 
 use crate::support::{open, value};
 
+/// Space, key, and the seed and length of the value; `None` deletes.
+type Change = (u8, Vec<u8>, Option<(u64, usize)>);
 type Model = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Commit(Vec<(u8, Vec<u8>, Option<(u64, usize)>)>),
+    Commit(Vec<Change>),
     Scan { space: u8, prefix: Vec<u8>, after: Option<Vec<u8>>, descending: bool, limit: usize },
     Restart,
 }
@@ -71,7 +73,7 @@ proptest! {
     }
 }
 
-fn commit(store: &dyn Store, changes: &[(u8, Vec<u8>, Option<(u64, usize)>)]) {
+fn commit(store: &dyn Store, changes: &[Change]) {
     let mut batch = Batch::new();
     for (space, key, content) in changes {
         match content {
@@ -82,7 +84,7 @@ fn commit(store: &dyn Store, changes: &[(u8, Vec<u8>, Option<(u64, usize)>)]) {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(store.commit(batch)).unwrap();
 }
 
-fn apply(model: &mut Model, changes: &[(u8, Vec<u8>, Option<(u64, usize)>)]) {
+fn apply(model: &mut Model, changes: &[Change]) {
     for (space, key, content) in changes {
         match content {
             Some((seed, length)) => drop(model.insert((*space, key.clone()), value(*seed, *length))),

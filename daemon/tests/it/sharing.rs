@@ -1,8 +1,11 @@
 //! Group commit: many callers, few syncs.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use wherry_daemon::store::{Batch, Space, Store};
+use wherry_daemon::{
+    clock::Clock,
+    store::{Batch, Space, Store},
+};
 
 use crate::support::{open, put, setting, value};
 
@@ -14,23 +17,22 @@ fn sixty_four_committers_share_their_syncs() {
     let store = Arc::new(open(dir.path()).0);
     let each = setting("WHERRY_BENCH_COMMITS", 60);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let started = Instant::now();
+    let clock = Clock::system();
+    let started = clock.now();
     runtime.block_on(async {
-        let mut writers = Vec::new();
+        let mut writers = tokio::task::JoinSet::new();
         for writer in 0..WRITERS as u64 {
             let store = Arc::clone(&store);
-            writers.push(tokio::spawn(async move {
+            writers.spawn(async move {
                 for number in 0..each {
                     let key = (writer * each + number).to_be_bytes();
                     store.commit(put(Space(1), &key, &value(number, 300))).await.unwrap();
                 }
-            }));
+            });
         }
-        for writer in writers {
-            writer.await.unwrap();
-        }
+        writers.join_all().await;
     });
-    let (stats, took) = (store.stats(), started.elapsed());
+    let (stats, took) = (store.stats(), clock.now().since(started));
     let per_sync = stats.records / stats.syncs;
     println!(
         "{} commits in {took:?}: {:.0}/s, {per_sync} per sync, sync {} us on average, {} us at most",

@@ -1,6 +1,6 @@
 //! Stores to test, and values that can be told apart.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use wherry_daemon::store::{Batch, MemoryStore, OpenReport, SledStore, Space, Store, StoreOptions};
 
@@ -54,6 +54,12 @@ impl Random {
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
+}
+
+/// Lets a victim run until the random moment at which it is killed.
+#[expect(clippy::disallowed_methods, reason = "the moment of a kill is a time, not an event")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// A number from the environment, such as the length of a suite.

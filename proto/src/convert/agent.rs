@@ -102,6 +102,7 @@ fn hello(wire: wire::Hello) -> Result<Hello, Invalid> {
             .iter()
             .map(|text| parse("connector_digests", text))
             .collect::<Result<_, _>>()?,
+        journal_lost: wire.journal_lost,
     })
 }
 
@@ -117,6 +118,7 @@ fn wire_hello(hello: Hello) -> wire::Hello {
         free_slots: hello.free_slots,
         secret_names: hello.secret_names,
         connector_digests: hello.connectors.iter().map(ToString::to_string).collect(),
+        journal_lost: hello.journal_lost,
     }
 }
 

@@ -61,7 +61,12 @@ impl Agent {
     /// Runs a command to its end.
     pub(crate) async fn command(&self, arguments: &[&str], input: &str) -> Ended {
         let mut command = Command::new(PROGRAM);
-        command.args(arguments).arg("--data").arg(self.data()).arg("--config").arg(self.folder.path().join("agent.toml"));
+        command
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data())
+            .arg("--config")
+            .arg(self.folder.path().join("agent.toml"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         // A command that wants no input may be gone already.

@@ -330,8 +330,7 @@ impl AgentService for Service {
         let release = Part::Release(envelope.into());
         let pieces = rest[..sent].chunks(wherry_proto::CHUNK).map(|piece| Part::Data(piece.to_vec().into()));
         let parts = std::iter::once(release).chain(pieces);
-        let mut parts: Vec<_> =
-            parts.map(|part| Ok(wire::FetchConnectorResponse { part: Some(part) })).collect();
+        let mut parts: Vec<_> = parts.map(|part| Ok(wire::FetchConnectorResponse { part: Some(part) })).collect();
         if cut.is_some() {
             parts.push(Err(Status::unavailable("the line broke")));
         }

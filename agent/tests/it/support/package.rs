@@ -46,8 +46,7 @@ impl Package {
             notes: String::new(),
         };
         let envelope = sign_release(&release, &key).unwrap().to_json();
-        let publisher =
-            Publisher { name: "us".to_owned(), key: key.public().to_string(), prefix: String::new() };
+        let publisher = Publisher { name: "us".to_owned(), key: key.public().to_string(), prefix: String::new() };
         let pin = ConnectorPin { version: release.version, digest: release.wasm.sha256, length: release.wasm.length };
         Self { name: name.to_owned(), envelope, component, publisher, pin }
     }

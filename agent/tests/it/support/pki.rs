@@ -1,8 +1,8 @@
 //! A throw-away authority.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, SanType, date_time_ymd,
 };
 use rustls::{
     RootCertStore, ServerConfig,

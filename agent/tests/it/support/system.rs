@@ -94,7 +94,8 @@ async fn converse(stream: TcpStream, answer: Arc<impl Fn(&Asked) -> Answer>, sai
             return;
         }
         let Some((status, body)) = reply else { std::future::pending().await };
-        let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         if writer.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
             return;
         }

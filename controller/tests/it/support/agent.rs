@@ -77,6 +77,7 @@ impl Agent {
             slots: self.slots,
             free_slots: self.slots.saturating_sub(u32::try_from(in_flight.len()).unwrap()),
             secret_names: Vec::new(),
+            journal_lost: false,
             connectors: Vec::new(),
         }
     }

@@ -2,17 +2,21 @@
 
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::mpsc,
+};
 use wherry_daemon::{
     clock::Clock,
     exit::Exit,
     ids, notify,
     shutdown::Shutdown,
-    store::{OpenReport, SharedStore, SledStore, StoreError},
+    store::{OpenReport, SharedStore, SledStore, StoreError, StoreStats},
     tasks::{OnError, OnStop, Tasks},
 };
-use wherry_domain::failure::Code;
+use wherry_domain::{failure::Code, name::Name};
 use wherry_host::{Host, HostError, HostSettings};
+use wherry_proto::frame::FromAgent;
 
 use crate::{
     config::Config,
@@ -83,12 +87,10 @@ impl AppError {
 
 /// An agent that is ready to run.
 pub struct App {
+    ground: Ground,
     session: Session,
     renewal: Renewal,
-    runs: Runs,
     presence: Presence,
-    shutdown: Shutdown,
-    tasks: Tasks,
     /// Held so that runs have somewhere to run.
     guests: Runtime,
 }
@@ -103,6 +105,19 @@ pub struct Surroundings {
     pub compiler: PathBuf,
 }
 
+/// What several parts hold a handle to.
+#[derive(Clone)]
+struct Ground {
+    clock: Clock,
+    shutdown: Shutdown,
+    tasks: Tasks,
+    journal: Arc<Journal>,
+    runs: Runs,
+    slots: Slots,
+    secrets: Arc<Secrets>,
+    controller: Controller,
+}
+
 impl App {
     /// Opens everything; nothing is dialled yet.
     ///
@@ -110,66 +125,42 @@ impl App {
     /// With the first part that cannot be opened.
     pub async fn build(config: &Config, surroundings: Surroundings) -> Result<Self, AppError> {
         let Surroundings { clock, shutdown, compiler } = surroundings;
-        let data = config.data.clone();
-        let identity = Identity::load(&data)?;
+        let identity = Identity::load(&config.data)?;
         let url = config.controller_url.as_ref().unwrap_or(&identity.note().url);
         let address = Arc::new(Address::parse(url, config.controller_proxy.clone())?);
         let name = config.name.clone().unwrap_or_else(|| identity.note().name.clone());
-        let presence = Presence::new(&data, identity.note().agent_id, name.clone());
-        let journal = Arc::new(open_journal(config, &clock).await?);
-        let secrets = Arc::new(Secrets::new(data.secrets(), secrets::local_key(&data.local_key())?));
-        let controller = Controller::default();
-        let tasks = Tasks::new(shutdown.clone());
-        let connectors = Connectors::open(ConnectorSettings {
-            data: data.clone(),
-            key: secrets::local_key(&data.local_key())?,
-            host: Host::new(HostSettings::default())?,
-            compiler,
-            only: config.publishers.clone(),
-            controller: controller.clone(),
-            tasks: tasks.clone(),
-        })?;
+        let presence = Presence::new(&config.data, identity.note().agent_id, name.clone());
+        let ground = Ground::open(config, clock, shutdown).await?;
+        let connectors = ground.connectors(config, compiler)?;
         connectors.trust(&identity.note().publishers);
         let guests = guest_runtime()?;
-        let (runs, slots) = (Runs::default(), Slots::new(config.slots));
         let (to_session, from_runs) = session::queue();
-        let executor = Arc::new(Executor::new(executor::Parts {
-            name,
-            clock: clock.clone(),
-            shutdown: shutdown.clone(),
-            runtime: guests.handle().clone(),
-            journal: Arc::clone(&journal),
-            runs: runs.clone(),
-            slots: slots.clone(),
-            deployments: Deployments::open(&data, controller.clone())?,
-            connectors,
-            endpoints: Endpoints::new(config.egress.clone()),
-            secrets: Arc::clone(&secrets),
-            to_session,
-        }));
-        let renewal = Renewal::new(data, Arc::clone(&address), clock.clone(), identity);
+        let executor = ground.executor(config, name, connectors, guests.handle().clone(), to_session)?;
+        let renewal = Renewal::new(config.data.clone(), Arc::clone(&address), ground.clock.clone(), identity);
+        let Ground { clock, shutdown, journal, runs, slots, secrets, controller, .. } = ground.clone();
         let session = Session::new(session::Parts {
             clock,
-            shutdown: shutdown.clone(),
+            shutdown,
             instance: ids::new_id(),
             address,
             renewal: renewal.clone(),
             journal,
-            runs: runs.clone(),
+            runs,
             slots,
-            executor,
+            executor: Arc::new(executor),
             secrets,
             controller,
             presence: presence.clone(),
             from_runs,
         });
-        Ok(Self { session, renewal, runs, presence, shutdown, tasks, guests })
+        Ok(Self { ground, session, renewal, presence, guests })
     }
 
     /// Runs until the process is asked to stop and everything is said, or until the grace period is over. Gives back
     /// the runtime of the runs, which must not be dropped inside another one.
     pub async fn run(self) -> (Exit, Runtime) {
-        let Self { session, renewal, runs, presence, shutdown, tasks, guests } = self;
+        let Self { ground, session, renewal, presence, guests } = self;
+        let Ground { shutdown, tasks, journal, runs, .. } = ground;
         tasks.service("renewal", OnError::Restart, OnStop::Cancel, move || renew_when_due(renewal.clone()));
         tasks.work("runs", OnStop::Finish, stop_runs(shutdown.clone(), runs.clone()));
         session.run().await;
@@ -181,7 +172,62 @@ impl App {
         // it.
         drop(tokio::time::timeout(LET_GO, runs.idle()).await);
         presence.gone();
+        let StoreStats { commits, records, syncs, sync_micros, .. } = journal.stats();
+        tracing::info!(commits, records, syncs, sync_micros, "the agent ends");
         (shutdown.exit(), guests)
+    }
+}
+
+impl Ground {
+    async fn open(config: &Config, clock: Clock, shutdown: Shutdown) -> Result<Self, AppError> {
+        let journal = Arc::new(open_journal(config, &clock).await?);
+        let key = secrets::local_key(&config.data.local_key())?;
+        Ok(Self {
+            clock,
+            tasks: Tasks::new(shutdown.clone()),
+            shutdown,
+            journal,
+            runs: Runs::default(),
+            slots: Slots::new(config.slots),
+            secrets: Arc::new(Secrets::new(config.data.secrets(), key)),
+            controller: Controller::default(),
+        })
+    }
+
+    fn connectors(&self, config: &Config, compiler: PathBuf) -> Result<Connectors, AppError> {
+        Ok(Connectors::open(ConnectorSettings {
+            data: config.data.clone(),
+            key: secrets::local_key(&config.data.local_key())?,
+            host: Host::new(HostSettings::default())?,
+            compiler,
+            only: config.publishers.clone(),
+            controller: self.controller.clone(),
+            tasks: self.tasks.clone(),
+        })?)
+    }
+
+    fn executor(
+        &self,
+        config: &Config,
+        name: Name,
+        connectors: Connectors,
+        runtime: Handle,
+        to_session: mpsc::Sender<FromAgent>,
+    ) -> Result<Executor, AppError> {
+        Ok(Executor::new(executor::Parts {
+            name,
+            clock: self.clock.clone(),
+            shutdown: self.shutdown.clone(),
+            runtime,
+            journal: Arc::clone(&self.journal),
+            runs: self.runs.clone(),
+            slots: self.slots.clone(),
+            deployments: Deployments::open(&config.data, self.controller.clone())?,
+            connectors,
+            endpoints: Endpoints::new(config.egress.clone()),
+            secrets: Arc::clone(&self.secrets),
+            to_session,
+        }))
     }
 }
 

@@ -30,8 +30,8 @@ const MAX_PASSWORD: u64 = 4 << 10;
 const MAX_RESPONSE_MIB: u64 = 1_024;
 /// Most memory or disk, in MiB, that a setting may ask for.
 const MAX_MIB: u64 = 1 << 20;
-/// Longest time that stopping may take.
-const MAX_GRACE: Duration = Duration::from_secs(24 * 3_600);
+/// Longest time that a setting may ask for.
+const MAX_TIME: Duration = Duration::from_secs(24 * 3_600);
 
 /// The configuration, checked.
 #[derive(Clone, Debug)]
@@ -76,13 +76,7 @@ impl Config {
     pub fn check(raw: Raw) -> Result<Self, ConfigFaults> {
         let mut faults = Faults::new();
         let data = DataDir::new(&raw.data_dir);
-        in_range(&mut faults, "slots", u64::from(raw.slots), u64::from(MAX_SLOTS));
-        in_range(&mut faults, "store.cache_mib", raw.store.cache_mib, MAX_MIB);
-        in_range(&mut faults, "store.reserve_mib", raw.store.reserve_mib, MAX_MIB);
-        in_range(&mut faults, "egress.response_limit_mib", raw.egress.response_limit_mib, MAX_RESPONSE_MIB);
-        if raw.grace > MAX_GRACE {
-            faults.push("grace", "is more than 24h");
-        }
+        ranges(&mut faults, &raw);
         faults.check("log.filter", check_filter(&raw.log.filter));
         let controller_url = raw.controller_url.clone().and_then(|url| controller_url(&mut faults, url));
         let controller_proxy =
@@ -114,6 +108,28 @@ impl Config {
             store,
             raw,
         })
+    }
+}
+
+fn ranges(faults: &mut Faults, raw: &Raw) {
+    in_range(faults, "slots", u64::from(raw.slots), u64::from(MAX_SLOTS));
+    in_range(faults, "store.cache_mib", raw.store.cache_mib, MAX_MIB);
+    in_range(faults, "egress.response_limit_mib", raw.egress.response_limit_mib, MAX_RESPONSE_MIB);
+    if raw.store.reserve_mib > MAX_MIB {
+        faults.push("store.reserve_mib", format!("is more than {MAX_MIB}"));
+    }
+    if raw.grace > MAX_TIME {
+        faults.push("grace", "is more than 24h");
+    }
+    let patience = [
+        ("egress.connect_timeout", raw.egress.connect_timeout),
+        ("egress.first_byte_timeout", raw.egress.first_byte_timeout),
+        ("egress.idle_timeout", raw.egress.idle_timeout),
+    ];
+    for (path, time) in patience {
+        if time.is_zero() || time > MAX_TIME {
+            faults.push(path, "is not between 1ms and 24h");
+        }
     }
 }
 

@@ -166,12 +166,18 @@ impl Inner {
         if let Some(loaded) = self.recall(&name, pin.digest)? {
             return Ok(loaded);
         }
+        let in_force = self.trust.in_force();
         let release = self.obtain(&name, &pin).await?;
         let connector = self.compiled_code(&pin).await?;
         let descriptor = connector.describe().await.map_err(|error| failed(&error))?;
         descriptor.belongs_to(&name, &pin.version).map_err(|error| mismatch(&error.to_string()))?;
         let loaded = Loaded { connector, activities: release.release.activities.into() };
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(pin.digest, (name.clone(), loaded.clone()));
+        let mut kept = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not what was believed under publishers that were replaced meanwhile.
+        if Arc::ptr_eq(&in_force, &self.trust.in_force()) {
+            kept.insert(pin.digest, (name.clone(), loaded.clone()));
+        }
+        drop(kept);
         tracing::info!(connector = %name, version = %pin.version, publisher = release.publisher, "connector ready");
         Ok(loaded)
     }

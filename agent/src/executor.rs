@@ -36,6 +36,8 @@ const DRAINING: Code = Code::new("agent.draining");
 const NO_SLOT: Code = Code::new("agent.no_slot");
 /// Another attempt of the same run is still here.
 const RUN_HELD: Code = Code::new("agent.run_held");
+/// The disk reserve is breached.
+const NO_ROOM: Code = Code::new("store.full");
 /// Too many results wait for the controller.
 const OUTBOX_FULL: Code = Code::new("agent.outbox_full");
 
@@ -110,6 +112,9 @@ impl Executor {
         }
         if journal.is_full() {
             return Err(Failure::retry(OUTBOX_FULL, "too many results of this agent wait to be acknowledged"));
+        }
+        if !journal.has_room() {
+            return Err(Failure::retry(NO_ROOM, "the agent's disk is nearly full"));
         }
         let permit = self.slots.take().ok_or_else(|| Failure::retry(NO_SLOT, "every slot of the agent is taken"))?;
         let running = runs.begin(attempt, terms, since).ok_or_else(|| {

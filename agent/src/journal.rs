@@ -6,6 +6,8 @@
 
 mod outbox;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
@@ -16,7 +18,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use wherry_daemon::store::{Batch, Direction, SharedStore, Space, StoreError, record as typed};
+use wherry_daemon::store::{Batch, Direction, SharedStore, Space, StoreError, StoreStats, record as typed};
 use wherry_proto::{
     MAX_IN_FLIGHT,
     frame::{Attempt, Counts, Ending, InFlight, LogLine, Report, Stage},
@@ -204,9 +206,19 @@ impl Journal {
         }
     }
 
+    /// Whether the disk has room for another run.
+    pub fn has_room(&self) -> bool {
+        self.store.has_room()
+    }
+
     /// Whether so many results wait that no further run should begin.
     pub fn is_full(&self) -> bool {
         self.lock().waiting().count() >= MAX_IN_FLIGHT / 2
+    }
+
+    /// Counters of the store since it was opened.
+    pub fn stats(&self) -> StoreStats {
+        self.store.stats()
     }
 
     /// The number of the next result.

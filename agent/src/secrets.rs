@@ -32,7 +32,8 @@ const EXTENSION: &str = "sealed";
 pub enum SecretError {
     /// It is not there.
     #[error(
-        "the secret {environment}/{name} is not set on this agent, run `wherry-agent secret set {name} --environment {environment}`"
+        "the secret {environment}/{name} is not set on this agent, run \
+         `wherry-agent secret set {name} --environment {environment}`"
     )]
     Missing {
         /// Environment.

@@ -13,6 +13,7 @@ use wherry_daemon::{
     store::{SharedStore, SledStore, StoreOptions, files::FileStore},
     tasks::{OnError, OnStop, Tasks},
 };
+use wherry_trust::access::AccessToken;
 
 use crate::{
     agents,
@@ -136,11 +137,19 @@ fn router(ledger: &Ledger, clock: &Clock, authority: &Authority, config: &Config
 
 /// Writes the first administrator's token where only the owner of the process can read it.
 async fn first_token(ledger: &Ledger, data_dir: &Path) -> anyhow::Result<()> {
-    let Some(secret) = ledger.first_administrator().await? else { return Ok(()) };
+    if !ledger.access_tokens().is_empty() {
+        return Ok(());
+    }
+    let secret = AccessToken::generate()?;
     let path = data_dir.join("admin-token");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    let fresh = path.with_extension("new");
+    let _ = fs::remove_file(&fresh);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
     file.write_all(secret.reveal().as_bytes())?;
     file.sync_all()?;
+    fs::rename(&fresh, &path)?;
+    fs::File::open(data_dir)?.sync_all()?;
+    ledger.first_administrator(&secret).await?;
     tracing::info!(path = %path.display(), "wrote the first administrator's token");
     Ok(())
 }

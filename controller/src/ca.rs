@@ -4,8 +4,12 @@
 //! beside the store, readable by the controller alone, so that a copy of the store is no copy of
 //! the authority.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
@@ -14,6 +18,7 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use wherry_domain::digest::Digest;
 use wherry_trust::{keys::sha256, names::AgentIdentity, token::SpkiPin};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 mod files;
 
@@ -22,6 +27,9 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const SKEW: Duration = Duration::from_secs(300);
 /// Life of the server's own certificate; a new one is made at each start and at half of it.
 pub const SERVER_LIFE: Duration = Duration::from_secs(90 * 86_400);
+/// Names of the two certificates' files.
+const ROOT: &str = "root.pem";
+const ISSUING: &str = "issuing.pem";
 /// Largest certificate request, in bytes.
 const MAX_CSR: usize = 8 << 10;
 
@@ -34,6 +42,9 @@ pub enum CaError {
     /// Making or reading a certificate failed.
     #[error("the certificate authority failed: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// A certificate and a key do not belong together, or a certificate cannot be read.
+    #[error("the certificate authority's {0} does not fit its key: restore the whole folder from one backup")]
+    Mismatch(&'static str),
     /// A file of the authority cannot be read or written.
     #[error("the certificate authority's file {path}: {error}")]
     File {
@@ -56,10 +67,26 @@ pub struct Issued {
 
 /// The authority.
 pub struct Authority {
+    dir: PathBuf,
     root: CertificateDer<'static>,
-    issuing: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    issuing: ArcSwap<Issuing>,
     pin: SpkiPin,
+}
+
+/// The issuing certificate, ready to sign.
+struct Issuing {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+    /// Unix milliseconds.
+    ends_ms: u64,
+}
+
+impl Issuing {
+    fn new(certificate: CertificateDer<'static>, key: KeyPair) -> Result<Self, CaError> {
+        let ends_ms = fitting(ISSUING, &certificate, &key)?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
+        Ok(Self { certificate, issuer, ends_ms })
+    }
 }
 
 /// The public key of a checked request.
@@ -98,11 +125,34 @@ impl Authority {
     pub fn open(dir: &Path, wall_ms: u64) -> Result<Self, CaError> {
         let stored = files::read_or_make(dir, || make(wall_ms))?;
         let root_key = KeyPair::from_pem(&stored.root_key)?;
-        let root = files::certificate(dir, "root.pem", &stored.root)?;
+        let root = files::certificate(dir, ROOT, &stored.root)?;
+        fitting(ROOT, &root, &root_key)?;
         let pin = SpkiPin::of_spki(&rcgen::PublicKeyData::subject_public_key_info(&root_key));
-        let issuing = files::certificate(dir, "issuing.pem", &stored.issuing)?;
-        let issuer = Issuer::from_ca_cert_der(&issuing, KeyPair::from_pem(&stored.issuing_key)?)?;
-        Ok(Self { root, issuing, issuer, pin })
+        let issuing = files::certificate(dir, ISSUING, &stored.issuing)?;
+        let issuing = Issuing::new(issuing, KeyPair::from_pem(&stored.issuing_key)?)?;
+        let authority = Self { dir: dir.to_owned(), root, issuing: ArcSwap::from_pointee(issuing), pin };
+        authority.renew(wall_ms)?;
+        Ok(authority)
+    }
+
+    /// Replaces the issuing certificate once half of its life is over. Certificates that the one
+    /// before signed carry it with them and stay good.
+    ///
+    /// # Errors
+    /// If the files cannot be read or written.
+    pub fn renew(&self, wall_ms: u64) -> Result<(), CaError> {
+        let left = Duration::from_millis(self.issuing.load().ends_ms.saturating_sub(wall_ms));
+        if left > YEAR / 2 {
+            return Ok(());
+        }
+        let stored = files::read(&self.dir)?;
+        let issuing_key = KeyPair::from_pem(&stored.issuing_key)?;
+        let root = Issuer::from_ca_cert_der(&self.root, KeyPair::from_pem(&stored.root_key)?)?;
+        let certificate = issuing_params(wall_ms).signed_by(&issuing_key, &root)?;
+        files::replace(&self.dir, ISSUING, &certificate.pem())?;
+        self.issuing.store(Issuing::new(certificate.der().clone(), issuing_key)?.into());
+        tracing::info!("renewed the issuing certificate");
+        Ok(())
     }
 
     /// Pin of the root's key, as it goes into enrolment tokens.
@@ -133,9 +183,10 @@ impl Authority {
         )];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let leaf = params.signed_by(&request.params.public_key, &self.issuer)?;
+        let issuing = self.issuing.load();
+        let leaf = params.signed_by(&request.params.public_key, &issuing.issuer)?;
         Ok(Issued {
-            chain: vec![leaf.der().clone(), self.issuing.clone()],
+            chain: vec![leaf.der().clone(), issuing.certificate.clone()],
             ends_ms: wall_ms.saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
             renew_after: life / 2,
         })
@@ -157,8 +208,9 @@ impl Authority {
         params.subject_alt_names = names.subject_alt_names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let leaf = params.signed_by(&key, &self.issuer)?;
-        let chain = vec![leaf.der().clone(), self.issuing.clone(), self.root.clone()];
+        let issuing = self.issuing.load();
+        let leaf = params.signed_by(&key, &issuing.issuer)?;
+        let chain = vec![leaf.der().clone(), issuing.certificate.clone(), self.root.clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|reason| CaError::Request(reason.to_owned()))?;
         Ok((chain, key))
     }
@@ -175,6 +227,22 @@ fn params(common_name: &str, wall_ms: u64, life: Duration) -> CertificateParams 
     params
 }
 
+fn issuing_params(wall_ms: u64) -> CertificateParams {
+    let mut params = params("Wherry issuing", wall_ms, YEAR);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params
+}
+
+/// When the certificate ends, in Unix milliseconds, if it is one for this key.
+fn fitting(name: &'static str, certificate: &CertificateDer<'_>, key: &KeyPair) -> Result<u64, CaError> {
+    let (_, read) = X509Certificate::from_der(certificate).map_err(|_| CaError::Mismatch(name))?;
+    if read.public_key().raw != rcgen::PublicKeyData::subject_public_key_info(key) {
+        return Err(CaError::Mismatch(name));
+    }
+    Ok(u64::try_from(read.validity().not_after.timestamp()).unwrap_or_default().saturating_mul(1_000))
+}
+
 fn make(wall_ms: u64) -> Result<files::Stored, CaError> {
     let root_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut root = params("Wherry root", wall_ms, YEAR * 10);
@@ -182,10 +250,7 @@ fn make(wall_ms: u64) -> Result<files::Stored, CaError> {
     root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let root_certificate = root.self_signed(&root_key)?;
     let issuing_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut issuing = params("Wherry issuing", wall_ms, YEAR);
-    issuing.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    issuing.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let issuing = issuing.signed_by(&issuing_key, &Issuer::from_params(&root, &root_key))?;
+    let issuing = issuing_params(wall_ms).signed_by(&issuing_key, &Issuer::from_params(&root, &root_key))?;
     Ok(files::Stored {
         root: root_certificate.pem(),
         root_key: root_key.serialize_pem(),

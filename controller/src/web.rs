@@ -3,11 +3,18 @@
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, routing::get};
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Components,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wherry_daemon::clock::Clock;
 use wherry_trust::token::SpkiPin;
 
+use self::problem::Problem;
 use crate::engine::Ledger;
 
 mod access;
@@ -46,11 +53,25 @@ pub struct Web {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Wherry controller",
-    description = "Environments, agents, connectors, projects and runs. Authorize with a bearer token."
-))]
+#[openapi(
+    info(
+        title = "Wherry controller",
+        description = "Environments, agents, connectors, projects and runs. Authorize with a bearer token."
+    ),
+    modifiers(&Token),
+    security(("token" = []))
+)]
 struct Document;
+
+/// Every path needs an access token.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_with(Components::new).add_security_scheme("token", scheme);
+    }
+}
 
 fn api() -> OpenApiRouter<Web> {
     OpenApiRouter::with_openapi(Document::openapi())
@@ -105,11 +126,12 @@ pub fn router(web: Web) -> Router {
         .route("/healthz", get(|| async { "ok" }))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], served) }))
         .fallback(|| async {
-            problem::Problem::new(
-                StatusCode::NOT_FOUND,
-                "request.path_unknown",
-                "there is nothing at this path: see /openapi.json",
-            )
+            let message = "there is nothing at this path: see /openapi.json";
+            Problem::new(StatusCode::NOT_FOUND, "request.path_unknown", message)
+        })
+        .method_not_allowed_fallback(|| async {
+            let message = "this path does not know the method: see /openapi.json";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "request.method_unknown", message)
         })
         .with_state(web)
 }

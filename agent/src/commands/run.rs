@@ -1,6 +1,6 @@
 //! `wherry-agent run`.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use wherry_daemon::{clock::Clock, exit::Exit, shutdown::Shutdown, telemetry, tls};
 use wherry_domain::failure::Code;
@@ -42,13 +42,19 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
+/// This very program, also after an upgrade has put another one in its place.
+fn own_program() -> std::io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
+}
+
 /// Everything but runs happens on this one thread: there is little of it, and it never waits for a run.
 fn start(config: &Config) -> Result<Exit, AppError> {
     tls::provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (exit, guests) = runtime.block_on(async {
         let shutdown = Shutdown::on_signals(config.grace)?;
-        let compiler = std::env::current_exe()?;
+        let compiler = own_program()?;
         let surroundings = Surroundings { clock: Clock::system(), shutdown: shutdown.clone(), compiler };
         let app = App::build(config, surroundings).await?;
         let ended = app.run().await;

@@ -72,6 +72,7 @@ impl CompileError {
 /// Compiles `input` to `output` with `wherry-agent compile`.
 pub(super) async fn run(compiler: &Path, input: &Path, output: &Path) -> Result<(), CompileError> {
     let mut child = Command::new(compiler)
+        .arg0("wherry-agent")
         .arg("compile")
         .args([input, output])
         .env_clear()

@@ -29,6 +29,9 @@ pub(super) struct Trust {
     publishers: ArcSwap<Vec<Publisher>>,
 }
 
+/// The publishers that were in force at one moment.
+pub(super) type InForce = Arc<Vec<Publisher>>;
+
 impl Trust {
     pub(super) fn new(only: Vec<PublicKey>) -> Self {
         Self { only, publishers: ArcSwap::from_pointee(Vec::new()) }
@@ -44,6 +47,11 @@ impl Trust {
             self.publishers.store(Arc::new(publishers));
         }
         changed
+    }
+
+    /// The publishers in force now.
+    pub(super) fn in_force(&self) -> InForce {
+        self.publishers.load_full()
     }
 
     fn allows(&self, publisher: &Publisher) -> bool {

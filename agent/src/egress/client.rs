@@ -12,7 +12,7 @@ use super::connector::{Connector, Route};
 use crate::causes;
 
 /// Connections kept for the next run.
-const IDLE_CONNECTIONS: usize = 8;
+const IDLE_CONNECTIONS: usize = 64;
 /// Shorter than what common servers and firewalls allow, so that we close first.
 const IDLE_TIME: Duration = Duration::from_secs(55);
 /// Largest head of an answer.

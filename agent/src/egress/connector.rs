@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -46,17 +47,14 @@ impl Connector {
 
 impl Route {
     async fn dial(&self) -> Result<Stream, EgressError> {
-        let (host, port) = (self.destination.host(), self.destination.port());
         let (stream, proxied) = match &self.proxy {
             None => (self.direct().await?, false),
-            Some(proxy) if self.destination.secure() => {
-                (proxy.tunnel(host, port, self.limit).await.map_err(|error| from_proxy(proxy, error))?, false)
-            }
-            Some(proxy) => (proxy.connect(self.limit).await.map_err(|error| from_proxy(proxy, error))?, true),
+            Some(proxy) => self.through(proxy).await?,
         };
         if !self.destination.secure() {
             return Ok(Stream { io: Io::Plain(stream), proxied });
         }
+        let host = self.destination.host();
         let handshake = time::timeout(self.limit, self.tls.connect(host, stream)).await;
         let reason = format!("no handshake within {} ms", self.limit.as_millis());
         let secured = handshake.unwrap_or(Err(EgressError::TlsFailed { host: host.to_owned(), reason }))?;
@@ -64,10 +62,31 @@ impl Route {
     }
 
     async fn direct(&self) -> Result<TcpStream, EgressError> {
+        let addresses = self.addresses().await?;
+        tcp::connect(self.destination.host(), &addresses, self.limit).await.map_err(from_tcp)
+    }
+
+    /// A way through the proxy, and whether requests take it in absolute form. The proxy resolves names; an address
+    /// is judged here all the same.
+    async fn through(&self, proxy: &Proxy) -> Result<(TcpStream, bool), EgressError> {
+        if self.destination.is_literal() {
+            self.addresses().await?;
+        }
+        let (host, port) = (self.destination.host(), self.destination.port());
+        let opened = if self.destination.secure() {
+            proxy.tunnel(host, port, self.limit).await
+        } else {
+            proxy.connect(self.limit).await
+        };
+        Ok((opened.map_err(|error| from_proxy(proxy, error))?, !self.destination.secure()))
+    }
+
+    /// Where the destination's host leads, if the connection may go to all of it.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, EgressError> {
         let (host, port) = (self.destination.host(), self.destination.port());
         let addresses = tcp::resolve(host, port, self.limit).await.map_err(from_tcp)?;
         self.rules.check(&self.destination, &addresses)?;
-        tcp::connect(host, &addresses, self.limit).await.map_err(from_tcp)
+        Ok(addresses)
     }
 }
 

@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use wherry_daemon::tls;
 use wherry_host::EgressError;
 
 /// Makes TLS sessions. The trust store is read when the first one is asked for: an idle agent does not carry it.
@@ -36,7 +37,7 @@ impl Tls {
 }
 
 fn build(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = tls::provider();
     let verifier = Verifier::new_with_extra_roots(extra_roots.iter().cloned(), Arc::clone(&provider));
     let verifier = verifier.map_err(|error| format!("the trust store cannot be read: {error}"))?;
     let config = ClientConfig::builder_with_provider(provider)

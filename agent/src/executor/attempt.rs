@@ -151,7 +151,8 @@ impl Attempting {
     }
 
     fn not_journalled(self, error: &StoreError) {
-        tracing::error!(run = %self.running.attempt().run, code = error.code(), %error, "a run could not be journalled");
+        let run = self.running.attempt().run;
+        tracing::error!(%run, code = error.code(), %error, "a run could not be journalled");
         if error.is_fatal() {
             return self.store_failed(error);
         }
@@ -171,11 +172,13 @@ impl Attempting {
         let attempt = running.attempt();
         let duration = shared.clock.now().since(began);
         let Remains { ending, counts, log, cursor } = remains;
-        tell(attempt, &ending, counts, duration);
-        let ended = Ended { attempt, ending, counts, duration, log, cursor };
-        if let Err(error) = shared.journal.finished(ended, move || drop((permit, running))).await {
-            tracing::error!(run = %attempt.run, code = error.code(), %error, "a result could not be journalled");
-            shared.shutdown.cancel(error.to_string(), Exit::Store);
+        let ended = Ended { attempt, ending: ending.clone(), counts, duration, log, cursor };
+        match shared.journal.finished(ended, move || drop((permit, running))).await {
+            Ok(()) => tell(attempt, &ending, counts, duration),
+            Err(error) => {
+                tracing::error!(run = %attempt.run, code = error.code(), %error, "a result could not be journalled");
+                shared.shutdown.cancel(error.to_string(), Exit::Store);
+            }
         }
     }
 

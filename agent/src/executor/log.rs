@@ -37,8 +37,10 @@ impl RunLog {
     }
 
     fn push(&mut self, level: &str, mut text: String) {
-        let end = (0..=MAX_LOG_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or(0));
+        text.truncate(text.floor_char_boundary(MAX_LOG_TEXT));
+        if text.contains(char::is_control) {
+            text = text.replace(char::is_control, " ");
+        }
         if self.lines.len() >= MAX_LINES {
             self.lines.pop_front();
         }

@@ -1,6 +1,9 @@
 //! From an offer to a plan; plans that hold for every run of an operation are made once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::SeqCst},
+};
 
 use arc_swap::ArcSwap;
 use wherry_domain::{
@@ -25,19 +28,29 @@ pub(super) struct Plans {
     deployments: Deployments,
     workshop: Workshop,
     environments: ArcSwap<Vec<Name>>,
+    /// Counts what the organisation wanted so far.
+    wishes: AtomicU64,
     kept: Mutex<Recent<(Digest, Name), Arc<Plan>>>,
 }
 
 impl Plans {
     pub(super) fn new(agent: Name, deployments: Deployments, workshop: Workshop) -> Self {
         let environments = ArcSwap::from_pointee(Vec::new());
-        Self { agent, deployments, workshop, environments, kept: Mutex::new(Recent::new(KEPT)) }
+        Self {
+            agent,
+            deployments,
+            workshop,
+            environments,
+            wishes: AtomicU64::new(0),
+            kept: Mutex::new(Recent::new(KEPT)),
+        }
     }
 
     /// Takes over publishers and environments. A plan made under others may not be used again.
     pub(super) fn desired(&self, desired: &Desired) {
         self.workshop.connectors.trust(&desired.publishers);
         self.environments.store(Arc::new(desired.environments.clone()));
+        self.wishes.fetch_add(1, SeqCst);
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -66,6 +79,7 @@ impl Plans {
     }
 
     async fn make(&self, offer: &Offer) -> Result<Arc<Plan>, Failure> {
+        let wishes = self.wishes.load(SeqCst);
         let snapshot = self.deployments.get(offer.deployment).await?;
         self.check_environment(&snapshot)?;
         let variables = plan::variables(&snapshot, &offer.variables)?;
@@ -74,7 +88,11 @@ impl Plans {
         let plan = Arc::new(Plan::make(&self.workshop, &snapshot, &offer.operation, &scope).await?);
         if plan.reusable && offer.variables.is_empty() {
             let id = (offer.deployment, offer.operation.clone());
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&plan));
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            // Not what was made under wishes that were replaced meanwhile.
+            if self.wishes.load(SeqCst) == wishes {
+                kept.insert(id, Arc::clone(&plan));
+            }
         }
         Ok(plan)
     }

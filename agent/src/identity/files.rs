@@ -148,6 +148,11 @@ impl Identity {
         self.current.generation
     }
 
+    /// How long after its receipt to renew the certificate.
+    pub fn renew_after(&self) -> Duration {
+        Duration::from_millis(self.current.renew_after_ms)
+    }
+
     /// How long after 1970 to renew the certificate.
     pub fn renew_at(&self) -> Duration {
         Duration::from_millis(self.current.received_at_ms.saturating_add(self.current.renew_after_ms))

@@ -18,8 +18,10 @@ use crate::{
     peer,
 };
 
-/// How long to wait after a renewal that failed.
+/// Longest wait after a renewal that failed.
 const AGAIN: Duration = Duration::from_secs(600);
+/// Shortest one.
+const SOON: Duration = Duration::from_secs(1);
 /// Longest wait before the date is looked at again: the machine may have slept.
 const LOOK: Duration = Duration::from_secs(600);
 /// Longest challenge that is signed.
@@ -97,6 +99,11 @@ impl Renewal {
         Ok(())
     }
 
+    /// How long to wait after a failure: a certificate of short life leaves less time for more tries.
+    fn until_again(&self) -> Duration {
+        (self.identity.load().renew_after() / 8).clamp(SOON, AGAIN)
+    }
+
     /// How long to wait before the next renewal, spread by a tenth either way.
     fn until_due(&self, jitter: Jitter) -> Duration {
         let identity = self.identity.load();
@@ -118,7 +125,7 @@ pub async fn renew_when_due(renewal: Renewal) -> Result<(), IdentityError> {
         let outcome = if renewal.has_expired() { renewal.recover().await } else { renewal.renew().await };
         if let Err(error) = outcome {
             tracing::warn!(code = %error.code(), %error, "the certificate could not be renewed, trying again later");
-            renewal.clock.sleep(AGAIN).await;
+            renewal.clock.sleep(renewal.until_again()).await;
         }
     }
 }

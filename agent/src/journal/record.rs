@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use wherry_domain::{fence::Fence, id::RunId};
 use wherry_proto::frame::{Attempt, Report};
 
-/// Most bytes of log text in a result: with cursor and everything else it must fit into one value of the store.
-const MAX_LOG: usize = 24 << 10;
-/// Largest cursor kept beside a result.
-const MAX_CURSOR: usize = 20 << 10;
+/// Most bytes of the log in a record. Log, cursor and failure together must fit into one value of the store.
+const MAX_LOG: usize = 16 << 10;
+/// Largest cursor in a record.
+const MAX_CURSOR: usize = 32 << 10;
+/// What JSON adds to a line of the log.
+const LINE: usize = 64;
 
 /// One attempt.
 #[derive(Serialize, Deserialize)]
@@ -36,15 +38,24 @@ impl Finished {
     pub(super) fn within_limits(mut self) -> Self {
         let mut bytes = 0;
         let keep = self.report.log.iter().rev().take_while(|line| {
-            // What JSON adds to a line, and an escape for every other byte at worst.
-            bytes += 64 + line.text.len() + line.text.len() / 2;
+            bytes += LINE + escaped(&line.text);
             bytes <= MAX_LOG
         });
         let surplus = self.report.log.len() - keep.count();
         self.report.log.drain(..surplus);
-        self.cursor = self.cursor.filter(|cursor| cursor.len() <= MAX_CURSOR);
+        self.cursor = self.cursor.filter(|cursor| escaped(cursor) <= MAX_CURSOR);
         self
     }
+}
+
+/// Bytes of a text inside JSON.
+fn escaped(text: &str) -> usize {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    });
+    bytes.sum()
 }
 
 /// Run and fence, so that the attempts of a run stand together in order.

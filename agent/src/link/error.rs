@@ -24,7 +24,8 @@ pub enum LinkError {
     Proxy(#[from] ProxyError),
     /// Whoever answers is not the controller this agent knows.
     #[error(
-        "whoever answers there is not the controller this agent trusts ({0}): check the address, and that no proxy opens TLS connections on the way"
+        "whoever answers there is not the controller this agent trusts ({0}): check the address, and that no proxy \
+         opens TLS connections on the way"
     )]
     Untrusted(String),
     /// The certificate does not fit this machine's clock.

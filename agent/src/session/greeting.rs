@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{VERSION, runs::StopCause};
 
+/// Most secrets and most connectors that a hello names; it must fit into one frame.
+const MAX_NAMES: usize = 2_000;
+
 impl Session {
     pub(super) fn hello(&self) -> FromAgent {
         FromAgent::Hello(Hello {
@@ -23,8 +26,8 @@ impl Session {
             next_seq: self.parts.journal.next_seq(),
             slots: self.parts.slots.total(),
             free_slots: self.free_slots(),
-            secret_names: self.parts.secrets.names(),
-            connectors: self.parts.executor.connectors(),
+            secret_names: self.parts.secrets.names().into_iter().take(MAX_NAMES).collect(),
+            connectors: self.parts.executor.connectors().into_iter().take(MAX_NAMES).collect(),
             journal_lost: self.parts.journal.lost_its_past(),
         })
     }

@@ -11,7 +11,7 @@ use wherry_agent::{
 };
 use wherry_host::{Body, Egress, EgressError};
 
-use super::support::{PATIENCE, soon, system::System};
+use super::support::{PATIENCE, pki::Authority, soon, system::System};
 
 fn endpoint(url: &str, settings: EgressSettings, use_proxy: bool) -> Endpoint {
     Endpoints::new(settings).for_connection("test", Destination::parse(url).unwrap(), use_proxy).unwrap()
@@ -135,6 +135,29 @@ async fn plain_requests_go_to_the_proxy_in_absolute_form_with_its_credentials() 
         (asked.header("host"), asked.header("proxy-authorization")),
         (Some("desk.internal:8080"), Some("Basic YWdlbnQ6cGFzcw=="))
     );
+}
+
+#[tokio::test]
+async fn an_address_that_is_never_reached_is_not_reached_through_a_proxy_either() {
+    let proxy = System::with_items(0).await;
+    let port = proxy.url().rsplit(':').next().unwrap().parse().unwrap();
+    let settings = EgressSettings { proxy: Some(Proxy::new("127.0.0.1", port, None)), ..EgressSettings::default() };
+    let own = endpoint("http://169.254.169.254", settings, true);
+    assert!(matches!(refusal(&own, get("http://169.254.169.254/")).await, EgressError::AddressDenied { .. }));
+    assert_eq!(proxy.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_told_apart_and_can_be_trusted() {
+    let authority = Authority::new();
+    let system = System::secure(authority.server(2090), |_| Some((200, "{}".to_owned()))).await;
+    let stranger = endpoint(&system.url(), EgressSettings::default(), false);
+    let refused = refusal(&stranger, get(&system.url())).await;
+    assert!(matches!(&refused, EgressError::TlsUntrusted { reason, .. } if reason == "unknown issuer"), "{refused:?}");
+    let settings = EgressSettings { extra_roots: vec![authority.root()], ..EgressSettings::default() };
+    let known = endpoint(&system.url(), settings, false);
+    let answer = soon("an answer", known.send(get(&system.url()))).await.unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]

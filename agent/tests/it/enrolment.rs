@@ -5,6 +5,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 use super::support::{
     agent::Agent,
     controller::{AGENT, Controller},
+    tunnel::Tunnel,
 };
 
 #[tokio::test]
@@ -72,6 +73,28 @@ async fn nobody_there_and_a_wrong_name_are_told_apart() {
     let other = format!("https://127.0.0.2:{}", controller.address().port());
     let other = Agent::new().enrol(&other, &controller.token()).await;
     assert!(other.stderr.contains("link."), "{}", other.stderr);
+}
+
+#[tokio::test]
+async fn the_way_to_the_controller_may_lead_through_a_proxy() {
+    let mut controller = Controller::start().await;
+    let proxy = Tunnel::start("Basic YWdlbnQ6Z2VoZWlt").await;
+    let mut agent = Agent::new();
+    let password = agent.data().with_file_name("password");
+    std::fs::write(&password, "geheim\n").unwrap();
+    let section = |user: &str| {
+        let (url, file) = (proxy.url(), password.display());
+        format!("[controller_proxy]\nurl = {url:?}\nusername = {user:?}\npassword_file = \"{file}\"\n")
+    };
+    agent.configure(&section("stranger"));
+    let refused = agent.enrol(&controller.url(), &controller.token()).await;
+    assert!(refused.stderr.contains("link.proxy_refused"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("geheim"), "{}", refused.stderr);
+    agent.configure(&section("agent"));
+    assert_eq!(agent.enrol(&controller.url(), &controller.token()).await.code, Some(0));
+    agent.start();
+    controller.hello().await;
+    assert_eq!(proxy.opened(), 2, "enrolment and session");
 }
 
 #[tokio::test]

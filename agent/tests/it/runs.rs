@@ -1,28 +1,33 @@
 //! Runs from offer to result.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use serde_json::json;
 use wherry_domain::{
-    effects::SideEffects,
     failure::{Failure, FailureClass},
     lease::LeaseTerms,
     run::Outcome,
 };
-use wherry_proto::frame::{Counts, Ending, FromAgent, FromController, Report};
+use wherry_proto::frame::{Counts, Ending, FromAgent, FromController, Offer, Report};
 
 use super::support::{
     agent::Agent,
     controller::Controller,
     package::Package,
     project::{Plan, attempt, offer},
-    system::System,
+    system::{Asked, System},
 };
 
 fn failure(report: &Report) -> &Failure {
     match &report.ending {
         Ending::Ended(Outcome::Failed(failure)) => failure,
-        other => panic!("{other:?}"),
+        other @ (Ending::Ended(Outcome::Succeeded | Outcome::Cancelled) | Ending::Interrupted) => panic!("{other:?}"),
     }
 }
 
@@ -74,7 +79,7 @@ async fn variables_of_the_run_stand_over_those_of_the_deployment() {
         json!({ "path": "/items/{{ vars.page }}", "query": { "run": "{{ run.id }}", "by": "{{ agent.name }}" } });
     let digest = Plan { query, ..Plan::read(&url) }.deploy(&controller, &Package::http());
     let _agent = Agent::connected(&mut controller).await;
-    let offer = wherry_proto::frame::Offer { variables: br#"{"page":"b"}"#.to_vec(), ..offer(1, digest) };
+    let offer = Offer { variables: br#"{"page":"b"}"#.to_vec(), ..offer(1, digest) };
     controller.say(FromController::Offer(offer)).await;
     controller.result().await;
     let line = system.next().await.line;
@@ -94,13 +99,7 @@ async fn more_offers_than_slots_are_declined_and_a_slot_that_is_free_again_is_us
     controller.say(FromController::Offer(offer(1, digest))).await;
     system.next().await;
     controller.say(FromController::Offer(offer(2, digest))).await;
-    let declined = controller
-        .frame("a refusal", |frame| match frame {
-            FromAgent::Declined { attempt, failure } => Some((attempt, failure.code.as_str().to_owned())),
-            _ => None,
-        })
-        .await;
-    assert_eq!(declined, (attempt(2, 1), "agent.no_slot".to_owned()));
+    assert_eq!(controller.declined().await, (attempt(2, 1), "agent.no_slot".to_owned()));
     controller.say(FromController::Cancel(attempt(1, 1))).await;
     let report = controller.result().await;
     assert_eq!((report.attempt, report.ending), (attempt(1, 1), Ending::Ended(Outcome::Cancelled)));
@@ -123,16 +122,8 @@ async fn a_lease_that_is_not_renewed_stops_what_changes_something() {
     let _agent = Agent::connected(&mut controller).await;
     // The first offer also pays for the compiler; its lease may end before the run begins.
     controller.say(FromController::Offer(offer(1, digest))).await;
-    let first = controller
-        .frame("an answer", |frame| match frame {
-            FromAgent::Declined { .. } => Some(None),
-            FromAgent::Result(report) => Some(Some(report)),
-            _ => None,
-        })
-        .await;
-    if let Some(report) = &first {
-        assert_eq!(failure(report).code.as_str(), "run.lease_ended");
-    }
+    let answered = |frame| matches!(frame, FromAgent::Declined { .. } | FromAgent::Result(_)).then_some(());
+    controller.frame("an answer", answered).await;
     drop(system.so_far());
     controller.end_session(tonic::Status::unavailable("restarting")).await;
     controller.hello().await;
@@ -190,30 +181,68 @@ async fn refused_records_fail_the_run_with_their_number() {
 }
 
 #[tokio::test]
-async fn a_retry_goes_on_where_the_target_confirmed_the_last_page() {
+async fn a_retry_goes_on_behind_the_last_page_that_the_target_confirmed() {
     let mut controller = Controller::start().await;
-    let mut system = System::start(|asked| match asked.line.as_str() {
-        line if line.starts_with("GET /items?page=1 ") => Some((200, "[{\"n\":1},{\"n\":2}]".to_owned())),
-        line if line.starts_with("GET /items?page=2 ") => Some((200, "[{\"n\":3}]".to_owned())),
-        line if line.starts_with("GET") => Some((200, "[]".to_owned())),
-        _ if asked.body == "{\"n\":3}" && asked.header("x-key") == Some("first") => Some((503, String::new())),
-        _ => Some((200, "{}".to_owned())),
+    let broken = Arc::new(AtomicBool::new(true));
+    let breaks = Arc::clone(&broken);
+    let mut system = System::start(move |asked| {
+        Some(match asked.line.as_str() {
+            line if line.starts_with("GET /items?page=1 ") => (200, "[{\"n\":1},{\"n\":2}]".to_owned()),
+            line if line.starts_with("GET /items?page=2 ") => (200, "[{\"n\":3}]".to_owned()),
+            line if line.starts_with("GET") => (200, "[]".to_owned()),
+            _ if asked.body == "{\"n\":3}" && breaks.load(SeqCst) => (503, String::new()),
+            _ => (200, "{}".to_owned()),
+        })
     })
     .await;
     let url = system.url();
     let query = json!({ "path": "/items", "paging": { "page": { "parameter": "page" } } });
-    let digest = Plan { query, class: SideEffects::Keyed, ..Plan::copy(&url) }.deploy(&controller, &Package::http());
+    let digest = Plan { query, ..Plan::copy(&url) }.deploy(&controller, &Package::http());
     let _agent = Agent::connected(&mut controller).await;
     controller.say(FromController::Offer(offer(1, digest))).await;
-    controller.result().await;
+    let checkpoint = |frame| if let FromAgent::Checkpoint { cursor, .. } = frame { Some(cursor) } else { None };
+    let cursor = controller.frame("a checkpoint", checkpoint).await;
+    let report = controller.result().await;
+    assert_eq!((failure(&report).class, report.counts.written), (FailureClass::Retry, 2), "{report:?}");
     drop(system.so_far());
-    // A cursor as an earlier attempt would have left it: one page read and confirmed.
-    let cursor = json!({ "wherry_rows": 2, "cursor": json!({ "page": 2 }).to_string() }).to_string();
-    let again = wherry_proto::frame::Offer { attempt: attempt(1, 2), cursor: Some(cursor), ..offer(1, digest) };
+    broken.store(false, SeqCst);
+    let again = Offer { attempt: attempt(1, 2), cursor: Some(cursor), ..offer(1, digest) };
     controller.say(FromController::Offer(again)).await;
     let report = controller.result().await;
-    let lines: Vec<String> = system.so_far().into_iter().map(|asked| asked.line).collect();
-    assert!(!lines.iter().any(|line| line.contains("page=1 ")), "{lines:?} {report:?}");
+    assert_eq!((report.ending, report.counts.written), (Ending::Ended(Outcome::Succeeded), 1));
+    let asked: Vec<Asked> = system.so_far();
+    let sent: Vec<&str> = asked.iter().map(|asked| asked.body.as_str()).filter(|body| !body.is_empty()).collect();
+    assert_eq!(sent, ["{\"n\":3}"], "what arrived is not sent again");
+    assert!(!asked.iter().any(|asked| asked.line.contains("page=1 ")), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_long_run_tells_how_far_it_is_and_sends_its_log_ahead() {
+    let mut controller = Controller::start().await;
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(100);
+    let held = std::sync::Mutex::new(held);
+    let system = System::start(move |asked| {
+        Some(match (asked.line.starts_with("GET"), asked.body.as_str()) {
+            (true, _) => (200, "[{\"n\":1},{\"n\":2}]".to_owned()),
+            (false, "{\"n\":1}") => (422, "{}".to_owned()),
+            (false, _) => {
+                let _released = tokio::task::block_in_place(|| held.lock().unwrap().recv());
+                (200, "{}".to_owned())
+            }
+        })
+    })
+    .await;
+    let digest = Plan::copy(&system.url()).deploy(&controller, &Package::http());
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(FromController::Offer(offer(1, digest))).await;
+    let progress = |frame| if let FromAgent::Progress { counts, .. } = frame { Some(counts.read) } else { None };
+    assert_eq!(controller.frame("progress", progress).await, 2);
+    let lines = |frame| if let FromAgent::Log { lines, .. } = frame { Some(lines) } else { None };
+    let lines = controller.frame("the log", lines).await;
+    assert!(lines.iter().any(|line| line.text.contains("record 0 was refused")), "{lines:?}");
+    release.send(()).unwrap();
+    let report = controller.result().await;
+    assert!(!report.log.iter().any(|line| line.text.contains("record 0 was refused")), "said once: {report:?}");
 }
 
 #[tokio::test]

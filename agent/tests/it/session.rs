@@ -10,7 +10,6 @@ use super::support::{
     controller::{AGENT, Controller},
     package::Package,
     project::{Plan, attempt, offer},
-    soon,
     system::System,
 };
 
@@ -24,9 +23,8 @@ async fn an_agent_introduces_itself_beats_and_says_that_it_is_ready() {
     let hello = controller.hello().await;
     assert_eq!((hello.slots, hello.free_slots, hello.next_seq), (3, 3, 1));
     assert_eq!(hello.secret_names, ["prod/token"]);
-    let beat = |frame| if let FromAgent::Heartbeat(beat) = frame { Some(beat.number) } else { None };
-    assert_eq!(controller.frame("a heartbeat", beat).await, 1);
-    assert_eq!(controller.frame("another", beat).await, 2);
+    assert_eq!(controller.beat("a heartbeat", |_| true).await.number, 1);
+    assert_eq!(controller.beat("another", |_| true).await.number, 2);
     let ready = std::fs::read_to_string(agent.data().join("ready.json")).unwrap();
     assert!(ready.contains(&AGENT.to_string()) && ready.contains("\"connected\":true"), "{ready}");
 }
@@ -134,20 +132,16 @@ async fn a_run_that_belongs_to_someone_else_is_dropped_without_a_word() {
     controller.script().verdict = |_| Decision::Drop;
     controller.end_session(Status::unavailable("restarting")).await;
     assert_eq!(controller.hello().await.in_flight.first().map(|item| item.stage), Some(Stage::Started));
-    let beats = async {
-        loop {
-            let in_flight = controller
-                .frame("a heartbeat", |frame| match frame {
-                    FromAgent::Heartbeat(beat) => Some(beat.in_flight),
-                    FromAgent::Result(report) => panic!("{report:?}"),
-                    _ => None,
-                })
-                .await;
-            if in_flight.is_empty() {
-                break;
-            }
-        }
+    let over = |frame| match frame {
+        FromAgent::Heartbeat(beat) => beat.in_flight.is_empty().then_some(()),
+        FromAgent::Result(report) => panic!("{report:?}"),
+        FromAgent::Hello(_)
+        | FromAgent::Declined { .. }
+        | FromAgent::Progress { .. }
+        | FromAgent::Checkpoint { .. }
+        | FromAgent::Log { .. }
+        | FromAgent::Goodbye { .. } => None,
     };
-    soon("the end of the run", beats).await;
+    controller.frame("a heartbeat without the run", over).await;
     drop(agent);
 }

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use wherry_domain::run::Outcome;
-use wherry_proto::frame::{Ending, FromAgent, FromController, Stage};
+use wherry_proto::frame::{Ending, FromAgent, FromController, Heartbeat, Stage};
 
 use super::support::{
     agent::Agent,
@@ -25,7 +25,7 @@ async fn an_idle_agent_says_goodbye_and_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_stopping_agent_takes_no_work_finishes_what_it_has_and_waits_for_the_acknowledgement() {
     let mut controller = Controller::start().await;
-    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
     let held = std::sync::Mutex::new(held);
     let mut system = System::start(move |_| {
         let _released = tokio::task::block_in_place(|| held.lock().unwrap().recv());
@@ -36,25 +36,13 @@ async fn a_stopping_agent_takes_no_work_finishes_what_it_has_and_waits_for_the_a
     let mut agent = Agent::connected(&mut controller).await;
     controller.script().acks = false;
     controller.say(FromController::Offer(offer(1, digest))).await;
-    let started = |frame: FromAgent| match frame {
-        FromAgent::Heartbeat(beat) => beat.in_flight.iter().any(|item| item.stage == Stage::Started).then_some(()),
-        _ => None,
-    };
-    controller.frame("a run at work", started).await;
+    let at_work = |beat: &Heartbeat| beat.in_flight.iter().any(|item| item.stage == Stage::Started);
+    controller.beat("a run at work", at_work).await;
     agent.signal(Signal::TERM);
-    let drained = |frame: FromAgent| match frame {
-        FromAgent::Heartbeat(beat) => (beat.free_slots == 0 && !beat.in_flight.is_empty()).then_some(()),
-        _ => None,
-    };
-    controller.frame("a heartbeat of a stopping agent", drained).await;
+    let finishing = |beat: &Heartbeat| beat.free_slots == 0 && !beat.in_flight.is_empty();
+    controller.beat("a heartbeat of a stopping agent", finishing).await;
     controller.say(FromController::Offer(offer(2, digest))).await;
-    let refused = controller
-        .frame("a refusal", |frame| match frame {
-            FromAgent::Declined { failure, .. } => Some(failure.code.as_str().to_owned()),
-            _ => None,
-        })
-        .await;
-    assert_eq!(refused, "agent.draining");
+    assert_eq!(controller.declined().await, (attempt(2, 1), "agent.draining".to_owned()));
     release.send(()).unwrap();
     let report = controller.result().await;
     assert_eq!((report.attempt, report.ending), (attempt(1, 1), Ending::Ended(Outcome::Succeeded)));
@@ -72,11 +60,7 @@ async fn a_second_signal_ends_at_once_and_the_next_process_tells_what_was_cut_of
     controller.say(FromController::Offer(offer(1, digest))).await;
     system.next().await;
     agent.signal(Signal::TERM);
-    let drained = |frame: FromAgent| match frame {
-        FromAgent::Heartbeat(beat) => (beat.free_slots == 0).then_some(()),
-        _ => None,
-    };
-    controller.frame("a heartbeat of a stopping agent", drained).await;
+    controller.beat("a heartbeat of a stopping agent", |beat| beat.free_slots == 0).await;
     agent.signal(Signal::TERM);
     assert_eq!(agent.ended().await, Some(0));
     agent.start();

@@ -6,6 +6,8 @@ pub(crate) mod package;
 pub(crate) mod pki;
 pub(crate) mod project;
 pub(crate) mod system;
+pub(crate) mod tunnel;
+mod warm;
 
 use std::{future::Future, time::Duration};
 

@@ -25,11 +25,12 @@ use wherry_trust::{
 use super::{identity, status};
 use crate::{
     ca::{self, Authority, Issued},
-    engine::{Admission, EnrolRequest, Ledger},
+    engine::{Admission, EnrolRequest, Ledger, TOKEN_INVALID},
 };
 
 /// Wrong tokens allowed per address and minute.
 const FAILURES_PER_MINUTE: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered; beyond it all strangers share the answer "too many".
 const MAX_ADDRESSES: usize = 10_000;
 /// How long a challenge may be answered.
@@ -150,10 +151,9 @@ impl Enrollment {
 
     fn slow_down(&self, address: IpAddr) -> Result<(), Status> {
         let now = self.clock.now();
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let many = failures
-            .get(&address)
-            .is_some_and(|(since, count)| now.since(*since) < Duration::from_secs(60) && *count >= FAILURES_PER_MINUTE);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|_, (since, _)| now.since(*since) < WINDOW);
+        let many = failures.get(&address).is_some_and(|(_, count)| *count >= FAILURES_PER_MINUTE);
         if many || (failures.len() >= MAX_ADDRESSES && !failures.contains_key(&address)) {
             let message = "too many wrong tokens from this address: wait a minute".to_owned();
             return Err(status::coded(tonic::Code::ResourceExhausted, "enrolment.too_many_attempts", message));
@@ -164,14 +164,12 @@ impl Enrollment {
     fn note_failure(&self, address: IpAddr) {
         let now = self.clock.now();
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|_, (since, _)| now.since(*since) < Duration::from_secs(60));
         failures.entry(address).or_insert((now, 0)).1 += 1;
     }
 
     fn failed(&self, address: IpAddr) -> Status {
         self.note_failure(address);
-        let message = "the token or proof is not valid: make a new token with wherry agent token";
-        status::unauthenticated("enrolment.token_invalid", message)
+        status::unauthenticated("enrolment.token_invalid", TOKEN_INVALID)
     }
 }
 

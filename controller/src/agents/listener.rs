@@ -78,7 +78,11 @@ pub async fn serve(port: Port, config: &Config) -> anyhow::Result<()> {
         let accepted = tokio::select! {
             () = port.shutdown.stopping() => return Ok(()),
             _ = renewal.tick() => {
-                tls.store(Arc::new(server_config(&port, config)?));
+                match renewed(&port, config) {
+                    Ok(fresh) => tls.store(Arc::new(fresh)),
+                    // The old ones are good for as long again.
+                    Err(error) => tracing::error!(%error, "could not renew the certificates"),
+                }
                 continue;
             }
             accepted = port.listener.accept() => accepted,
@@ -155,6 +159,11 @@ fn routes(port: &Port, config: &Config) -> anyhow::Result<axum::Router> {
         AgentServiceServer::new(sessions).max_decoding_message_size(MAX_FRAME).max_encoding_message_size(MAX_FETCH);
     let enrollment = EnrollmentServiceServer::new(enrollment).max_decoding_message_size(64 << 10);
     Ok(Routes::new(sessions).add_service(enrollment).prepare().into_axum_router())
+}
+
+fn renewed(port: &Port, config: &Config) -> anyhow::Result<ServerConfig> {
+    port.authority.renew(port.clock.wall_unix_millis())?;
+    server_config(port, config)
 }
 
 fn server_config(port: &Port, config: &Config) -> anyhow::Result<ServerConfig> {

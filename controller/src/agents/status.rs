@@ -14,6 +14,7 @@ pub(super) fn of(refusal: &Refusal) -> Status {
         Kind::Invalid => Code::InvalidArgument,
         Kind::Forbidden => Code::PermissionDenied,
         Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::Incompatible => Code::FailedPrecondition,
         Kind::Full => Code::ResourceExhausted,
         Kind::Busy => Code::Unavailable,
     };

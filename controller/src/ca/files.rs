@@ -29,6 +29,11 @@ pub(super) fn read_or_make(dir: &Path, make: impl FnOnce() -> Result<Stored, CaE
         let stored = make()?;
         write(dir, &stored)?;
     }
+    read(dir)
+}
+
+/// Reads the files.
+pub(super) fn read(dir: &Path) -> Result<Stored, CaError> {
     let read = |name: &str| {
         let path = dir.join(name);
         fs::read_to_string(&path).map_err(|error| at(&path, error))
@@ -42,6 +47,30 @@ pub(super) fn read_or_make(dir: &Path, make: impl FnOnce() -> Result<Stored, CaE
     })
 }
 
+/// Replaces one file, so that it is the old one or the new one whatever happens.
+pub(super) fn replace(dir: &Path, name: &str, text: &str) -> Result<(), CaError> {
+    let fresh = dir.join(format!("{name}.new"));
+    if fresh.exists() {
+        fs::remove_file(&fresh).map_err(|error| at(&fresh, error))?;
+    }
+    create(&fresh, text)?;
+    fs::rename(&fresh, dir.join(name)).map_err(|error| at(&fresh, error))?;
+    sync(dir)
+}
+
+fn create(path: &Path, text: &str) -> Result<(), CaError> {
+    let created = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = created.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| at(path, error))
+}
+
+fn sync(folder: &Path) -> Result<(), CaError> {
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| at(folder, error))
+}
+
 fn write(dir: &Path, stored: &Stored) -> Result<(), CaError> {
     let fresh = dir.with_extension("new");
     if fresh.exists() {
@@ -50,18 +79,11 @@ fn write(dir: &Path, stored: &Stored) -> Result<(), CaError> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(&fresh).map_err(|error| at(&fresh, error))?;
     let texts = [&stored.root, &stored.root_key, &stored.issuing, &stored.issuing_key];
     for (name, text) in NAMES.into_iter().zip(texts) {
-        let path = fresh.join(name);
-        let written =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            });
-        written.map_err(|error| at(&path, error))?;
+        create(&fresh.join(name), text)?;
     }
-    fs::File::open(&fresh).and_then(|folder| folder.sync_all()).map_err(|error| at(&fresh, error))?;
+    sync(&fresh)?;
     fs::rename(&fresh, dir).map_err(|error| at(dir, error))?;
-    let parent = dir.parent().unwrap_or(dir);
-    fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(|error| at(parent, error))
+    sync(dir.parent().unwrap_or(dir))
 }
 
 /// The one certificate in a PEM text.

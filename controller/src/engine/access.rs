@@ -51,15 +51,28 @@ impl Ledger {
     ) -> Result<(AccessToken, Secret), Refusal> {
         let secret =
             Secret::generate().map_err(|error| Refusal::new(Kind::Busy, "controller.crypto", error.to_string()))?;
+        let token = self.register(who, &secret, name, scopes, expires_in_s).await?;
+        Ok((token, secret))
+    }
+
+    async fn register(
+        &self,
+        who: String,
+        secret: &Secret,
+        name: String,
+        scopes: Vec<Scope>,
+        expires_in_s: Option<u64>,
+    ) -> Result<AccessToken, Refusal> {
+        let (id, hash) = (secret.id().as_str().to_owned(), secret.hash());
         self.begin(move |turn| {
             if turn.state.directory.tokens().len() >= MAX_TOKENS {
                 let message = format!("an organisation has at most {MAX_TOKENS} access tokens: remove one first");
                 return Err(Refusal::conflict("token.too_many", message));
             }
             let token = AccessToken {
-                id: secret.id().as_str().to_owned(),
+                id,
                 name,
-                hash: secret.hash(),
+                hash,
                 scopes,
                 created_ms: turn.wall_ms,
                 expires_ms: expires_in_s.map(|seconds| turn.wall_ms.saturating_add(seconds.saturating_mul(1_000))),
@@ -67,7 +80,7 @@ impl Ledger {
             turn.audit(&who, "token.create", &token.id, &token.name);
             turn.define("access", &token.id, &token);
             turn.state.directory.add_token(token.clone());
-            Ok((token, secret))
+            Ok(token)
         })
         .await
     }
@@ -92,16 +105,13 @@ impl Ledger {
         .await
     }
 
-    /// Makes the first administrator token if there is no token at all.
+    /// Accepts the first administrator's token, whose secret lies where its owner finds it already:
+    /// a token that nobody knows would lock everybody out.
     ///
     /// # Errors
     /// If the store is full.
-    pub async fn first_administrator(&self) -> Result<Option<Secret>, Refusal> {
-        if !self.access_tokens().is_empty() {
-            return Ok(None);
-        }
-        let made = self.create_access_token("controller".into(), "administrator".into(), vec![Scope::Admin], None);
-        made.await.map(|(_, secret)| Some(secret))
+    pub async fn first_administrator(&self, secret: &Secret) -> Result<AccessToken, Refusal> {
+        self.register("controller".into(), secret, "administrator".into(), vec![Scope::Admin], None).await
     }
 }
 

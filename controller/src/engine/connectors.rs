@@ -1,10 +1,21 @@
 //! The catalogue: trusted publishers and the connectors they signed.
 
+use std::collections::BTreeSet;
+
 use wherry_daemon::store::{MAX_VALUE_BYTES, record};
-use wherry_domain::{digest::Digest, name::Name, project::check::ActivityFacts, project::check::Connectors};
+use wherry_domain::{
+    digest::Digest,
+    failure::Code,
+    id::GroupId,
+    name::Name,
+    project::{
+        Snapshot,
+        check::{ActivityFacts, Connectors},
+    },
+};
 use wherry_proto::frame::Publisher as WirePublisher;
 use wherry_trust::{
-    dsse::{Envelope, Limits},
+    dsse::{DsseError, Envelope, Limits},
     names::AgentIdentity,
     release::{Publisher as Trusted, Release, ReleaseError, verify_release},
 };
@@ -104,24 +115,41 @@ impl Ledger {
         .await
     }
 
-    /// The connector with this digest, if a deployment of the agent's group uses it.
+    /// The connector with this digest, if a deployment that the agent's group still needs uses it.
     ///
     /// # Errors
     /// If the agent is unknown or locked; otherwise one answer whether the connector does not exist
     /// or is not for this group.
     pub async fn connector_for(&self, agent: AgentIdentity, digest: Digest) -> Result<Connector, Refusal> {
+        let missing = || Refusal::not_found("connector.not_found", "there is no connector of that digest");
+        let (newest, older) = self
+            .act(move |turn| {
+                let group = turn.member(&agent)?;
+                let newest = turn.snapshots_of(group).find_map(|current| pin_of(&current.snapshot, digest));
+                let older = if newest.is_some() { BTreeSet::new() } else { turn.older_snapshots(group) };
+                Ok((newest, older))
+            })
+            .await?;
+        let mut pinned = newest;
+        for snapshot in older {
+            if pinned.is_none() {
+                let document = self.read_file(snapshot).await?;
+                pinned = serde_json::from_slice(&document).ok().and_then(|snapshot| pin_of(&snapshot, digest));
+            }
+        }
+        let (name, version) = pinned.ok_or_else(missing)?;
         self.act(move |turn| {
-            let group = turn.member(&agent)?;
-            let used = turn
-                .snapshots_of(group)
-                .any(|current| current.snapshot.connectors.values().any(|pin| pin.digest == digest))
-                || turn.state.runs.values().any(|run| run.record.spec.group == group);
-            let all = turn.state.connectors.values().flat_map(|versions| versions.values());
-            let found = all.filter(|_| used).find(|connector| connector.digest == digest).cloned();
-            found.ok_or_else(|| Refusal::not_found("connector.not_found", "there is no connector of that digest"))
+            let found = turn.state.connectors.get(&name).and_then(|versions| versions.get(&version));
+            found.cloned().ok_or_else(missing)
         })
         .await
     }
+}
+
+/// Which connector a snapshot means by this digest: the same component may be published again.
+fn pin_of(snapshot: &Snapshot, digest: Digest) -> Option<(Name, semver::Version)> {
+    let (name, pin) = snapshot.connectors.iter().find(|(_, pin)| pin.digest == digest)?;
+    Some((name.clone(), pin.version.clone()))
 }
 
 impl Turn<'_> {
@@ -159,6 +187,12 @@ impl Turn<'_> {
         Ok((connector, true))
     }
 
+    /// Snapshots that runs of the group still need although newer ones are deployed.
+    fn older_snapshots(&self, group: GroupId) -> BTreeSet<Digest> {
+        let runs = self.state.runs.values().map(|run| &run.record.spec).filter(|spec| spec.group == group);
+        runs.map(|spec| spec.snapshot).collect()
+    }
+
     pub(super) fn trusted_publishers(&self) -> Vec<WirePublisher> {
         let wire = |publisher: &Publisher| {
             let Trusted { name, key, prefix } = &publisher.trusted;
@@ -183,5 +217,15 @@ impl Turn<'_> {
 }
 
 fn refused(error: &ReleaseError) -> Refusal {
-    Refusal { code: error.code(), ..Refusal::invalid("connector.signature_invalid", error.to_string()) }
+    let code = match error {
+        ReleaseError::Envelope(DsseError::SignatureInvalid(_)) => Code::new("connector.signature_invalid"),
+        ReleaseError::Envelope(DsseError::TooFewSigners { .. }) => Code::new("connector.publisher_untrusted"),
+        ReleaseError::Envelope(
+            DsseError::Malformed(_) | DsseError::TooLarge { .. } | DsseError::TypeUnexpected { .. },
+        )
+        | ReleaseError::Malformed(_)
+        | ReleaseError::Unacceptable { .. }
+        | ReleaseError::PrefixForeign { .. } => error.code(),
+    };
+    Refusal { code, ..Refusal::invalid("connector.release_malformed", error.to_string()) }
 }

@@ -14,6 +14,9 @@ use crate::model::{Agent, EnrolmentToken, Redeemed};
 
 /// Longest life of a token.
 const MAX_TOKEN_LIFE_S: u64 = 86_400;
+/// One text for every reason, so that nobody learns which part was right.
+pub(crate) const TOKEN_INVALID: &str =
+    "the enrolment token or proof is unknown, expired, used or wrong: make a new token with wherry agent token";
 /// Wrong secrets after which a token is burned.
 const MAX_FAILURES: u32 = 20;
 /// Most tokens that are neither used nor expired.
@@ -241,8 +244,6 @@ impl Turn<'_> {
     }
 }
 
-/// One text for every reason, so that nobody learns which part was right.
 fn invalid() -> Refusal {
-    let message = "the enrolment token is unknown, expired or used: make a new one with wherry agent token";
-    Refusal::new(Kind::Unauthenticated, "enrolment.token_invalid", message)
+    Refusal::new(Kind::Unauthenticated, "enrolment.token_invalid", TOKEN_INVALID)
 }

@@ -43,6 +43,9 @@ pub struct Page<T, C> {
 /// Counts by word.
 pub type Totals = BTreeMap<&'static str, usize>;
 
+/// Every word of [`state_word`].
+pub const STATES: [&str; 6] = ["queued", "leased", "unknown", "succeeded", "failed", "cancelled"];
+
 /// The word for where a run is.
 pub const fn state_word(state: &RunState) -> &'static str {
     match state {

@@ -15,6 +15,8 @@ pub enum Kind {
     Forbidden,
     /// The caller is nobody.
     Unauthenticated,
+    /// The caller is of another version; that may pass with the next upgrade of either side.
+    Incompatible,
     /// The disk is nearly full.
     Full,
     /// Come back later.

@@ -26,11 +26,11 @@ impl Turn<'_> {
     /// Something happened to a run.
     pub(super) fn event(&mut self, run: RunId, event: Event) {
         let Some(active) = self.state.runs.get_mut(&run) else { return };
-        let before = active.machine.state().clone();
+        let before = active.machine.stored();
         let effects = active.machine.on(event, self.now);
-        let after = active.machine.state().clone();
-        if after != before {
-            self.moved(run, &before, &after);
+        let after = active.machine.stored();
+        if after.state != before.state {
+            self.moved(run, &before.state, &after.state);
         }
         if after != before || !effects.is_empty() {
             self.changed(run);

@@ -175,7 +175,7 @@ impl Turn<'_> {
                 "the agent speaks protocol {} to {}, this controller {PROTOCOL_MIN} to {PROTOCOL_MAX}: upgrade the older one",
                 hello.protocol_min, hello.protocol_max
             );
-            return Err(Refusal::new(Kind::Forbidden, "agent.version_unsupported", message));
+            return Err(Refusal::new(Kind::Incompatible, "agent.version_unsupported", message));
         }
         Ok(identity.agent())
     }

@@ -42,7 +42,9 @@ caller!(
 
 fn authorize(parts: &Parts, web: &Web, scope: Scope) -> Result<Caller, Problem> {
     let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = given.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
+    let bearer =
+        given.and_then(|value| value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")));
+    let (_, token) = bearer.ok_or_else(|| {
         let message = "send an access token: Authorization: Bearer whp_...";
         Problem::new(StatusCode::UNAUTHORIZED, "auth.token_missing", message)
     })?;

@@ -9,6 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
+/// Longest part of a parser's message that is shown, in characters.
+const MAX_SHOWN: usize = 300;
+
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
@@ -28,10 +31,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes =
             Bytes::from_request(request, state).await.map_err(|error| too_large(error.status(), &error.body_text()))?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let place = format!("line {} column {}", error.line(), error.column());
-            Problem::invalid("request.invalid", format!("the body cannot be read at {place}: {error}"))
+            let what = without_value(&error.to_string());
+            Problem::invalid("request.invalid", format!("the body cannot be read: {what}"))
         })
     }
+}
+
+/// What the parser says, without the value it found: it may be a password in the wrong place, or very long.
+fn without_value(said: &str) -> String {
+    let found = said.strip_prefix("invalid type: ").or_else(|| said.strip_prefix("invalid value: "));
+    let said = match (found, said.rsplit_once(", expected ")) {
+        (Some(found), Some((_, expected))) => {
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("{kind} in place of {expected}")
+        }
+        (_, _) => said.to_owned(),
+    };
+    said.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }
 
 pub(super) fn too_large(status: StatusCode, text: &str) -> Problem {
@@ -64,5 +80,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         let read = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         read.map(|axum::extract::Query(value)| Self(value))
             .map_err(|error| Problem::invalid("request.query_invalid", error.body_text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::without_value;
+
+    #[derive(Debug, Deserialize)]
+    struct Secret {
+        #[serde(rename = "secret")]
+        _secret: u8,
+    }
+
+    #[test]
+    fn a_value_in_the_wrong_place_is_not_repeated() {
+        let said = |json: &str| without_value(&serde_json::from_str::<Secret>(json).unwrap_err().to_string());
+        let place = "struct Secret at line 1 column 23";
+        assert_eq!(said(r#""hunter2, expected \"x""#), format!("string in place of {place}"));
+        assert_eq!(said(r#"{"secret": "hunter2"}"#), "string in place of u8 at line 1 column 20");
+        assert_eq!(said(r#"{"secret": 4711}"#), "integer in place of u8 at line 1 column 15");
+        assert_eq!(said("{}"), "missing field `secret` at line 1 column 2");
+        assert!(without_value(&"x".repeat(10_000)).len() <= 300);
     }
 }

@@ -25,7 +25,8 @@ struct Following {
     latest: Arc<RunRecord>,
     /// Log lines sent so far.
     lines: usize,
-    first: bool,
+    /// There is something to say without a change.
+    at_once: bool,
     done: bool,
 }
 
@@ -47,7 +48,7 @@ pub(super) async fn follow(
             (Some(changes), latest)
         }
     };
-    let following = Following { web, run, changes, latest, lines, first: true, done: false };
+    let following = Following { web, run, changes, latest, lines, at_once: true, done: false };
     let events = stream::unfold(following, |following| async {
         let (events, following) = following.next().await?;
         Some((stream::iter(events.into_iter().map(Ok)), following))
@@ -56,30 +57,28 @@ pub(super) async fn follow(
 }
 
 impl Following {
+    /// The next events; `None` at the end, or when the controller cannot say, after which the
+    /// follower comes back for the rest.
     async fn next(mut self) -> Option<(Vec<Event>, Self)> {
         if self.done {
             return None;
         }
-        if !self.first {
+        if !self.at_once {
             let changes = self.changes.as_mut()?;
             changes.changed().await.ok()?;
             self.latest = Arc::clone(&changes.borrow_and_update());
         }
-        self.first = false;
-        let mut events = self.new_lines().await;
-        events.push(self.change()?);
-        if matches!(self.latest.stored.state, RunState::Finished { .. }) {
-            self.done = true;
-            events.push(Event::default().event("end").data("{}"));
+        let page = self.web.ledger.logs(self.run, self.lines, LINES).await.ok()?;
+        // A long log goes out in parts, and whole before the end.
+        self.at_once = page.next.is_some();
+        self.lines += page.items.len();
+        let mut events: Vec<Event> = page.items.into_iter().map(Line::from).filter_map(line).collect();
+        if !self.at_once {
+            events.push(self.change()?);
+            self.done = matches!(self.latest.stored.state, RunState::Finished { .. });
+            events.extend(self.done.then(|| Event::default().event("end").data("{}")));
         }
         Some((events, self))
-    }
-
-    async fn new_lines(&mut self) -> Vec<Event> {
-        let Ok(page) = self.web.ledger.logs(self.run, self.lines, LINES).await else { return Vec::new() };
-        self.lines += page.items.len();
-        let event = |line: Line| Event::default().id(line.number()).event("log").json_data(line).ok();
-        page.items.into_iter().map(Line::from).filter_map(event).collect()
     }
 
     fn change(&self) -> Option<Event> {
@@ -89,4 +88,8 @@ impl Following {
             .json_data(Run::new(&self.latest, &self.web.ledger.directory))
             .ok()
     }
+}
+
+fn line(line: Line) -> Option<Event> {
+    Event::default().id(line.number()).event("log").json_data(line).ok()
 }

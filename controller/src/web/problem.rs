@@ -7,6 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use wherry_daemon::ids;
 use wherry_domain::project::check::Fault;
 
 use crate::engine::{Kind, Refusal};
@@ -25,6 +26,8 @@ pub(super) struct Problem {
     detail: Box<str>,
     /// Stable code.
     code: String,
+    /// Finds this answer in the controller's log.
+    request_id: String,
     /// Faults of a document.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
@@ -42,6 +45,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into().into(),
             code: code.to_owned(),
+            request_id: format!("req_{:032x}", ids::new_id::<u128>()),
             errors: Vec::new(),
             retry_after_ms: None,
         }
@@ -56,7 +60,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (status, retry_after_ms) = match refusal.kind {
             Kind::NotFound => (StatusCode::NOT_FOUND, None),
-            Kind::Conflict => (StatusCode::CONFLICT, None),
+            Kind::Conflict | Kind::Incompatible => (StatusCode::CONFLICT, None),
             Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, None),
             Kind::Forbidden => (StatusCode::FORBIDDEN, None),
             Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, None),
@@ -71,10 +75,14 @@ impl From<Refusal> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        tracing::info!(request_id = self.request_id, code = self.code, detail = self.detail, "refused a request");
         let retry_after = self.retry_after_ms.map(|ms| ms.div_ceil(1_000).to_string());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
         if let Some(value) = retry_after.and_then(|text| text.parse().ok()) {
             headers.insert(header::RETRY_AFTER, value);
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
-use wherry_domain::{id::RunId, name::Name};
+use wherry_domain::{id::RunId, name::Name, project::check::nearest};
 use wherry_trust::keys::sha256;
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     run_view::Run,
 };
 use crate::{
-    engine::{Idempotency, Page, RunFilter, Submission, Submitted},
+    engine::{Idempotency, Page, RunFilter, STATES, Submission, Submitted},
     model::{LogEntry, RunRecord},
 };
 
@@ -142,7 +142,8 @@ async fn ended_within(over: oneshot::Receiver<Arc<RunRecord>>, wait_ms: u64) -> 
 
 fn idempotency(headers: &HeaderMap, caller: &str, place: &str, new: &NewRun) -> Result<Option<Idempotency>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=128).contains(&key.len()));
+    let visible = |key: &&str| (1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = value.to_str().ok().filter(visible);
     let message = "an idempotency key has 1 to 128 visible characters";
     let key = key.ok_or_else(|| Problem::invalid("request.idempotency_invalid", message))?;
     let body =
@@ -159,6 +160,11 @@ pub(super) async fn list(
     Query(which): Query<Which>,
 ) -> Result<Json<List<Run>>, Problem> {
     let (limit, before) = pages::read(which.limit, which.cursor.as_deref())?;
+    if let Some(unknown) = which.state.as_deref().filter(|word| !STATES.contains(word)) {
+        let near = nearest(unknown, STATES.into_iter()).map(|near| format!(": did you mean {near}?"));
+        let message = format!("state is one of {}{}", STATES.join(", "), near.unwrap_or_default());
+        return Err(Problem::invalid("request.query_invalid", message));
+    }
     let filter = RunFilter { environment: which.environment, operation: which.operation, state: which.state };
     let Page { items, next } = web.ledger.runs(filter, before, limit).await?;
     let items = items.iter().map(|record| Run::new(record, &web.ledger.directory)).collect();

@@ -1,11 +1,15 @@
 //! What the tests stand on: a ledger on either store, agents without a network, a project to deploy.
 
 mod agent;
+mod api;
 mod bench;
+mod port;
 mod project;
 
 pub(crate) use agent::{Agent, failed, in_flight, invite, request};
+pub(crate) use api::Api;
 pub(crate) use bench::{Bench, Disk, settings, soon, submission};
+pub(crate) use port::{Identity, Served, code, csr, enrolment, handshake, identity, new_key};
 pub(crate) use project::{desk, package, publisher_key, release};
 
 /// A name, where a test knows that it is one.

@@ -45,9 +45,14 @@ impl Api {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
+    /// Where a path of the interface is.
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
     /// A request, to be given a body and sent with [`Api::send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+        self.client.request(method, self.address(path)).bearer_auth(&self.token)
     }
 
     /// Sends a request.

@@ -72,6 +72,7 @@ pub struct World {
 pub struct Plan {
     settings: Vec<String>,
     requests: usize,
+    controller_data: Option<PathBuf>,
 }
 
 impl World {
@@ -85,7 +86,7 @@ impl World {
 
     /// A plan for a world that is not quite the usual one.
     pub fn plan() -> Plan {
-        Plan { settings: vec!["store.cache_mib=4".to_owned()], requests: 25 }
+        Plan { settings: vec!["store.cache_mib=4".to_owned()], requests: 25, controller_data: None }
     }
 
     async fn build(plan: Plan) -> Result<Self> {
@@ -97,7 +98,7 @@ impl World {
         fs::create_dir(&logs)?;
         let sandbox_log = logs.join("sandbox.log");
         let sandbox = Sandbox::start(&programs, plan.requests, &sandbox_log);
-        let data = dir.path().join("controller");
+        let data = plan.controller_data.unwrap_or_else(|| dir.path().join("controller"));
         let mut controller = Controller::new(&programs, data, logs.join("controller.log"), plan.settings)?;
         let (sandbox, started) = futures::join!(sandbox, controller.start());
         started.with_context(|| process::tail(&logs.join("controller.log"), 20))?;
@@ -213,7 +214,12 @@ impl World {
 
     /// A request to run an operation.
     pub fn run(&self, operation: &str) -> Submission {
-        Submission::new(&self.api, ENVIRONMENT, operation)
+        Self::ask(&self.api, operation)
+    }
+
+    /// A request of a caller to run an operation.
+    pub fn ask(api: &Api, operation: &str) -> Submission {
+        Submission::new(api, ENVIRONMENT, operation)
     }
 
     /// A run as it is now.
@@ -316,6 +322,12 @@ impl Plan {
             .setting("lease.grace=1s")
             .setting("lease.margin=1s")
             .setting("lease.heartbeat=1s")
+    }
+
+    /// With the controller's data in a folder of the test's own.
+    #[must_use]
+    pub fn controller_in(self, data: PathBuf) -> Self {
+        Self { controller_data: Some(data), ..self }
     }
 
     /// With so many requests at the desk.

@@ -1,6 +1,6 @@
 //! Runs as the controller shows them, and asking for one.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -172,7 +172,10 @@ impl Submission {
     /// If it is refused, or takes longer than half a minute.
     pub async fn end(&self) -> Result<Run> {
         let run = Run::read(self.send("?wait_ms=30000").await?.accepted()?)?;
-        ensure!(run.is_over(), "the run does not end: {run:?}");
+        if !run.is_over() {
+            let now = self.api.get(&format!("/v1/runs/{}", run.id)).await?.accepted()?;
+            bail!("the run does not end: {now}");
+        }
         Ok(run)
     }
 

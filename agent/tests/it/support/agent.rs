@@ -7,7 +7,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{controller::Controller, soon};
+use super::{controller::Controller, soon, warm};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wherry-agent");
 
@@ -40,6 +40,13 @@ impl Agent {
     }
 
     pub(crate) async fn enrolled(controller: &Controller) -> Self {
+        let agent = Self::cold(controller).await;
+        warm::give(PROGRAM, &agent.data());
+        agent
+    }
+
+    /// One that has to compile everything itself.
+    pub(crate) async fn cold(controller: &Controller) -> Self {
         let agent = Self::new();
         let enrolled = agent.enrol(&controller.url(), &controller.token()).await;
         assert_eq!(enrolled.code, Some(0), "{}", enrolled.stderr);
@@ -97,5 +104,13 @@ impl Agent {
     /// Waits until the process ends by itself; gives its exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         soon("the end of the agent", self.process.take().unwrap().wait()).await.unwrap().code()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if self.process.is_some() && !std::thread::panicking() {
+            warm::take(PROGRAM, &self.data());
+        }
     }
 }

@@ -1,4 +1,5 @@
 //! A controller that does what a test tells it, and remembers what agents said.
+#![expect(clippy::disallowed_methods, reason = "tasks of a test end with its runtime")]
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +17,9 @@ use tonic::{Request, Response, Status, Streaming};
 use wherry_domain::{digest::Digest, id::AgentId, lease::LeaseTerms};
 use wherry_proto::{
     MAX_FETCH, MAX_FRAME, RECOVER_CONTEXT,
-    frame::{Decision, Desired, FromAgent, FromController, Hello, Publisher, Report, Stage, Welcome},
+    frame::{
+        Attempt, Decision, Desired, FromAgent, FromController, Heartbeat, Hello, Publisher, Report, Stage, Welcome,
+    },
     wire::{
         self,
         agent_service_server::{AgentService, AgentServiceServer},
@@ -159,6 +162,29 @@ impl Controller {
 
     pub(crate) async fn result(&mut self) -> Report {
         self.frame("a result", |frame| if let FromAgent::Result(report) = frame { Some(report) } else { None }).await
+    }
+}
+
+impl Controller {
+    /// A heartbeat that fits.
+    pub(crate) async fn beat(&mut self, what: &str, fits: impl Fn(&Heartbeat) -> bool) -> Heartbeat {
+        let wanted = |frame| if let FromAgent::Heartbeat(beat) = frame { Some(beat).filter(&fits) } else { None };
+        self.frame(what, wanted).await
+    }
+
+    /// The next attempt that is given back, and the code with it.
+    pub(crate) async fn declined(&mut self) -> (Attempt, String) {
+        let wanted = |frame| match frame {
+            FromAgent::Declined { attempt, failure } => Some((attempt, failure.code.as_str().to_owned())),
+            FromAgent::Result(report) => panic!("{report:?}"),
+            FromAgent::Hello(_)
+            | FromAgent::Heartbeat(_)
+            | FromAgent::Progress { .. }
+            | FromAgent::Checkpoint { .. }
+            | FromAgent::Log { .. }
+            | FromAgent::Goodbye { .. } => None,
+        };
+        self.frame("a refusal", wanted).await
     }
 }
 
@@ -368,7 +394,14 @@ impl Service {
                     Some(FromController::HeartbeatAck { number: beat.number })
                 }
                 FromAgent::Result(report) if self.script().acks => Some(FromController::Ack { up_to: report.seq }),
-                _ => None,
+                FromAgent::Hello(_)
+                | FromAgent::Heartbeat(_)
+                | FromAgent::Result(_)
+                | FromAgent::Declined { .. }
+                | FromAgent::Progress { .. }
+                | FromAgent::Checkpoint { .. }
+                | FromAgent::Log { .. }
+                | FromAgent::Goodbye { .. } => None,
             };
             self.0.seen.send(Seen::Frame(frame)).await.unwrap();
             if let Some(answer) = answer {

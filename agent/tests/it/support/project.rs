@@ -64,13 +64,14 @@ impl<'a> Plan<'a> {
 
     /// Puts the deployment and its connector where the agent finds them.
     pub(crate) fn deploy(&self, controller: &Controller, package: &Package) -> Digest {
+        let target = json!({ "connection": "system", "activity": "send", "with": { "path": "/sink" } });
         let project: Project = serde_json::from_value(json!({
             "name": "desk",
             "variables": { "page": "items" },
             "connections": { "system": { "connector": package.name, "url": self.url, "auth": self.auth } },
             "operations": { "copy": {
                 "source": { "connection": "system", "activity": "query", "with": self.query },
-                "target": self.target.then(|| json!({ "connection": "system", "activity": "send", "with": { "path": "/sink" } })),
+                "target": self.target.then_some(target),
                 "timeout": self.timeout,
             } },
         }))

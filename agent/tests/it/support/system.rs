@@ -1,18 +1,18 @@
 //! A customer's system: answers HTTP as a test says, and remembers what it was asked.
+#![expect(clippy::disallowed_methods, reason = "tasks of a test end with its runtime")]
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
+use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpListener,
     sync::mpsc,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::soon;
 
@@ -35,25 +35,48 @@ impl Asked {
 pub(crate) type Answer = Option<(u16, String)>;
 
 pub(crate) struct System {
-    address: SocketAddr,
+    url: String,
     connections: Arc<AtomicUsize>,
     asked: mpsc::Receiver<Asked>,
 }
 
 impl System {
     pub(crate) async fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::listen(None, answer).await
+    }
+
+    /// The same with TLS.
+    pub(crate) async fn secure(
+        config: Arc<ServerConfig>,
+        answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(Some(TlsAcceptor::from(config)), answer).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let (said, asked) = mpsc::channel(10_000);
         let connections = Arc::new(AtomicUsize::new(0));
         let (answer, count) = (Arc::new(answer), Arc::clone(&connections));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, SeqCst);
-                tokio::spawn(converse(stream, Arc::clone(&answer), said.clone()));
+                let (tls, answer, said) = (tls.clone(), Arc::clone(&answer), said.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => converse(stream, answer, said).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                converse(stream, answer, said).await;
+                            }
+                        }
+                    }
+                });
             }
         });
-        Self { address, connections, asked }
+        Self { url, connections, asked }
     }
 
     /// Lists `{"n": 0}` and so on under `/items`, takes everything else.
@@ -68,7 +91,7 @@ impl System {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -85,8 +108,12 @@ impl System {
     }
 }
 
-async fn converse(stream: TcpStream, answer: Arc<impl Fn(&Asked) -> Answer>, said: mpsc::Sender<Asked>) {
-    let (reader, mut writer) = stream.into_split();
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite,
+    answer: Arc<impl Fn(&Asked) -> Answer>,
+    said: mpsc::Sender<Asked>,
+) {
+    let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
     while let Some(asked) = read(&mut reader).await {
         let reply = answer(&asked);
@@ -102,7 +129,7 @@ async fn converse(stream: TcpStream, answer: Arc<impl Fn(&Asked) -> Answer>, sai
     }
 }
 
-async fn read(reader: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<Asked> {
+async fn read(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<Asked> {
     let line = read_line(reader).await?;
     let mut headers = Vec::new();
     loop {
@@ -129,7 +156,7 @@ async fn read(reader: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<
     Some(Asked { body: String::from_utf8(body).ok()?, ..asked })
 }
 
-async fn read_line(reader: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<String> {
+async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
     let mut line = String::new();
     let read = reader.read_line(&mut line).await.ok()?;
     (read > 0).then(|| line.trim_end().to_owned())

@@ -15,6 +15,7 @@ on_each_store!(
     a_result_that_was_only_late_makes_the_next_attempt_needless,
     a_run_that_may_not_be_repeated_becomes_unknown_and_its_agent_can_still_settle_it,
     an_unknown_run_is_run_again_only_when_a_person_asks,
+    the_silence_of_an_agent_that_lost_its_journal_proves_nothing_also_later,
     a_heartbeat_keeps_the_runs_it_names_and_stops_those_that_went_elsewhere,
     an_offline_term_makes_the_controller_wait_longer,
     after_a_restart_every_lease_counts_as_granted_then,
@@ -84,6 +85,30 @@ async fn a_run_that_may_not_be_repeated_becomes_unknown_and_its_agent_can_still_
     assert_eq!(welcome.verdicts, [(attempt, Decision::Keep)]);
     agent.succeed(&bench, attempt).await;
     assert_eq!(bench.state(run).await, "succeeded");
+}
+
+async fn the_silence_of_an_agent_that_lost_its_journal_proves_nothing_also_later(disk: Disk) {
+    let bench = Bench::ready(disk).await;
+    let mut agent = Agent::online(&bench, "pier-1", 2).await;
+    let (unknown, leased) = (bench.submit("post").await, bench.submit("post").await);
+    let first = agent.offer().await.attempt;
+    assert_eq!(first.run, unknown);
+    agent.offer().await;
+    bench.ledger.close_session(agent.id, agent.epoch).await;
+    bench.pass(LOST).await;
+    bench.ledger.retry(leased, "ada".to_owned()).await.unwrap();
+    agent.connect(&bench, &in_flight(first)).await;
+    assert_eq!(agent.offer().await.attempt.run, leased);
+    assert_eq!((bench.state(unknown).await, bench.state(leased).await), ("unknown", "leased"));
+    let hello = wherry_proto::frame::Hello { journal_lost: true, ..agent.hello(&[]) };
+    agent.greet(&bench, hello).await.unwrap();
+    agent.frame().await;
+    assert_eq!(agent.heard(&bench).await, [], "it may have been done already");
+    let bench = bench.restart().await;
+    // From now on the journal knows what it does not know.
+    agent.connect(&bench, &[]).await;
+    assert_eq!(agent.heard(&bench).await, [], "done twice");
+    assert_eq!((bench.state(unknown).await, bench.state(leased).await), ("unknown", "unknown"));
 }
 
 async fn an_unknown_run_is_run_again_only_when_a_person_asks(disk: Disk) {

@@ -6,7 +6,10 @@ use wherry_controller::engine::Kind;
 use wherry_daemon::ids;
 use wherry_domain::{id::OrganisationId, run::Outcome};
 use wherry_proto::frame::{Attempt, Decision, FromAgent, FromController, GoAwayReason, InFlight, Stage};
-use wherry_trust::names::AgentIdentity;
+use wherry_trust::{
+    names::AgentIdentity,
+    release::{Prefix, Publisher},
+};
 
 use crate::support::{Agent, Bench, Disk, in_flight, name, on_each_store};
 
@@ -245,6 +248,26 @@ async fn what_a_group_does_not_use_and_a_locked_agent_is_not_handed_out(disk: Di
     let (deployment, _) = bench.ledger.operations(name("prod")).await.unwrap().remove(0);
     bench.ledger.connector_for(agent.identity.clone(), connector).await.unwrap();
     bench.ledger.document_for(agent.identity.clone(), deployment.digest).await.unwrap();
+
+    // A run that began keeps what it began with; whatever else is published stays out of reach.
+    let key = crate::support::publisher_key();
+    let trusted = Publisher { name: "ours".to_owned(), key: key.public(), prefix: Prefix::all() };
+    bench.ledger.trust_publisher("ada".to_owned(), trusted).await.unwrap();
+    bench.submit("look").await;
+    let publish = async |connector: &str, version: &str| {
+        let (envelope, wasm) = crate::support::package(connector, version, &key);
+        bench.ledger.publish("ada".to_owned(), envelope, wasm).await.unwrap().0.digest
+    };
+    let (newer, unused) = (publish("http", "2.0.0").await, publish("secret-crm", "1.0.0").await);
+    let mut changed = crate::support::desk();
+    changed.description = "on the new connector".to_owned();
+    bench.ledger.deploy("ada".to_owned(), name("prod"), changed, false).await.unwrap();
+    for (digest, version) in [(connector, "1.0.0"), (newer, "2.0.0")] {
+        let handed = bench.ledger.connector_for(agent.identity.clone(), digest).await.unwrap();
+        assert_eq!((handed.name.as_str(), handed.version.to_string().as_str()), ("http", version));
+    }
+    let refused = bench.ledger.connector_for(agent.identity.clone(), unused).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::NotFound);
 
     // An agent of a group that serves another environment.
     let elsewhere = bench.ledger.create_environment("ada".to_owned(), name("test"), name("paris")).await.unwrap().1;

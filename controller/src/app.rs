@@ -26,6 +26,14 @@ use crate::{
 /// How long connections may go on after a stop was asked for.
 pub const GRACE: Duration = Duration::from_secs(10);
 
+/// What could be read of the store is not all that was acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the store in {0} is damaged and what could be read is not all that was acknowledged: move the data folder away and \
+     restore a backup into an empty one"
+)]
+pub struct LostData(String);
+
 /// A controller that is ready to run.
 pub struct App {
     config: Config,
@@ -48,11 +56,7 @@ impl App {
         let (store, report) = SledStore::open(options)?;
         tracing::info!(?report, "opened the store");
         if report.lost_something() {
-            anyhow::bail!(
-                "the store in {} is damaged and what could be read is not all that was acknowledged: move the data \
-                 folder away and restore a backup into an empty one",
-                config.data_dir.display()
-            );
+            return Err(LostData(config.data_dir.display().to_string()).into());
         }
         let files = Arc::new(FileStore::open(config.data_dir.join("files"))?);
         let settings = Settings {

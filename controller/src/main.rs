@@ -51,7 +51,15 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not faults. A closed output has nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
         Command::Run { settings, check } => {
             with_config(&settings, |config| if check { show(&config) } else { run(config) })
         }
@@ -90,12 +98,17 @@ fn run(config: Config) -> ExitCode {
     });
     match ended {
         Ok(code) => code.into(),
-        Err(error) => {
-            let store = error.downcast_ref::<StoreError>();
-            let code = store.map_or("controller.failed", StoreError::code);
-            let kind = if store.is_some() { Exit::Store } else { Exit::Unavailable };
-            exit::report(error.as_ref(), code, kind)
-        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.is::<app::LostData>() {
+        return exit::report(error.as_ref(), "store.damaged", Exit::Store);
+    }
+    match error.downcast_ref::<StoreError>() {
+        Some(store) => exit::report(error.as_ref(), store.code(), Exit::Store),
+        None => exit::report(error.as_ref(), "controller.failed", Exit::Unavailable),
     }
 }
 

@@ -5,7 +5,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use wherry_daemon::ids;
 use wherry_domain::project::check::Fault;
@@ -27,7 +27,9 @@ pub(super) struct Problem {
     /// Stable code.
     code: String,
     /// Finds this answer in the controller's log.
-    request_id: String,
+    #[serde(serialize_with = "request_id")]
+    #[schema(value_type = String)]
+    request_id: u128,
     /// Faults of a document.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
@@ -35,6 +37,11 @@ pub(super) struct Problem {
     /// Try again after this long.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn request_id<S: Serializer>(id: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("req_{id:032x}"))
 }
 
 impl Problem {
@@ -45,7 +52,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into().into(),
             code: code.to_owned(),
-            request_id: format!("req_{:032x}", ids::new_id::<u128>()),
+            request_id: ids::new_id(),
             errors: Vec::new(),
             retry_after_ms: None,
         }
@@ -75,7 +82,8 @@ impl From<Refusal> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        tracing::info!(request_id = self.request_id, code = self.code, detail = self.detail, "refused a request");
+        let request_id = format_args!("req_{:032x}", self.request_id);
+        tracing::info!(%request_id, code = self.code, detail = self.detail, "refused a request");
         let retry_after = self.retry_after_ms.map(|ms| ms.div_ceil(1_000).to_string());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();

@@ -32,10 +32,10 @@ impl activities::Guest for Http {
         let document = match (inv.activity().as_str(), input, output) {
             ("query", _, Some(output)) => source::query(&base, inv, output)?,
             ("execute", _, Some(output)) => source::execute(&base, inv, output)?,
-            ("send", Some(input), _) => target::send(&base, inv, input)?,
+            ("send" | "send.keyed", Some(input), _) => target::send(&base, inv, input)?,
             ("query" | "execute", _, None) => return Err(unsupported("this activity needs somewhere to put records")),
-            ("send", None, _) => return Err(unsupported("this activity needs records")),
-            _ => return Err(unsupported("the connector http has the activities query, send and execute")),
+            ("send" | "send.keyed", None, _) => return Err(unsupported("this activity needs records")),
+            _ => return Err(unsupported("the connector http has the activities query, send, send.keyed and execute")),
         };
         Ok(Outcome { status: Status::Complete, output: Some(document.to_string()) })
     }

@@ -27,6 +27,7 @@ struct Sender<'a> {
 /// Sends all records; gives what happened.
 pub(crate) fn send(base: &Base, inv: &Invocation, input: &Reader) -> Result<Value, Error> {
     let params: Send = config::params(&inv.params())?;
+    params.check_key(&inv.activity())?;
     let mut sender = Sender {
         base,
         plan: SendPlan::new(&params)?,

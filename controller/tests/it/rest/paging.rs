@@ -35,8 +35,8 @@ async fn two_hundred_and_fifty_runs_are_all_listed_once_while_others_come_and_en
     there.reverse();
     assert_eq!(seen, there, "newest first, each once");
 
-    let filtered = format!("/v1/runs?environment=prod&operation=post&state=cancelled&limit=7");
-    assert_eq!(all(&api, &filtered).await.len(), 42);
+    let filtered = "/v1/runs?environment=prod&operation=post&state=cancelled&limit=7";
+    assert_eq!(all(&api, filtered).await.len(), 42);
     assert_eq!(all(&api, "/v1/runs?state=unknown").await.len(), 0);
 }
 

@@ -86,10 +86,9 @@ impl Agent {
     pub(crate) async fn connect(&mut self, bench: &Bench, in_flight: &[InFlight]) -> Welcome {
         let hello = self.hello(in_flight);
         self.greet(bench, hello).await.unwrap();
-        match self.frame().await {
-            FromController::Welcome(welcome) => welcome,
-            other => panic!("{other:?} came before the welcome"),
-        }
+        let first = self.frame().await;
+        let FromController::Welcome(welcome) = first else { panic!("{first:?} came before the welcome") };
+        welcome
     }
 
     /// Says hello; the stream of the session before is left where it is.
@@ -150,10 +149,8 @@ impl Agent {
 
     /// The next offer.
     pub(crate) async fn offer(&mut self) -> Offer {
-        let offer = |frame: &FromController| match frame {
-            FromController::Offer(offer) => Some(offer.clone()),
-            _ => None,
-        };
+        let offer =
+            |frame: &FromController| if let FromController::Offer(offer) = frame { Some(offer.clone()) } else { None };
         self.find(offer).await
     }
 
@@ -161,9 +158,9 @@ impl Agent {
     pub(crate) async fn offers(&mut self, bench: &Bench) -> Vec<Offer> {
         let heard = self.heard(bench).await.into_iter();
         heard
-            .map(|frame| match frame {
-                FromController::Offer(offer) => offer,
-                other => panic!("{other:?} came among offers"),
+            .map(|frame| {
+                let FromController::Offer(offer) = frame else { panic!("{frame:?} came among offers") };
+                offer
             })
             .collect()
     }
@@ -205,10 +202,8 @@ impl Agent {
     }
 
     pub(crate) async fn acknowledged(&mut self, seq: u64) {
-        let acknowledged = |frame: &FromController| match frame {
-            FromController::Ack { up_to } => Some(*up_to),
-            _ => None,
-        };
+        let acknowledged =
+            |frame: &FromController| if let FromController::Ack { up_to } = frame { Some(*up_to) } else { None };
         assert_eq!(self.find(acknowledged).await, seq);
     }
 

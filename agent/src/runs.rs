@@ -59,6 +59,19 @@ pub struct Running {
     runs: Runs,
 }
 
+/// An attempt's lease, for whoever begins its effects.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    held: Arc<Place>,
+}
+
+impl Lease {
+    /// Whether a new effect may begin at `now`.
+    pub fn may_begin_effect(&self, now: Timestamp) -> bool {
+        self.held.lock().lease.may_begin_effect(now)
+    }
+}
+
 impl Runs {
     /// Takes an attempt in; `None` if it, or another attempt of the same run, is here already. `since` is when the
     /// stream that carried the offer was last known to be alive.
@@ -164,6 +177,11 @@ impl Running {
     /// Whether a new effect may begin at `now`.
     pub fn may_begin_effect(&self, now: Timestamp) -> bool {
         self.held.lock().lease.may_begin_effect(now)
+    }
+
+    /// The lease by itself.
+    pub fn lease(&self) -> Lease {
+        Lease { held: Arc::clone(&self.held) }
     }
 
     /// Resolves with the cause when the attempt is to stop.

@@ -17,9 +17,10 @@ use wherry_proto::frame::{self, Attempt, Counts, FromAgent, LogLine, Offer};
 use super::{
     Shared,
     errand::Errand,
-    flow::{Flow, Over, Scene},
+    flow::{Flow, Over},
     log::RunLog,
     plan::Plan,
+    scene::Scene,
 };
 use crate::{
     journal::Ended,

@@ -1,11 +1,9 @@
 //! One side of a run: an invocation of a connector, with its channels.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::mpsc;
-use wherry_host::{Blobs, ConnectorFault, FromConnector, Outcome, Task, ToConnector};
-
-use super::plan::Step;
+use wherry_host::{Blobs, Connector, ConnectorFault, Egress, FromConnector, Outcome, Task, ToConnector};
 
 /// Messages that wait for a connector. The host keeps two more batches on its side.
 const INBOX: usize = 1;
@@ -41,10 +39,9 @@ pub(super) enum Said {
 }
 
 impl Side {
-    pub(super) fn start(step: &Step, task: Task, blobs: Blobs) -> Self {
+    pub(super) fn start(connector: Connector, egress: Arc<dyn Egress>, task: Task, blobs: Blobs) -> Self {
         let (inbox, from_us) = mpsc::channel(INBOX);
         let (to_us, outbox) = mpsc::channel(OUTBOX);
-        let (connector, egress) = (step.connector.clone(), step.egress());
         let work = Box::pin(async move { connector.run_with(task, egress, from_us, to_us, blobs).await });
         Self { work: Some(work), outcome: None, inbox: Some(inbox), outbox, drained: false }
     }

@@ -14,7 +14,11 @@ use crate::engine::{Kind, Refusal};
 
 /// A problem.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Details>);
+
+/// What is told of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+struct Details {
     /// Where the code is explained, within the documentation.
     #[serde(rename = "type")]
     kind: Box<str>,
@@ -39,14 +43,13 @@ pub(super) struct Problem {
     retry_after_ms: Option<u64>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn request_id<S: Serializer>(id: &u128, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("req_{id:032x}"))
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             kind: format!("docs/errors/{code}.md").into(),
             title: status.canonical_reason().unwrap_or("error"),
             status: status.as_u16(),
@@ -55,7 +58,7 @@ impl Problem {
             request_id: ids::new_id(),
             errors: Vec::new(),
             retry_after_ms: None,
-        }
+        }))
     }
 
     pub(super) fn invalid(code: &str, detail: impl Into<String>) -> Self {
@@ -74,17 +77,19 @@ impl From<Refusal> for Problem {
             Kind::Full => (StatusCode::INSUFFICIENT_STORAGE, None),
             Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(1_000)),
         };
-        let problem = Self::new(status, refusal.code.as_str(), refusal.message);
-        Self { errors: refusal.faults, retry_after_ms, ..problem }
+        let Self(mut details) = Self::new(status, refusal.code.as_str(), refusal.message);
+        details.errors = refusal.faults;
+        details.retry_after_ms = retry_after_ms;
+        Self(details)
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let request_id = format_args!("req_{:032x}", self.request_id);
-        tracing::info!(%request_id, code = self.code, detail = self.detail, "refused a request");
-        let retry_after = self.retry_after_ms.map(|ms| ms.div_ceil(1_000).to_string());
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let request_id = format_args!("req_{:032x}", self.0.request_id);
+        tracing::info!(%request_id, code = self.0.code, detail = self.0.detail, "refused a request");
+        let retry_after = self.0.retry_after_ms.map(|ms| ms.div_ceil(1_000).to_string());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));

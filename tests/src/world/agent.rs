@@ -245,10 +245,6 @@ impl Agent {
         Ok(agent)
     }
 
-    pub(super) fn still_runs(&mut self) -> Result<()> {
-        self.process.as_mut().map_or(Ok(()), Process::still_runs)
-    }
-
     fn signal(&self, signal: Signal) -> Result<()> {
         match &self.process {
             Some(process) => process.signal(signal),

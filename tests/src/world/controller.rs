@@ -170,8 +170,11 @@ impl Controller {
 }
 
 /// A port that nobody listens on now.
+///
+/// # Errors
+/// If every port is taken.
 #[allow(clippy::disallowed_methods, reason = "chance, not time: tests that start together must not want the same port")]
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     let chance = SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos() ^ std::process::id().rotate_left(12);
     let width = u32::from(PORTS.end - PORTS.start);
     let candidates = (0..width).map(|step| (chance.wrapping_add(step * 7)) % width);

@@ -103,10 +103,7 @@ impl Process {
 }
 
 /// Runs a program to its end; gives its standard output and exit code.
-///
-/// # Errors
-/// If it cannot be started or takes too long.
-pub async fn run(mut command: Command, log: &Path) -> Result<(Option<i32>, String)> {
+pub(super) async fn run(mut command: Command, log: &Path) -> Result<(Option<i32>, String)> {
     let file = OpenOptions::new().create(true).append(true).open(log)?;
     command.stdout(Stdio::piped()).stderr(file).kill_on_drop(true);
     let ended = tokio::time::timeout(PATIENCE, command.spawn()?.wait_with_output()).await;

@@ -38,8 +38,13 @@ fn a_full_disk_refuses_new_work_and_loses_nothing() -> Result<()> {
 async fn in_a_namespace_a_full_disk_refuses_new_work_and_loses_nothing() -> Result<()> {
     let disk = tempfile::tempdir()?;
     mount(&["-t", "tmpfs", "-o", SMALL, "tmpfs"], disk.path())?;
-    let mut world =
-        World::plan().setting("store.reserve_mib=20").controller_in(disk.path().join("data")).start().await?.with_desk().await?;
+    let mut world = World::plan()
+        .setting("store.reserve_mib=20")
+        .controller_in(disk.path().join("data"))
+        .start()
+        .await?
+        .with_desk()
+        .await?;
     let large = world.run("read").with(json!({ "pages": "x".repeat(24 << 10) }));
     let mut acknowledged = until_refused(&large).await?;
     assert!(acknowledged.len() > 20, "{} runs fill the disk", acknowledged.len());

@@ -218,7 +218,8 @@ async fn four_runs_in_the_middle(world: &World) -> Result<Vec<Run>> {
     runs.push(world.run("read").with(json!({ "size": 1 })).begin().await?);
     wait::until("every run has done something", async || {
         let ledger = world.sandbox.ledger().await?;
-        let begun = |run: &Run| ledger.entries.iter().filter(|entry| belongs(entry.external_id.as_ref(), run)).count() > 1;
+        let begun =
+            |run: &Run| ledger.entries.iter().filter(|entry| belongs(entry.external_id.as_ref(), run)).count() > 1;
         Ok((runs.iter().filter(|run| begun(run)).count() == 3).then_some(()))
     })
     .await?;

@@ -1,10 +1,15 @@
 //! Controllers that die under load, and controllers that come back from a copy.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use wherry_tests::world::{Agent, Run, Submission, World};
 
@@ -19,19 +24,19 @@ async fn every_run_that_a_killed_controller_acknowledged_ends_exactly_once() -> 
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         let five = world.run("copy-keyed").with(json!({ "size": 5, "pages": 1 }));
-        callers.spawn(submit_until_heard(five, caller));
+        callers.spawn(submit_all(five, caller));
     }
     for issues in [30, 90, 150] {
         world.sandbox.has_created(issues).await?;
         world.controller.kill().await?;
         world.controller.start().await?;
     }
-    let mut acknowledged = BTreeMap::new();
+    let mut acknowledged = BTreeSet::new();
     while let Some(heard) = callers.join_next().await {
         acknowledged.extend(heard??);
     }
     assert_eq!(acknowledged.len(), CALLERS * EACH, "two keys became one run");
-    for run in acknowledged.keys() {
+    for run in &acknowledged {
         world.end_of(run).await?.succeeded()?;
     }
     let all: Vec<Run> = world.api.list("/v1/runs?limit=200").await?;
@@ -111,18 +116,17 @@ async fn a_copy_that_was_cut_short_or_meant_for_a_folder_in_use_is_refused() -> 
     world.close().await
 }
 
-/// Submits under a key of its own until the controller has acknowledged it, however often it dies meanwhile.
-async fn submit_until_heard(submission: Submission, caller: usize) -> Result<Vec<(String, usize)>> {
+/// Submits under keys of its own, each until the controller has acknowledged it; gives the runs.
+async fn submit_all(submission: Submission, caller: usize) -> Result<Vec<String>> {
     let mut heard = Vec::new();
     for order in 0..EACH {
-        let run = submission.clone().under(format!("caller-{caller}-{order}")).until_heard().await?;
-        heard.push((run.id, caller));
+        heard.push(submission.clone().under(format!("caller-{caller}-{order}")).until_heard().await?.id);
     }
     Ok(heard)
 }
 
 /// A copy of everything the controller remembers, in a file.
-async fn back_up(world: &World) -> Result<std::path::PathBuf> {
+async fn back_up(world: &World) -> Result<PathBuf> {
     let bytes = world.api.download(Method::POST, "/v1/backup").await?;
     let path = world.folder().join("backup");
     fs::write(&path, bytes)?;
@@ -130,7 +134,7 @@ async fn back_up(world: &World) -> Result<std::path::PathBuf> {
 }
 
 /// Kills the controller and lets another one take its place, from the copy and the authority's keys.
-async fn put_back(world: &mut World, copy: &std::path::Path) -> Result<()> {
+async fn put_back(world: &mut World, copy: &Path) -> Result<()> {
     world.controller.kill().await?;
     let old = world.controller.data().to_owned();
     world.controller.move_to(world.folder().join("restored"));

@@ -10,3 +10,4 @@ mod lost_links;
 mod recovery;
 mod runs;
 mod strangers;
+mod third_party;

@@ -24,10 +24,8 @@ async fn certificates_are_renewed_while_an_agent_works_and_recovered_when_it_com
     working.has_logged("the certificate was replaced", 1).await?;
     world.run("copy-keyed").end().await?.succeeded()?;
     working.has_logged("connected to the controller", 1).await?;
-    wait::within(LIFE, "the other certificate has ended", async || {
-        Ok((jiff::Timestamp::now() > first).then_some(()))
-    })
-    .await?;
+    wait::within(LIFE, "the other certificate has ended", async || Ok((jiff::Timestamp::now() > first).then_some(())))
+        .await?;
     // It has nothing left but its identity key.
     away.start().await?;
     assert!(ends_at(&world, "eu-2").await? > first);

@@ -56,7 +56,8 @@ async fn a_target_that_breaks_twice_is_tried_again_and_nothing_is_recorded_twice
     let _agent = world.agent("eu-1").await?;
     // The second loss is the nasty one: the effect stands, the answer says otherwise.
     let before = json!({ "path": "/api/issues", "method": "POST", "fault": "error", "skip": 12, "times": 1 });
-    let after = json!({ "path": "/api/issues", "method": "POST", "fault": "error", "when": "after", "skip": 15, "times": 1 });
+    let after =
+        json!({ "path": "/api/issues", "method": "POST", "fault": "error", "when": "after", "skip": 15, "times": 1 });
     world.sandbox.misbehave(json!([before, after])).await?;
     let run = world.run("copy-keyed").end().await?.succeeded()?;
     assert_eq!((run.attempt, run.times("requeued")), (3, 2));

@@ -16,7 +16,8 @@ use tonic::{
 };
 use wherry_daemon::tls;
 use wherry_proto::wire::{
-    self, agent_frame::Kind, agent_service_client::AgentServiceClient, controller_frame, enrollment_service_client::EnrollmentServiceClient,
+    self, agent_frame::Kind, agent_service_client::AgentServiceClient, controller_frame,
+    enrollment_service_client::EnrollmentServiceClient,
 };
 use wherry_tests::world::{Agent, World};
 
@@ -133,7 +134,8 @@ fn config(agent: Option<&Agent>, roots: &Path) -> Result<Arc<ClientConfig>> {
     for root in tls::load_certificates(roots)? {
         trusted.add(root)?;
     }
-    let config = ClientConfig::builder_with_provider(tls::provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
+    let config =
+        ClientConfig::builder_with_provider(tls::provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
     let config = config.with_root_certificates(trusted);
     let mut config = match agent.map(|agent| agent.data().join("identity")) {
         Some(own) => config.with_client_auth_cert(

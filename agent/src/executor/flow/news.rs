@@ -5,8 +5,7 @@ use std::time::Duration;
 use wherry_domain::time::Timestamp;
 use wherry_proto::frame::FromAgent;
 
-use super::Scene;
-use crate::executor::{cursor::Position, log::RunLog, tally::Tally};
+use crate::executor::{cursor::Position, log::RunLog, scene::Scene, tally::Tally};
 
 /// How often counts go out.
 const PROGRESS: Duration = Duration::from_millis(500);

@@ -22,7 +22,7 @@ on_each_store!(
     a_declined_run_waits_for_the_agents_next_heartbeat,
     a_finished_run_is_submitted_anew_and_an_active_one_is_not,
     an_operation_that_is_not_deployed_is_refused_with_the_nearest_name,
-    a_call_that_waits_for_nobody_any_more_leaves_nothing_behind,
+    callers_who_gave_up_waiting_do_not_disturb_those_who_did_not,
 );
 
 async fn a_run_goes_from_its_submission_to_its_end(disk: Disk) {
@@ -195,7 +195,7 @@ async fn an_operation_that_is_not_deployed_is_refused_with_the_nearest_name(disk
     assert_eq!(bench.try_submit(named).await.unwrap().record.spec.project, name("desk-2"));
 }
 
-async fn a_call_that_waits_for_nobody_any_more_leaves_nothing_behind(disk: Disk) {
+async fn callers_who_gave_up_waiting_do_not_disturb_those_who_did_not(disk: Disk) {
     let bench = Bench::ready(disk).await;
     let run = bench.submit("look").await;
     for _ in 0..100 {

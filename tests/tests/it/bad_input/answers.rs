@@ -14,7 +14,8 @@ use wherry_tests::world::{Connection, Operation, Project, World, desk::requests}
 #[tokio::test]
 async fn a_system_that_answers_nonsense_fails_the_run_with_the_reason() -> Result<()> {
     let world = World::start().await?.with_desk().await?;
-    let boom = |fault: &str| Operation::from("system", "query", json!({ "path": "/boom", "query": { "fault": fault } }));
+    let boom =
+        |fault: &str| Operation::from("system", "query", json!({ "path": "/boom", "query": { "fault": fault } }));
     let project = Project::named("answers")
         .connection("system", Connection::to(&world.sandbox.url))
         .connection("stranger", Connection::to(&world.sandbox.url).basic("nobody", "desk-password"))
@@ -85,9 +86,13 @@ async fn a_system_without_an_answer_or_with_an_endless_one_is_given_up() -> Resu
 async fn records_that_the_target_refuses_are_counted_and_the_others_arrive() -> Result<()> {
     let world = World::start().await?.with_desk().await?;
     // Every eighth title is one that the tracker does not know as a priority.
-    let body = json!({ "title": "{{ record.summary }}", "external_id": "{{ record.id }}", "priority": "{{ record.status }}" });
-    let refused = Operation::from("desk", "query", requests())
-        .to("tracker", "send", json!({ "path": "/api/issues", "body": body }));
+    let body =
+        json!({ "title": "{{ record.summary }}", "external_id": "{{ record.id }}", "priority": "{{ record.status }}" });
+    let refused = Operation::from("desk", "query", requests()).to(
+        "tracker",
+        "send",
+        json!({ "path": "/api/issues", "body": body }),
+    );
     world.deploy(&world.desk().operation("refused", refused)).await?;
     let _agent = world.agent("eu-1").await?;
     let run = world.run("refused").end().await?.failed_with("record.rejected")?;

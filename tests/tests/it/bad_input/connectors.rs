@@ -55,14 +55,18 @@ async fn a_version_is_published_once_and_an_older_one_replaces_nothing() -> Resu
     let mut other = world.http()?.component;
     other.extend([0, 2, 1, b'x']);
     let clash = Package::new("http", "1.0.0", other)?;
-    let clash = Package { release: wherry_trust::release::Release { wasm: clash.release.wasm, ..world.http()?.release }, ..clash };
+    let clash = Package {
+        release: wherry_trust::release::Release { wasm: clash.release.wasm, ..world.http()?.release },
+        ..clash
+    };
     world.api.publish(clash.signed_by(&world.publisher)?).await?.refused(409, "connector.version_exists")?;
     assert_eq!(state(&world).await?, before);
     let older = Package { release: newer(&world, "0.9.0")?, ..world.http()? };
     world.publish(&older).await?;
     let newest: Vec<Value> = world.api.list("/v1/connectors").await?;
     assert_eq!((newest.len(), &newest[0]["version"]), (1, &json!("1.0.0")));
-    let again = world.try_to_deploy(&world.desk().operation("more", Operation::from("desk", "query", json!({})))).await?;
+    let again =
+        world.try_to_deploy(&world.desk().operation("more", Operation::from("desk", "query", json!({})))).await?;
     assert_eq!(again.accepted()?["connectors"]["http"]["version"], "1.0.0");
     world.close().await
 }

@@ -60,12 +60,28 @@ async fn a_name_that_could_be_taken_for_something_else_is_refused() -> Result<()
     let before = state(&world).await?;
     let long = "x".repeat(64);
     let names = [
-        "", "a/b", "a:b", "../x", "..", "-a", "A", "a b", "a\n", "a\0", "ä", "\u{202e}a", "{{7*7}}", "${x}", "a_b", &long,
+        "",
+        "a/b",
+        "a:b",
+        "../x",
+        "..",
+        "-a",
+        "A",
+        "a b",
+        "a\n",
+        "a\0",
+        "ä",
+        "\u{202e}a",
+        "{{7*7}}",
+        "${x}",
+        "a_b",
+        &long,
     ];
     for name in names {
         let answer = world.api.post("/v1/environments", &json!({ "name": name, "group": "berlin" })).await?;
         let refused = answer.refused(422, MALFORMED).with_context(|| format!("{name:?}"))?;
-        let echoed = refused["detail"].as_str().is_some_and(|detail| detail.chars().any(|c| c.is_control() || c == '\u{202e}'));
+        let echoed =
+            refused["detail"].as_str().is_some_and(|detail| detail.chars().any(|c| c.is_control() || c == '\u{202e}'));
         assert!(!echoed, "{refused}");
         world.api.post("/v1/environments", &json!({ "name": "test", "group": name })).await?.refused(422, MALFORMED)?;
     }

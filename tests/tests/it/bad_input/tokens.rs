@@ -29,7 +29,8 @@ async fn a_token_that_is_used_expired_or_made_up_admits_nobody() -> Result<()> {
     // Nothing but time makes a token expire.
     tokio::time::sleep(Duration::from_secs(1)).await;
     refused(&world, &second, &short, REFUSED, "enrolment.token_refused").await?;
-    for broken in ["", "wht_", "hunter2", &token[..token.len() - 1], &token.replace("wht", "whp"), &"x".repeat(1 << 16)] {
+    for broken in ["", "wht_", "hunter2", &token[..token.len() - 1], &token.replace("wht", "whp"), &"x".repeat(1 << 16)]
+    {
         refused(&world, &second, broken, USAGE, "enrolment.token_malformed").await?;
     }
     assert_eq!(world.api.list::<Value>("/v1/agents").await?, before);

@@ -24,15 +24,8 @@ const OPERATIONS: [&str; 4] = ["chain", "copy-keyed", "chain", "copy-unsafe"];
 /// Longest time a caller waits for the end of a run before it asks for the next one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What was acknowledged: by run, how it ended if the caller saw it.
-pub(super) type Book = BTreeMap<String, Acknowledged>;
-
-/// One acknowledged run.
-#[derive(Clone, Debug)]
-pub(super) struct Acknowledged {
-    pub(super) operation: &'static str,
-    pub(super) end: Option<Run>,
-}
+/// What was acknowledged: by run, how it ended, if the caller saw it.
+pub(super) type Book = BTreeMap<String, Option<Run>>;
 
 /// The callers; they end when this is dropped.
 pub(crate) struct Load {
@@ -89,11 +82,9 @@ async fn call(api: Api, shared: Arc<Shared>) -> Result<()> {
         let order = shared.orders.fetch_add(1, SeqCst);
         let operation = OPERATIONS[usize::try_from(order)? % OPERATIONS.len()];
         let run = World::ask(&api, operation).under(format!("order-{order}")).until_heard().await?;
-        shared.book.lock().await.insert(run.id.clone(), Acknowledged { operation, end: None });
+        shared.book.lock().await.insert(run.id.clone(), None);
         let end = tokio::time::timeout(PATIENCE, end(&api, &run.id)).await.ok();
-        if let Some(one) = shared.book.lock().await.get_mut(&run.id) {
-            one.end = end;
-        }
+        shared.book.lock().await.insert(run.id, end);
     }
 }
 

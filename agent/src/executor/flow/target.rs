@@ -1,0 +1,58 @@
+//! The target's side of a flow: acknowledgements, refusals, its end.
+
+use wherry_domain::failure::{Code, Failure};
+use wherry_host::{ConnectorFault, FromConnector, Outcome};
+
+use super::{Flow, Over, Said};
+use crate::executor::plan::Step;
+
+/// The target ended before it had read everything.
+const LEFT_INPUT: Code = Code::new("connector.input_left");
+
+impl Flow<'_> {
+    pub(super) fn hear_target(&mut self, said: Said) -> Option<Over> {
+        let step = self.scene.plan.target.as_ref()?;
+        match said {
+            Said::Message(FromConnector::Acked { up_to }) => self.tally.acknowledged(up_to),
+            Said::Message(FromConnector::Rejected { row, error }) => {
+                tracing::debug!(
+                    run = self.scene.errand.run,
+                    row,
+                    code = error.code,
+                    message = error.message,
+                    "refused"
+                );
+                if self.tally.counts().rejected == 0 {
+                    let code = Code::received(&error.code);
+                    self.log.warn(format!("{}: record {row} was refused ({code})", step.label));
+                }
+                self.tally.rejected();
+            }
+            Said::Message(FromConnector::Log { level, message, .. }) => self.scene.local_log(step, level, &message),
+            Said::Message(
+                FromConnector::Batch { .. } | FromConnector::Checkpoint { .. } | FromConnector::Counter { .. },
+            )
+            | Said::Taken => {}
+            Said::Ended(ended) => return self.target_over(step, ended),
+        }
+        None
+    }
+
+    fn target_over(&mut self, step: &Step, ended: Result<Outcome, ConnectorFault>) -> Option<Over> {
+        self.target = None;
+        // It took the end of its input, so it has seen everything.
+        let saw_all = self.source_done && self.outgoing.is_none();
+        self.outgoing = None;
+        match ended {
+            Ok(_) if saw_all => {
+                self.tally.all_arrived();
+                None
+            }
+            Ok(_) => {
+                let message = format!("{}: the connector ended before it had read every record", step.label);
+                Some(self.fail(Failure::permanent(LEFT_INPUT, message)))
+            }
+            Err(fault) => Some(self.fail(self.scene.failure_of(step, &fault))),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What surrounds an attempt at work: its plan, its lease, and the ways to speak.
+
+use std::sync::Arc;
+
+use wherry_daemon::clock::Clock;
+use wherry_domain::{effects::SideEffects, failure::Failure};
+use wherry_host::{Blobs, ConnectorFault, Egress, Task};
+
+use super::{
+    errand::Errand,
+    gate::Gate,
+    plan::{Plan, Step},
+    side::Side,
+    voice::Voice,
+};
+use crate::runs::Running;
+
+/// What surrounds an attempt at work.
+pub(super) struct Scene<'a> {
+    pub(super) clock: &'a Clock,
+    pub(super) running: &'a Running,
+    pub(super) voice: &'a Voice,
+    pub(super) plan: &'a Plan,
+    pub(super) errand: &'a Errand,
+}
+
+impl Scene<'_> {
+    /// Starts a connector. Whatever changes something loses its way out with the lease.
+    pub(super) fn start(&self, step: &Step, task: Task, blobs: Blobs) -> Side {
+        let egress: Arc<dyn Egress> = match self.plan.class {
+            SideEffects::Read => step.egress(),
+            SideEffects::Idempotent | SideEffects::Keyed | SideEffects::Unsafe => {
+                Arc::new(Gate { inner: step.egress(), lease: self.running.lease(), clock: self.clock.clone() })
+            }
+        };
+        Side::start(step.connector.clone(), egress, task, blobs)
+    }
+
+    /// What a connector writes is for the agent owner only.
+    pub(super) fn local_log(&self, step: &Step, level: wherry_host::Level, message: &str) {
+        tracing::debug!(run = self.errand.run, step = step.label, ?level, message, "connector");
+    }
+
+    /// The fault in words that may leave; the connector's own words go to the local log.
+    pub(super) fn failure_of(&self, step: &Step, fault: &ConnectorFault) -> Failure {
+        tracing::info!(run = self.errand.run, step = step.label, %fault, "a connector failed");
+        let Failure { class, code, message, effects_begun } = fault.failure();
+        Failure { class, code, message: format!("{}: {message}", step.label), effects_begun }
+    }
+}

@@ -1,0 +1,58 @@
+//! How a world ends: well, with a last look at everything, or with its logs on the screen.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Result, ensure};
+
+use super::{World, audit, process};
+
+/// Lines of each log that a failed test shows.
+const SHOWN: usize = 60;
+
+impl World {
+    /// Ends the world of a test that found everything as it should be, after a last look: no program ended by itself,
+    /// none complained of a defect, and the audit is whole.
+    ///
+    /// # Errors
+    /// If that is not so.
+    pub async fn close(mut self) -> Result<()> {
+        self.controller.still_runs()?;
+        self.sandbox.still_runs()?;
+        audit::is_whole(&self.api).await?;
+        for log in self.logs() {
+            let text = fs::read_to_string(&log)?;
+            ensure!(!text.contains("panicked at"), "a program panicked, see {}", log.display());
+        }
+        self.keep_compiled()?;
+        self.closed = true;
+        Ok(())
+    }
+
+    /// Saves the next test the time to compile.
+    fn keep_compiled(&self) -> Result<()> {
+        let Ok(agents) = fs::read_dir(self.dir.path().join("agents")) else { return Ok(()) };
+        for agent in agents {
+            self.warm.take(&agent?.path().join("data"))?;
+        }
+        Ok(())
+    }
+
+    fn logs(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.dir.path().join("logs")).into_iter().flatten();
+        let mut logs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        logs.sort();
+        logs
+    }
+}
+
+impl Drop for World {
+    #[allow(clippy::print_stderr, reason = "the test failed and this is what its reader needs")]
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        for log in self.logs() {
+            eprintln!("---- {}\n{}", log.display(), process::tail(&log, SHOWN));
+        }
+    }
+}

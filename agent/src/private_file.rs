@@ -38,21 +38,47 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::of("create", path))
 }
 
+/// Makes `path` with mode 0600 and this content, unless something is there already; whether it did. Of two processes
+/// that come at the same time, one does.
+///
+/// # Errors
+/// If the system refuses.
+pub fn create_new(path: &Path, content: &[u8]) -> Result<bool, FileError> {
+    let temporary = temporary(path);
+    let made = write_synced(&temporary, content).and_then(|()| fs::hard_link(&temporary, path));
+    drop(fs::remove_file(&temporary));
+    match made {
+        Ok(()) => sync_folder(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(FileError::of("write", path)(error)),
+    }
+}
+
 /// Replaces `path` by a file of mode 0600 with this content; durable when it returns.
 ///
 /// # Errors
 /// If the system refuses; the old file is then still there.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
+    let temporary = temporary(path);
     let written = write_synced(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // A leftover would only be replaced by the next try.
         drop(fs::remove_file(&temporary));
         return Err(FileError::of("write", path)(error));
     }
+    sync_folder(path)
+}
+
+/// A name beside `path` that no other process uses.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    PathBuf::from(name)
+}
+
+/// Makes the name of `path` durable.
+fn sync_folder(path: &Path) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::of("sync", folder))
 }
 
@@ -128,6 +154,17 @@ mod tests {
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_replaced_by_something_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert!(create_new(&path, b"first").unwrap());
+        assert!(!create_new(&path, b"second").unwrap());
+        assert_eq!(read_text(&path, 100).unwrap().as_str(), "first");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]

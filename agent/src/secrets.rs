@@ -194,18 +194,23 @@ impl Secrets {
 /// # Errors
 /// If its file cannot be read or written.
 pub fn local_key(path: &Path) -> Result<LocalKey, SecretError> {
-    match private_file::read(path, 64) {
-        Ok(bytes) => {
-            let bytes = bytes.first_chunk::<32>().filter(|_| bytes.len() == 32).ok_or(SealError::Unreadable)?;
-            Ok(LocalKey::from_bytes(bytes).map_err(SealError::from)?)
-        }
-        Err(error) if error.is_missing() => {
+    match read_key(path) {
+        Err(SecretError::File(error)) if error.is_missing() => {
             let key = LocalKey::generate().map_err(SealError::from)?;
-            private_file::write(path, key.reveal())?;
-            Ok(key)
+            if let Some(folder) = path.parent() {
+                private_file::create_folder(folder)?;
+            }
+            // Another process may have been faster; then its key is the one.
+            if private_file::create_new(path, key.reveal())? { Ok(key) } else { read_key(path) }
         }
-        Err(error) => Err(error.into()),
+        read => read,
     }
+}
+
+fn read_key(path: &Path) -> Result<LocalKey, SecretError> {
+    let bytes = private_file::read(path, 64)?;
+    let bytes = bytes.first_chunk::<32>().filter(|_| bytes.len() == 32).ok_or(SealError::Unreadable)?;
+    Ok(LocalKey::from_bytes(bytes).map_err(SealError::from)?)
 }
 
 /// Binds a sealed file to its place: moved under another name it does not open.

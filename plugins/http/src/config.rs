@@ -126,7 +126,8 @@ impl Send {
     /// `send.keyed` promises that repetitions are recognised, so it needs the header that makes it true.
     pub fn check_key(&self, activity: &str) -> Result<(), Failure> {
         if activity == "send.keyed" && self.idempotency_header.is_none() {
-            let message = "send.keyed needs idempotency_header: the header by which the system recognises a repeated request";
+            let message =
+                "send.keyed needs idempotency_header: the header by which the system recognises a repeated request";
             return Err(Failure::new(Kind::Config, "http.params_invalid", message));
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The connector `http`: any REST interface, described by parameters instead of code.
 //!
-//! Everything that decides lives in plain modules that are tested natively; only [`bindings`], [`connector`],
-//! [`wire`], [`source`] and [`target`] know that they run inside a WebAssembly component.
+//! Everything that decides lives in plain modules that are tested natively; only `bindings`, `connector`,
+//! `wire`, `source` and `target` know that they run inside a WebAssembly component.
 
 pub mod answer;
 pub mod config;

@@ -38,7 +38,6 @@ where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let (call, calls) = (Arc::new(call), Arc::new(AtomicU64::new(0)));
-    #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
     let begin = Instant::now();
     let workers: Vec<_> = (0..in_flight)
         .map(|_| {

@@ -55,7 +55,6 @@ impl Process {
     /// # Errors
     /// If the process ends before, or takes too long.
     pub(crate) async fn ready(&mut self, file: &Path) -> anyhow::Result<(serde_json::Value, Duration)> {
-        #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
         let begin = Instant::now();
         loop {
             if let Ok(text) = fs::read(file)
@@ -101,11 +100,9 @@ impl Process {
     pub(crate) fn stop(mut self) -> anyhow::Result<String> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM)?;
-        #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
         let begin = Instant::now();
         while self.child.try_wait()?.is_none() {
             ensure!(begin.elapsed() < PATIENCE, "it does not stop");
-            #[allow(clippy::disallowed_methods, reason = "a blocking wait for a child")]
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(fs::read_to_string(&self.log)?)

@@ -1,17 +1,21 @@
 //! An agent as a process that can be killed, frozen, copied and started again on the same data.
 
+mod disk;
+
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::Signal;
 use serde::Deserialize;
+use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
 
+pub(super) use self::disk::copy_folder;
 use super::{
     process::{self, Process},
     wait::{self, PATIENCE},
@@ -26,6 +30,8 @@ pub struct Agent {
     data: PathBuf,
     log: PathBuf,
     process: Option<Process>,
+    /// The world's folder, which must not go before its agents.
+    home: Arc<TempDir>,
 }
 
 /// What `ready.json` says.
@@ -46,13 +52,14 @@ pub(super) struct Setup {
 
 impl Agent {
     /// An agent with an empty data folder and a configuration.
-    pub(super) fn new(program: PathBuf, setup: &Setup) -> Result<Self> {
+    pub(super) fn new(program: PathBuf, setup: &Setup, home: Arc<TempDir>) -> Result<Self> {
         let agent = Self {
             name: setup.name.clone(),
             program,
             data: setup.folder.join("data"),
             log: setup.log.clone(),
             process: None,
+            home,
         };
         fs::create_dir_all(&agent.data)?;
         agent.configure(&format!("slots = {}\n", setup.slots))?;
@@ -72,17 +79,6 @@ impl Agent {
     /// Its process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
-    }
-
-    /// Lets it reach the controller at another address from its next start on, as through a proxy.
-    ///
-    /// # Errors
-    /// If its configuration cannot be written.
-    pub fn reach_controller_at(&self, address: SocketAddr) -> Result<()> {
-        let text = fs::read_to_string(self.config())?;
-        let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("controller_url")).collect();
-        fs::write(self.config(), format!("controller_url = \"https://{address}\"\n{}\n", kept.join("\n")))?;
-        Ok(())
     }
 
     /// Trades a token for an identity; gives the exit code.
@@ -223,28 +219,6 @@ impl Agent {
         self.signal(Signal::CONT)
     }
 
-    /// A second agent with a copy of everything this one keeps, as from a cloned disk.
-    ///
-    /// # Errors
-    /// If the folder cannot be copied.
-    pub fn clone_disk(&self) -> Result<Self> {
-        let folder = self.data.parent().context("the data folder lies nowhere")?;
-        let name = format!("{}-copy", self.name);
-        let copied = folder.with_file_name(&name);
-        copy_folder(folder, &copied)?;
-        let log = self.log.with_file_name(format!("{name}.log"));
-        let agent = Self {
-            name: self.name.clone(),
-            program: self.program.clone(),
-            data: copied.join("data"),
-            log,
-            process: None,
-        };
-        let text = fs::read_to_string(agent.config())?;
-        agent.configure(&text.lines().filter(|line| !line.starts_with("data_dir")).collect::<Vec<_>>().join("\n"))?;
-        Ok(agent)
-    }
-
     fn signal(&self, signal: Signal) -> Result<()> {
         match &self.process {
             Some(process) => process.signal(signal),
@@ -252,33 +226,9 @@ impl Agent {
         }
     }
 
-    fn config(&self) -> PathBuf {
-        self.data.with_file_name("agent.toml")
-    }
-
-    fn configure(&self, rest: &str) -> Result<()> {
-        Ok(fs::write(self.config(), format!("data_dir = {:?}\n{rest}", self.data.display().to_string()))?)
-    }
-
     fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(subcommand);
         command
     }
-}
-
-/// Copies a folder with everything below it; permissions stay.
-pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

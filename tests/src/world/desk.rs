@@ -17,35 +17,36 @@ impl World {
         Ok(self)
     }
 
-    /// The `http` connector. Its publisher states that sending may be repeated, which the tracker allows, so that
-    /// operations of every side-effect class can be made of it: they may be stricter, never laxer.
+    /// The `http` connector. Its publisher states that sending with a key may be repeated even without a look at the
+    /// key, which is true of the tracker: operations of every side-effect class can be made of it, as they may be
+    /// stricter than their activities, never laxer.
     ///
     /// # Errors
     /// If it was not built.
     pub fn http(&self) -> Result<Package> {
-        Ok(Package::of(&self.programs, "http")?.whose("send", SideEffects::Idempotent))
+        Ok(Package::of(&self.programs, "http")?.whose("send.keyed", SideEffects::Idempotent))
     }
 
     /// `read` counts the desk's requests; `copy-idempotent`, `copy-keyed` and `copy-unsafe` make issues of them.
     pub fn desk(&self) -> Project {
         let username = &self.sandbox.credentials.desk.username;
-        let project = Project::named("desk")
+        Project::named("desk")
             .variable("size", 10)
             .variable("pages", 1_000)
             .connection("desk", Connection::to(&self.sandbox.url).basic(username, "desk-password"))
             .connection("tracker", Connection::to(&self.sandbox.url).bearer("tracker-token"))
-            .operation("read", Operation::from("desk", "query", requests()).attempts(5));
-        ["idempotent", "keyed", "unsafe"]
-            .into_iter()
-            .fold(project, |project, class| project.operation(&format!("copy-{class}"), copy().class(class)))
+            .operation("read", Operation::from("desk", "query", requests()).attempts(5))
+            .operation("copy-idempotent", copy("send.keyed"))
+            .operation("copy-keyed", copy("send.keyed").class("keyed"))
+            .operation("copy-unsafe", copy("send"))
     }
 }
 
-/// Requests become issues, with a key for each record.
-pub fn copy() -> Operation {
+/// Requests become issues through this activity, with a key for each record.
+pub fn copy(activity: &str) -> Operation {
     let issue = json!({ "title": "{{ record.summary }}", "external_id": "{{ run.id }}/{{ record.id }}" });
     let parameters = json!({ "path": "/api/issues", "body": issue, "idempotency_header": "Idempotency-Key" });
-    Operation::from("desk", "query", requests()).to("tracker", "send", parameters).attempts(5)
+    Operation::from("desk", "query", requests()).to("tracker", activity, parameters).attempts(5)
 }
 
 /// All requests of the desk, page after page.

@@ -1,6 +1,6 @@
 //! How agents come into a world.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ impl World {
         let program = self.programs.program("wherry-agent")?;
         let folder = self.dir.path().join("agents").join(name);
         let setup = Setup { name: name.to_owned(), folder, log: self.log(name), slots };
-        let agent = Agent::new(program, &setup)?;
+        let agent = Agent::new(program, &setup, Arc::clone(&self.dir))?;
         self.warm.give(agent.data())?;
         Ok(agent)
     }

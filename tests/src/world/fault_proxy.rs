@@ -209,8 +209,7 @@ async fn connection(client: TcpStream, shared: Arc<Shared>, mut weather: watch::
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction, shared: &Shared) {
     let mut weather = shared.weather.subscribe();
     let mut buffer = vec![0; 64 << 10];
-    loop {
-        let Ok(count @ 1..) = from.read(&mut buffer).await else { break };
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let allowed = weather.wait_for(|now| now.flow(direction) != Flow::Hold).await.map(|now| now.flow(direction));
         match allowed {
             Ok(Flow::Delay(by)) => tokio::time::sleep(by).await,

@@ -23,6 +23,7 @@ mod warm;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -62,7 +63,7 @@ pub struct World {
     /// Where programs and connectors are.
     pub programs: Programs,
     warm: Warm,
-    dir: TempDir,
+    dir: Arc<TempDir>,
     closed: bool,
 }
 
@@ -96,7 +97,8 @@ impl World {
         let api = controller.api()?;
         let publisher = SigningKey::generate()?;
         let warm = Warm::open(&programs.scratch(), &programs.program("wherry-agent")?)?;
-        let world = Self { controller, api, sandbox: sandbox?, publisher, programs, warm, dir, closed: false };
+        let world =
+            Self { controller, api, sandbox: sandbox?, publisher, programs, warm, dir: Arc::new(dir), closed: false };
         world.furnish().await?;
         Ok(world)
     }

@@ -102,6 +102,16 @@ impl Process {
     }
 }
 
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Whatever it still writes must not outlive the folder that it writes to.
+        let killed = self.child.start_kill().is_ok();
+        while killed && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// Runs a program to its end; gives its standard output and exit code.
 pub(super) async fn run(mut command: Command, log: &Path) -> Result<(Option<i32>, String)> {
     let file = OpenOptions::new().create(true).append(true).open(log)?;

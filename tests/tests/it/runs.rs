@@ -90,7 +90,7 @@ async fn an_unsafe_run_is_not_tried_again_once_its_effects_began() -> Result<()>
 #[tokio::test]
 async fn a_run_that_takes_too_long_ends_with_its_timeout() -> Result<()> {
     let world = World::start().await?.with_desk().await?;
-    let hasty = copy().class("keyed").set("timeout", "1s").set("retry", json!({ "attempts": 1 }));
+    let hasty = copy("send.keyed").class("keyed").set("timeout", "1s").set("retry", json!({ "attempts": 1 }));
     world.deploy(&world.desk().operation("hasty", hasty)).await?;
     let _agent = world.agent("eu-1").await?;
     world.run("copy-keyed").end().await?.succeeded()?;
@@ -134,7 +134,7 @@ async fn success_and_failure_each_start_the_operation_meant_for_them_once() -> R
         .desk()
         .operation("first", Operation::from("desk", "query", requests()).set("on_success", "second"))
         .operation("second", nowhere.set("on_success", "read").set("on_failure", "third"))
-        .operation("third", copy().class("keyed"));
+        .operation("third", copy("send.keyed").class("keyed"));
     world.deploy(&chain).await?;
     let _agent = world.agent("eu-1").await?;
     let first = world.run("first").end().await?.succeeded()?;

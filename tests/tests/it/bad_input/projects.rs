@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use wherry_tests::world::{Connection, Operation, Project, World};
+use wherry_tests::world::{Connection, Operation, Project, World, desk::copy};
 
 use super::state;
 
@@ -75,7 +75,7 @@ async fn a_project_of_another_shape_or_with_a_claim_too_many_is_refused() -> Res
         assert!(!refused["detail"].to_string().contains("clear text"), "{refused}");
     }
     // The desk's copy says idempotent because sending is; to say that it only reads is to promise too much.
-    let widened = world.desk().operation("copy", wherry_tests::world::desk::copy().class("read"));
+    let widened = world.desk().operation("copy", copy("send.keyed").class("read"));
     let refused = world.try_to_deploy(&widened).await?.refused(422, "project.invalid")?;
     assert_eq!(refused["errors"][0]["code"], "project.side_effects_widened", "{refused}");
     assert_eq!(state(&world).await?, before);

@@ -45,7 +45,10 @@ struct Shared {
 /// The desk's project with operations whose every double would show.
 pub(super) fn project(world: &World) -> Project {
     let count = Operation::from("tracker", "query", json!({ "path": "/json/1k" }));
-    world.desk().operation("chain", copy().class("keyed").set("on_success", "after")).operation("after", count)
+    world
+        .desk()
+        .operation("chain", copy("send.keyed").class("keyed").set("on_success", "after"))
+        .operation("after", count)
 }
 
 impl Load {

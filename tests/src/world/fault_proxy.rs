@@ -230,3 +230,77 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direct
     // The other end is gone or will be told so.
     drop(to.shutdown().await);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_held_arrives_once_the_link_is_healed() {
+        let (proxy, mut client, _echo) = proxied().await;
+        assert_eq!(said_back(&mut client, b"one").await.unwrap(), b"one");
+        proxy.hold_only(Direction::Replies);
+        client.write_all(b"two").await.unwrap();
+        let mut byte = [0];
+        let silence = tokio::time::timeout(Duration::from_millis(100), client.read(&mut byte)).await;
+        assert!(silence.is_err(), "a reply passed");
+        proxy.heal();
+        let mut two = [0; 3];
+        client.read_exact(&mut two).await.unwrap();
+        assert_eq!(&two, b"two");
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_what_lives_and_a_parted_link_lets_nobody_in() {
+        let (proxy, mut client, _echo) = proxied().await;
+        assert!(said_back(&mut client, b"one").await.is_some());
+        proxy.cut();
+        assert!(said_back(&mut client, b"one").await.is_none());
+        let mut next = TcpStream::connect(proxy.address()).await.unwrap();
+        assert!(said_back(&mut next, b"one").await.is_some());
+        proxy.part();
+        let mut refused = TcpStream::connect(proxy.address()).await.unwrap();
+        assert!(said_back(&mut next, b"one").await.is_none() && said_back(&mut refused, b"one").await.is_none());
+        proxy.heal();
+        let mut healed = TcpStream::connect(proxy.address()).await.unwrap();
+        assert!(said_back(&mut healed, b"one").await.is_some());
+        assert_eq!(proxy.connections(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_link_breaks_after_exactly_the_bytes_it_may_carry_and_then_works_again() {
+        let (proxy, mut client, _echo) = proxied().await;
+        proxy.cut_after_replies_of(5);
+        client.write_all(b"0123456789").await.unwrap();
+        let mut carried = Vec::new();
+        // It may end in order or with a reset.
+        drop(client.read_to_end(&mut carried).await);
+        assert_eq!(carried, b"01234");
+        let mut next = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(said_back(&mut next, b"0123456789").await.unwrap(), b"0123456789");
+    }
+
+    /// A proxy before a server that repeats what it hears, and a connection through it.
+    async fn proxied() -> (FaultProxy, TcpStream, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = FaultProxy::before(listener.local_addr().unwrap()).await.unwrap();
+        let mut echo = JoinSet::new();
+        echo.spawn(async move {
+            let mut all = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut from, mut to) = stream.into_split();
+                all.spawn(async move { drop(tokio::io::copy(&mut from, &mut to).await) });
+            }
+        });
+        let client = TcpStream::connect(proxy.address()).await.unwrap();
+        (proxy, client, echo)
+    }
+
+    /// What comes back; nothing, if the connection is gone.
+    async fn said_back(stream: &mut TcpStream, text: &[u8]) -> Option<Vec<u8>> {
+        stream.write_all(text).await.ok()?;
+        let mut back = vec![0; text.len()];
+        stream.read_exact(&mut back).await.ok()?;
+        Some(back)
+    }
+}

@@ -131,6 +131,8 @@ pub(super) async fn submit(
     };
     Ok(match ended {
         Some(record) => (StatusCode::OK, Json(Run::new(&record, &web.ledger.directory))),
+        // It may have come far while we waited.
+        None if how.wait_ms.is_some() => (StatusCode::ACCEPTED, view(&web, record.spec.id).await?),
         None => (StatusCode::ACCEPTED, Json(Run::new(&record, &web.ledger.directory))),
     })
 }

@@ -174,4 +174,13 @@ mod tests {
         assert_eq!(connection.url, "https://h");
         assert!(Connection::parse(r#"{"url": "https://h", "options": {"tset_path": "/"}}"#).is_err());
     }
+
+    #[test]
+    fn the_keyed_activity_needs_the_header_that_makes_its_promise_true() {
+        let without: Send = params("{}").unwrap();
+        assert_eq!(without.check_key("send.keyed").unwrap_err().code, "http.params_invalid");
+        assert!(without.check_key("send").is_ok());
+        let with: Send = params(r#"{"idempotency_header": "Idempotency-Key"}"#).unwrap();
+        assert!(with.check_key("send.keyed").is_ok());
+    }
 }

@@ -16,7 +16,12 @@ async fn the_http_connector_describes_itself() {
     let name = "http".parse().unwrap();
     assert_eq!(descriptor.belongs_to(&name, &Version::new(1, 0, 0)), Ok(()));
     let kinds: Vec<_> = descriptor.activities.iter().map(|activity| (activity.name.as_str(), activity.kind)).collect();
-    let expected = [("query", ActivityKind::Source), ("send", ActivityKind::Target), ("execute", ActivityKind::Source)];
+    let expected = [
+        ("query", ActivityKind::Source),
+        ("send", ActivityKind::Target),
+        ("send.keyed", ActivityKind::Target),
+        ("execute", ActivityKind::Source),
+    ];
     assert_eq!(kinds, expected);
 }
 

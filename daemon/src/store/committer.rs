@@ -5,12 +5,16 @@ use std::{
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     thread::JoinHandle,
-    time::Duration,
 };
 
 use tokio::sync::oneshot;
 
-use super::{Batch, Commit, StoreError, batch::Operation, stats::Counters};
+use super::{
+    Batch, Commit, StoreError,
+    batch::Operation,
+    pace::{GATHER, Pace},
+    stats::Counters,
+};
 use crate::clock;
 
 /// Most batches that share one sync.
@@ -22,9 +26,6 @@ const MAX_GROUP_BYTES: usize = 3 * 1024 * 1024;
 const MAX_QUEUED: usize = 8_192;
 /// Most bytes that may wait; bounds the memory of a stalled disk.
 const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
-/// How long the committer waits for the callers it has just answered to come back with their next
-/// batch. Short against a sync, long against a task switch. A lone caller never waits.
-const GATHER: Duration = Duration::from_micros(300);
 
 /// The disk side of group commit.
 pub(super) trait Engine: Send + 'static {
@@ -145,9 +146,10 @@ impl Shared {
         Ok(())
     }
 
-    /// The next group, gathered for a moment if `expected` callers are about to come back; `None`
-    /// when closed and drained.
-    fn next_group(&self, expected: usize) -> Option<Vec<Request>> {
+    /// The next group, gathered for a moment if more callers are expected; `None` when closed and
+    /// drained.
+    fn next_group(&self, pace: &mut Pace) -> Option<Vec<Request>> {
+        let expected = pace.expected();
         let mut queue = self.lock();
         queue.wake_at = 1;
         queue = self
@@ -163,6 +165,7 @@ impl Shared {
                 .0;
         }
         queue.wake_at = 0;
+        pace.closed(queue.waiting.len(), queue.waiting.len() >= expected);
         let mut group = Vec::with_capacity(queue.waiting.len().min(MAX_GROUP));
         let mut bytes = 0;
         while bytes < MAX_GROUP_BYTES && group.len() < MAX_GROUP {
@@ -195,11 +198,10 @@ fn answer(done: oneshot::Sender<Result<(), StoreError>>, outcome: Result<(), Sto
 }
 
 fn run(shared: &Shared, mut engine: impl Engine) {
-    let mut expected = 1;
-    while let Some(group) = shared.next_group(expected) {
+    let mut pace = Pace::new();
+    while let Some(group) = shared.next_group(&mut pace) {
         let mut group = admit(shared, group, engine.room());
         if group.is_empty() {
-            expected = 1;
             continue;
         }
         let bytes: usize = group.iter().map(|request| request.bytes).sum();
@@ -214,7 +216,6 @@ fn run(shared: &Shared, mut engine: impl Engine) {
         }
         let micros = clock::monotonic_micros().saturating_sub(started);
         shared.counters.synced(group.len() as u64, records as u64, bytes as u64, micros);
-        expected = group.len();
         for request in group {
             answer(request.done, Ok(()));
         }

@@ -20,6 +20,7 @@ mod error;
 pub mod files;
 mod keys;
 mod memory;
+mod pace;
 pub mod record;
 mod snapshot;
 mod stats;

@@ -11,6 +11,7 @@ fn main() -> Result<(), Failure> {
     tonic_prost_build::configure()
         .out_dir(out)
         .build_transport(false)
+        .codec_path("crate::codec::QuietCodec")
         .bytes(".wherry.agent.v1.FetchConnectorResponse")
         .compile_fds(descriptors)?;
     Ok(())

@@ -4,6 +4,7 @@
 //! [`frame`] what a session means in words of the domain; [`convert`] the only way between them,
 //! total in one direction and checked in the other.
 
+pub mod codec;
 pub mod convert;
 pub mod frame;
 

@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use hyper::server::conn::http2;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
     service::TowerToHyperService,
 };
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
@@ -100,11 +100,11 @@ pub async fn serve(port: Port, config: &Config) -> anyhow::Result<()> {
         let Ok(turn) = Arc::clone(&handshakes).try_acquire_owned() else { continue };
         let (acceptor, routes) = (TlsAcceptor::from(tls.load_full()), routes.clone());
         port.tasks.work("agent connection", OnStop::Cancel, async move {
-            let handshake = tokio::time::timeout(HANDSHAKE, handshake(acceptor, stream, address));
-            let greeted = handshake.await;
+            // Boxed, like the connection: thousands of these wait for years, and the handshake's room is not for them.
+            let greeted = Box::pin(tokio::time::timeout(HANDSHAKE, handshake(acceptor, stream, address))).await;
             drop(turn);
             match greeted {
-                Ok(Ok((tls, peer))) => connection(tls, peer, routes).await,
+                Ok(Ok((tls, peer))) => Box::pin(connection(tls, peer, routes)).await,
                 Ok(Err(error)) => tracing::info!(%address, %error, "the handshake failed"),
                 Err(_) => tracing::info!(%address, "the handshake took too long"),
             }
@@ -129,9 +129,8 @@ async fn connection(tls: Tls, peer: Peer, routes: axum::Router) {
         request.extensions_mut().insert(peer.clone());
         request.map(axum::body::Body::new)
     });
-    let mut server = auto::Builder::new(TokioExecutor::new()).http2_only();
+    let mut server = http2::Builder::new(TokioExecutor::new());
     server
-        .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADERS)

@@ -7,6 +7,7 @@ use tokio::{
     sync::mpsc,
 };
 use wherry_daemon::{
+    audits::Audits,
     clock::Clock,
     exit::Exit,
     ids, notify,
@@ -33,10 +34,15 @@ use crate::{
     secrets::{self, SecretError, Secrets},
     session::{self, Session},
     slots::Slots,
+    transforms::Transforms,
 };
 
 /// How long runs may take to let go at the very end.
 const LET_GO: Duration = Duration::from_secs(2);
+/// Instances of connectors that one run may have at the same time: its target up to sixteen times.
+const INSTANCES_PER_RUN: usize = 18;
+/// Most instances for which room is kept: 8 GiB of address space each, of the 128 TiB there are.
+const MOST_INSTANCES: usize = 4_096;
 
 /// Why an agent could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -131,11 +137,12 @@ impl App {
         let name = config.name.clone().unwrap_or_else(|| identity.note().name.clone());
         let presence = Presence::new(&config.data, identity.note().agent_id, name.clone());
         let ground = Ground::open(config, clock, shutdown).await?;
+        let transforms = Transforms::new(config.data.clone(), compiler.clone(), ground.tasks.clone());
         let connectors = ground.connectors(config, compiler)?;
         connectors.trust(&identity.note().publishers);
         let guests = guest_runtime()?;
         let (to_session, from_runs) = session::queue();
-        let executor = ground.executor(config, name, connectors, guests.handle().clone(), to_session)?;
+        let executor = ground.executor(config, name, (connectors, transforms), guests.handle().clone(), to_session)?;
         let renewal = Renewal::new(config.data.clone(), Arc::clone(&address), ground.clock.clone(), identity);
         let Ground { clock, shutdown, journal, runs, slots, secrets, controller, .. } = ground.clone();
         let session = Session::new(session::Parts {
@@ -180,11 +187,12 @@ impl App {
 
 impl Ground {
     async fn open(config: &Config, clock: Clock, shutdown: Shutdown) -> Result<Self, AppError> {
-        let journal = Arc::new(open_journal(config, &clock).await?);
+        let tasks = Tasks::new(shutdown.clone());
+        let journal = Arc::new(open_journal(config, &clock, &tasks).await?);
         let key = secrets::local_key(&config.data.local_key())?;
         Ok(Self {
             clock,
-            tasks: Tasks::new(shutdown.clone()),
+            tasks,
             shutdown,
             journal,
             runs: Runs::default(),
@@ -198,7 +206,7 @@ impl Ground {
         Ok(Connectors::open(ConnectorSettings {
             data: config.data.clone(),
             key: secrets::local_key(&config.data.local_key())?,
-            host: Host::new(HostSettings::default())?,
+            host: Host::new(HostSettings { instances: instances(config.slots), ..HostSettings::default() })?,
             compiler,
             only: config.publishers.clone(),
             controller: self.controller.clone(),
@@ -210,7 +218,7 @@ impl Ground {
         &self,
         config: &Config,
         name: Name,
-        connectors: Connectors,
+        (connectors, transforms): (Connectors, Transforms),
         runtime: Handle,
         to_session: mpsc::Sender<FromAgent>,
     ) -> Result<Executor, AppError> {
@@ -224,11 +232,19 @@ impl Ground {
             slots: self.slots.clone(),
             deployments: Deployments::open(&config.data, self.controller.clone())?,
             connectors,
+            transforms,
             endpoints: Endpoints::new(config.egress.clone()),
             secrets: Arc::clone(&self.secrets),
+            answers: config.answers.clone(),
             to_session,
         }))
     }
+}
+
+/// Instances for which the host keeps room: every run has a source, a transformation and a target, and a target may be
+/// there many times.
+fn instances(slots: u32) -> usize {
+    usize::try_from(slots).unwrap_or(MOST_INSTANCES).saturating_mul(INSTANCES_PER_RUN).min(MOST_INSTANCES)
 }
 
 /// Ends the runs that are left when the grace period is over.
@@ -254,7 +270,7 @@ fn guest_runtime() -> Result<Runtime, std::io::Error> {
         .build()
 }
 
-async fn open_journal(config: &Config, clock: &Clock) -> Result<Journal, StoreError> {
+async fn open_journal(config: &Config, clock: &Clock, tasks: &Tasks) -> Result<Journal, StoreError> {
     let options = config.store.clone();
     let opened = tokio::task::spawn_blocking(move || SledStore::open(options)).await;
     let (store, report) = opened.map_err(|_| StoreError::Closed)??;
@@ -262,7 +278,10 @@ async fn open_journal(config: &Config, clock: &Clock) -> Result<Journal, StoreEr
     // A store that lost some of its past must not hand out a number twice; no agent has had so many results.
     let lost = report.emptied || report.lost_changes > 0;
     let least_seq = if lost { clock.wall_unix_millis() } else { 1 };
-    let (journal, found) = Journal::open(Arc::new(store) as SharedStore, least_seq).await?;
+    let store = Arc::new(store);
+    let audits = Audits::of(Arc::clone(&store), report.integrity.clone(), clock.clone());
+    tasks.service("audits", OnError::Restart, OnStop::Cancel, move || keep(audits.clone()));
+    let (journal, found) = Journal::open(store as SharedStore, least_seq).await?;
     tracing::info!(
         finished = found.finished,
         interrupted = found.interrupted,
@@ -271,6 +290,10 @@ async fn open_journal(config: &Config, clock: &Clock) -> Result<Journal, StoreEr
         "journal opened"
     );
     Ok(journal)
+}
+
+async fn keep(audits: Audits) -> Result<(), std::io::Error> {
+    audits.keep().await.map(|never| match never {})
 }
 
 fn tell(report: &OpenReport) {

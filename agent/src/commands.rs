@@ -2,6 +2,7 @@
 
 mod compile;
 mod enrol;
+mod harness;
 mod run;
 mod secret;
 mod status;
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 pub use self::{
     compile::compile,
     enrol::{EnrolArgs, enrol},
+    harness::{HarnessCommand, harness},
     run::{RunArgs, run},
     secret::{SecretCommand, secret},
     status::{StatusArgs, status},

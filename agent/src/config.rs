@@ -2,9 +2,11 @@
 
 mod raw;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use url::Url;
 use wherry_daemon::{
     config::{ConfigFaults, Faults, load},
     store::StoreOptions,
@@ -19,7 +21,7 @@ pub use self::raw::Raw;
 use self::raw::RawProxy;
 use crate::{
     egress::{AddressRules, EgressSettings, Limits},
-    net::Proxy,
+    net::{Proxy, WebAddress},
     paths::DataDir,
     private_file,
 };
@@ -30,6 +32,8 @@ const MAX_PASSWORD: u64 = 4 << 10;
 const MAX_RESPONSE_MIB: u64 = 1_024;
 /// Most memory or disk, in MiB, that a setting may ask for.
 const MAX_MIB: u64 = 1 << 20;
+/// Below it there would be no room left for the results of what is under way.
+const MIN_RESERVE_MIB: u64 = 8;
 /// Longest time that a setting may ask for.
 const MAX_TIME: Duration = Duration::from_secs(24 * 3_600);
 
@@ -39,7 +43,7 @@ pub struct Config {
     /// Where everything is kept.
     pub data: DataDir,
     /// The controller's address, if it differs from the one enrolled with.
-    pub controller_url: Option<Url>,
+    pub controller_url: Option<WebAddress>,
     /// What the agent calls itself in templates, if not as enrolled.
     pub name: Option<Name>,
     /// Runs at once.
@@ -54,10 +58,21 @@ pub struct Config {
     pub egress: EgressSettings,
     /// Only these keys may sign connectors; empty allows all that the organisation trusts.
     pub publishers: Vec<PublicKey>,
+    /// What connectors write that may leave the agent.
+    pub answers: Answers,
     /// The journal.
     pub store: StoreOptions,
     /// As written, for `--check`; holds no secret.
     pub raw: Raw,
+}
+
+/// What connectors write that may leave the agent.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// Answers to `wherry connection describe`.
+    pub describe: bool,
+    /// The file in which the owner can change that.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -66,7 +81,9 @@ impl Config {
     /// # Errors
     /// With every fault found.
     pub fn load(file: Option<&Path>, overrides: &[(String, String)]) -> Result<Self, ConfigFaults> {
-        Self::check(load("agent", file, overrides)?)
+        let mut config = Self::check(load("agent", file, overrides)?)?;
+        config.answers.file = file.map(Path::to_owned);
+        Ok(config)
     }
 
     /// Checks values that have the right shape.
@@ -105,6 +122,7 @@ impl Config {
             controller_proxy,
             egress,
             publishers,
+            answers: Answers { describe: raw.answers.describe, file: None },
             store,
             raw,
         })
@@ -115,8 +133,8 @@ fn ranges(faults: &mut Faults, raw: &Raw) {
     in_range(faults, "slots", u64::from(raw.slots), u64::from(MAX_SLOTS));
     in_range(faults, "store.cache_mib", raw.store.cache_mib, MAX_MIB);
     in_range(faults, "egress.response_limit_mib", raw.egress.response_limit_mib, MAX_RESPONSE_MIB);
-    if raw.store.reserve_mib > MAX_MIB {
-        faults.push("store.reserve_mib", format!("is more than {MAX_MIB}"));
+    if !(MIN_RESERVE_MIB..=MAX_MIB).contains(&raw.store.reserve_mib) {
+        faults.push("store.reserve_mib", format!("is not between {MIN_RESERVE_MIB} and {MAX_MIB}"));
     }
     if raw.grace > MAX_TIME {
         faults.push("grace", "is more than 24h");
@@ -139,7 +157,7 @@ fn in_range(faults: &mut Faults, path: &str, value: u64, most: u64) {
     }
 }
 
-fn controller_url(faults: &mut Faults, url: Url) -> Option<Url> {
+fn controller_url(faults: &mut Faults, url: WebAddress) -> Option<WebAddress> {
     match crate::link::Address::parse(&url, None) {
         Ok(_) => Some(url),
         Err(_) => {
@@ -206,6 +224,26 @@ mod tests {
         let config = Config::check(Raw::default()).unwrap();
         assert_eq!((config.slots, config.publishers.len()), (8, 0));
         assert!(config.controller_proxy.is_none() && config.egress.proxy.is_none());
+    }
+
+    #[test]
+    fn a_reserve_that_leaves_no_room_for_results_is_refused() {
+        let with = |reserve_mib| {
+            let mut raw = Raw::default();
+            raw.store.reserve_mib = reserve_mib;
+            Config::check(raw).map_err(|error| error.faults()[0].path.clone()).map(|config| config.store.reserve_bytes)
+        };
+        assert_eq!(with(7), Err("store.reserve_mib".to_owned()));
+        assert_eq!(with(8), Ok(8 << 20));
+    }
+
+    #[test]
+    fn a_written_port_is_used_also_if_it_is_the_default_of_the_scheme() {
+        let with = |url: &str| {
+            let raw = RawProxy { url: url.parse().unwrap(), username: None, password_file: None };
+            Config::check(Raw { proxy: Some(raw), ..Raw::default() }).unwrap().egress.proxy.unwrap().to_string()
+        };
+        assert_eq!((with("http://proxy:80"), with("http://proxy")), ("proxy:80".to_owned(), "proxy:3128".to_owned()));
     }
 
     #[test]

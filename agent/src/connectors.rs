@@ -3,9 +3,10 @@
 //! The deployment names name, version, digest and length; the signed release must say the same, and so must the
 //! component itself once it runs. Any difference and nothing is run.
 
-mod compiled;
+pub(crate) mod compiled;
 mod compiler;
 mod fetch;
+mod promise;
 mod release;
 
 use std::{
@@ -25,7 +26,7 @@ use wherry_domain::{
     name::Name,
     project::ConnectorPin,
 };
-use wherry_host::{Connector, Host, HostError};
+use wherry_host::{Connector, Descriptor, Host, HostError};
 use wherry_proto::frame::Publisher;
 use wherry_trust::{
     keys::PublicKey,
@@ -33,7 +34,7 @@ use wherry_trust::{
     seal_local::LocalKey,
 };
 
-pub use self::compiler::{CompileError, compile_in_this_process};
+pub use self::compiler::{CompileError, compile_in_this_process, say_why};
 use self::{compiled::Compiled, release::Trust};
 use crate::{controller::Controller, paths::DataDir, recent::Recent};
 
@@ -44,6 +45,9 @@ const INTERRUPTED: Code = Code::new("agent.draining");
 /// The component says it is another one than its release.
 const NAME_MISMATCH: Code = Code::new("connector.name_mismatch");
 
+/// The component does not do what its release promises.
+const DESCRIPTOR_MISMATCH: Code = Code::new("connector.descriptor_mismatch");
+
 /// A connector that may run.
 #[derive(Clone)]
 pub struct Loaded {
@@ -51,6 +55,8 @@ pub struct Loaded {
     pub connector: Connector,
     /// What its signed release offers.
     pub activities: Arc<[Activity]>,
+    /// What the component says of itself.
+    pub descriptor: Arc<Descriptor>,
 }
 
 /// The agent's connectors. Clones share them.
@@ -171,7 +177,14 @@ impl Inner {
         let connector = self.compiled_code(&pin).await?;
         let descriptor = connector.describe().await.map_err(|error| failed(&error))?;
         descriptor.belongs_to(&name, &pin.version).map_err(|error| mismatch(&error.to_string()))?;
-        let loaded = Loaded { connector, activities: release.release.activities.into() };
+        promise::check(&release.release.activities, &descriptor).map_err(|broken| {
+            Failure::permanent(
+                DESCRIPTOR_MISMATCH,
+                format!("connector {name} {} cannot be used: {broken}", pin.version),
+            )
+        })?;
+        let activities = release.release.activities.into();
+        let loaded = Loaded { connector, activities, descriptor: Arc::new(descriptor) };
         let mut kept = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         // Not what was believed under publishers that were replaced meanwhile.
         if Arc::ptr_eq(&in_force, &self.trust.in_force()) {

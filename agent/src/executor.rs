@@ -1,5 +1,8 @@
-//! Runs: takes offers, holds a slot for each, and carries them out on a runtime of their own.
+//! Runs: takes offers, holds a slot for each, and carries them out on a runtime of their own. Questions about
+//! connections are answered beside them.
 
+mod access;
+mod asks;
 mod attempt;
 mod cursor;
 mod errand;
@@ -8,9 +11,13 @@ mod gate;
 mod log;
 mod plan;
 mod plans;
+mod programs;
 mod scene;
 mod side;
+mod stage;
 mod tally;
+mod target;
+mod team;
 mod voice;
 
 use std::sync::Arc;
@@ -26,10 +33,10 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{Desired, FromAgent, Offer};
 
-use self::{attempt::Attempting, plan::Workshop, plans::Plans, voice::Voice};
+use self::{asks::Asks, attempt::Attempting, plan::Workshop, plans::Plans, voice::Voice};
 use crate::{
-    connectors::Connectors, deployments::Deployments, egress::Endpoints, journal::Journal, runs::Runs,
-    secrets::Secrets, slots::Slots,
+    config::Answers, connectors::Connectors, deployments::Deployments, egress::Endpoints, journal::Journal, runs::Runs,
+    secrets::Secrets, slots::Slots, transforms::Transforms,
 };
 
 /// The agent stops.
@@ -63,10 +70,14 @@ pub struct Parts {
     pub deployments: Deployments,
     /// Connectors.
     pub connectors: Connectors,
+    /// The box for transformations.
+    pub transforms: Transforms,
     /// Ways out.
     pub endpoints: Endpoints,
     /// Secrets.
     pub secrets: Arc<Secrets>,
+    /// What connectors write that may leave the agent.
+    pub answers: Answers,
     /// The way to the session.
     pub to_session: mpsc::Sender<FromAgent>,
 }
@@ -76,6 +87,7 @@ pub struct Executor {
     shared: Arc<Shared>,
     runtime: Handle,
     slots: Slots,
+    asks: Asks,
 }
 
 /// What every attempt needs.
@@ -91,11 +103,17 @@ struct Shared {
 impl Executor {
     /// An executor without runs.
     pub fn new(parts: Parts) -> Self {
-        let Parts { name, clock, shutdown, runtime, journal, runs, slots, .. } = parts;
-        let workshop = Workshop { connectors: parts.connectors, endpoints: parts.endpoints, secrets: parts.secrets };
+        let Parts { name, clock, shutdown, runtime, journal, runs, slots, answers, .. } = parts;
+        let workshop = Workshop {
+            connectors: parts.connectors,
+            endpoints: parts.endpoints,
+            secrets: parts.secrets,
+            transforms: parts.transforms,
+        };
         let plans = Plans::new(name, parts.deployments, workshop);
         let voice = Voice::new(parts.to_session);
-        Self { shared: Arc::new(Shared { clock, shutdown, journal, runs, plans, voice }), runtime, slots }
+        let shared = Arc::new(Shared { clock, shutdown, journal, runs, plans, voice });
+        Self { shared, runtime, slots, asks: Asks::new(answers) }
     }
 
     /// Takes an offer. `since` is when the stream that carried it was last known to be alive.

@@ -23,6 +23,7 @@
 //! | [`secrets`] | sealed secrets |
 //! | [`session`] | the conversation with the controller |
 //! | [`slots`] | permits for runs |
+//! | [`transforms`] | the box for transformations |
 
 pub mod app;
 mod causes;
@@ -46,6 +47,7 @@ pub mod runs;
 pub mod secrets;
 pub mod session;
 pub mod slots;
+pub mod transforms;
 
 /// The version of this agent.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
-use wherry_agent::commands::{self, EnrolArgs, Output, RunArgs, SecretCommand, StatusArgs};
+use wherry_agent::commands::{self, EnrolArgs, HarnessCommand, Output, RunArgs, SecretCommand, StatusArgs};
 use wherry_daemon::exit::Exit;
 
 /// Private agent of Wherry: runs a project's operations inside your own network.
@@ -28,6 +28,9 @@ enum Command {
     /// Set, list and remove secrets.
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Try things out; started by `wherry`.
+    #[command(hide = true, subcommand)]
+    Harness(HarnessCommand),
     /// Compile one component; started by the agent itself.
     #[command(hide = true)]
     Compile {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run(&args),
         Command::Status(args) => commands::status(&args, output),
         Command::Secret(command) => commands::secret(command, output),
+        Command::Harness(command) => commands::harness(command),
         Command::Compile { input, output_file } => commands::compile(&input, &output_file),
     }
 }

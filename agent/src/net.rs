@@ -2,6 +2,8 @@
 
 pub mod proxy;
 pub mod tcp;
+mod web_address;
 
 pub use proxy::{Proxy, ProxyError};
 pub use tcp::TcpError;
+pub use web_address::WebAddress;

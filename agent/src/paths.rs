@@ -37,6 +37,11 @@ impl DataDir {
         self.0.join("connectors").join("releases")
     }
 
+    /// The box for transformations.
+    pub fn transforms(&self) -> PathBuf {
+        self.0.join("transforms")
+    }
+
     /// Compiled components.
     pub fn compiled(&self) -> PathBuf {
         self.0.join("compiled")

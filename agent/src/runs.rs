@@ -97,10 +97,12 @@ impl Runs {
         self.lock().iter().map(|(attempt, held)| InFlight { attempt: *attempt, stage: held.lock().stage }).collect()
     }
 
-    /// The controller confirmed the renewals that were sent at `sent`.
+    /// The controller confirmed the renewals that were sent at `sent`. It confirms a heartbeat as a whole, after it
+    /// asked for the end of what the agent holds no longer: an attempt that is to stop gets no new lease.
     pub fn renewed(&self, attempts: &[Attempt], sent: Timestamp) {
         let held = self.lock();
-        for state in attempts.iter().filter_map(|attempt| held.get(attempt)) {
+        let wanted = attempts.iter().filter_map(|attempt| held.get(attempt));
+        for state in wanted.filter(|place| place.stop.borrow().is_none()) {
             let mut state = state.lock();
             state.since = state.since.max(sent);
             state.lease.renewed(sent);
@@ -243,6 +245,15 @@ mod tests {
         named.allow_offline(Duration::from_secs(600));
         assert_eq!(named.effects_until(), at(30 + 590));
         assert!(!other.may_begin_effect(at(50)));
+    }
+
+    #[test]
+    fn what_is_to_stop_gets_no_new_lease() {
+        let runs = Runs::default();
+        let running = runs.begin(attempt(1, 1), LeaseTerms::default(), at(0)).unwrap();
+        runs.stop(attempt(1, 1), StopCause::Cancelled);
+        runs.renewed(&[attempt(1, 1)], at(40));
+        assert_eq!(running.effects_until(), at(50));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod dial;
 mod greeting;
 mod line;
 mod live;
+mod past;
 
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ pub struct Parts {
 pub struct Session {
     parts: Parts,
     machine: Machine,
+    past: past::Past,
 }
 
 /// The queue through which runs speak.
@@ -78,7 +80,7 @@ impl Session {
     /// A session that has not dialled yet.
     pub fn new(parts: Parts) -> Self {
         let machine = Machine::starting(parts.clock.now());
-        Self { parts, machine }
+        Self { parts, machine, past: past::Past::default() }
     }
 
     /// Keeps the conversation going until the process stops and everything is said, or until the controller wants

@@ -43,6 +43,12 @@ pub(crate) const PACKAGE_DESCRIPTOR_INVALID: Code = Code::new("package.descripto
 pub(crate) const PACKAGE_MALFORMED: Code = Code::new("package.malformed");
 /// The project has faults; the controller uses the same code.
 pub(crate) const PROJECT_INVALID: Code = Code::new("project.invalid");
+/// Another program of Wherry is not beside this one.
+pub(crate) const PROGRAM_MISSING: Code = Code::new("client.program_missing");
+/// Another program of Wherry came to an end by itself.
+pub(crate) const PROGRAM_ENDED: Code = Code::new("client.program_ended");
+/// Records to try a program with are not JSON.
+pub(crate) const TRANSFORM_INPUT_INVALID: Code = Code::new("transform.input_invalid");
 /// A program is not beside this one.
 pub(crate) const DEMO_PROGRAM_MISSING: Code = Code::new("demo.program_missing");
 /// The connector is not built.

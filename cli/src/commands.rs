@@ -3,12 +3,15 @@
 mod agent;
 mod audit;
 mod completions;
+mod connection;
 mod connector;
 mod environment;
+mod expr;
 mod key;
 mod operation;
 mod project;
 mod run;
+mod sandbox;
 mod session;
 
 use clap::{Parser, Subcommand};
@@ -74,15 +77,24 @@ enum Command {
     /// Connectors: package, publish, list.
     #[command(subcommand)]
     Connector(connector::Connectors),
+    /// Connections: list, test, ask about the system behind them.
+    #[command(subcommand)]
+    Connection(connection::Connections),
     /// Projects: check, deploy, list.
     #[command(subcommand)]
     Project(project::Projects),
+    /// Transformations and conditions: try a program.
+    #[command(subcommand)]
+    Expr(expr::Expressions),
     /// Operations: list and run.
     #[command(subcommand)]
     Operation(operation::Operations),
     /// Runs: list, show, follow, cancel, retry.
     #[command(subcommand)]
     Run(run::Runs),
+    /// Simulated systems to try things on.
+    #[command(subcommand)]
+    Sandbox(sandbox::Sandboxes),
     /// Shows who did what.
     Audit(audit::Audit),
     /// Prints a completion script for a shell.
@@ -125,9 +137,12 @@ pub(crate) async fn run(cli: Cli, screen: Screen) -> Outcome {
         Command::Agent(command) => command.run(&context).await,
         Command::Key(command) => command.run(&context).await,
         Command::Connector(command) => command.run(&context).await,
+        Command::Connection(command) => command.run(&context).await,
         Command::Project(command) => command.run(&context).await,
+        Command::Expr(command) => command.run(&context).await,
         Command::Operation(command) => command.run(&context).await,
         Command::Run(command) => command.run(&context).await,
+        Command::Sandbox(command) => command.run(&context).await,
         Command::Audit(command) => command.run(&context).await,
         Command::Completions(completions) => {
             completions.run(&context);

@@ -124,7 +124,7 @@ fn interrupted() -> CliError {
 }
 
 /// Ctrl-C, or the polite ways in which systems and terminals end a process.
-async fn asked_to_stop() {
+pub(crate) async fn asked_to_stop() {
     let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
         return;
     };

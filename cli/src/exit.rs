@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Limited = 9,
     /// Signature, digest or trust refused.
     Untrusted = 10,
+    /// The connection that was tested does not work.
+    TestFailed = 11,
     /// Interrupted.
     Interrupted = 130,
 }
@@ -37,7 +39,8 @@ Exit codes:
     2  usage or validation                 8  the run failed
     3  not found                           9  rate limited
     4  not signed in or not allowed       10  signature, digest or trust refused
-    5  conflict or already exists        130  interrupted
+    5  conflict or already exists         11  the tested connection does not work
+                                         130  interrupted
 
 Environment: WHERRY_URL and WHERRY_TOKEN say where and as whom, before what `wherry login` wrote
 into ~/.config/wherry/config.toml; WHERRY_CONFIG names another file. SSL_CERT_FILE names a file of

@@ -15,6 +15,7 @@ mod project;
 mod prompt;
 mod screen;
 mod settings;
+mod sibling;
 mod table;
 mod text;
 

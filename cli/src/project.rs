@@ -3,6 +3,7 @@
 mod examine;
 mod fault;
 mod files;
+mod program;
 mod shape;
 mod yaml;
 
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use wherry_domain::name::Name;
-use wherry_domain::project::check::{VARIABLE_UNKNOWN, check};
+use wherry_domain::project::check::{Spot, VARIABLE_UNKNOWN, check};
 use wherry_domain::project::{Connection, MAX_DOCUMENT, Operation, Project};
 
 pub(crate) use fault::Fault;
@@ -84,6 +85,14 @@ impl Loaded {
         (source.file.path.clone(), at)
     }
 
+    /// The same, moved to a spot inside the text that stands there.
+    pub(crate) fn find_inside(&self, path: &[String], spot: Option<Spot>) -> (PathBuf, Place) {
+        let (file, at) = self.find(path);
+        let source = self.sources.iter().find(|source| source.file.path == file);
+        let moved = spot.zip(source).map(|(spot, source)| program::inside(&source.file.text, at, spot));
+        (file, moved.unwrap_or(at))
+    }
+
     /// The fault as lines for a person, with the line it points at.
     ///
     /// Lines of connections are not shown: somebody may have written a password there, and this goes into logs.
@@ -139,10 +148,11 @@ impl Draft {
     fn rules(&self, project: &Project, loaded: &Loaded) -> Vec<Fault> {
         let mut faults: Vec<_> = check(project, None)
             .into_iter()
+            .chain(wherry_expr::project::check(project))
             .filter(|fault| self.manifest.is_some() || fault.code != VARIABLE_UNKNOWN)
             .filter(|fault| !self.is_of_stand_in(&fault.path))
             .map(|fault| {
-                let (file, at) = loaded.find(&fault.path);
+                let (file, at) = loaded.find_inside(&fault.path, fault.at);
                 Fault::new(file, at, fault.code, fault.message).meant(fault.suggestion)
             })
             .collect();

@@ -6,6 +6,7 @@ use anyhow::Context;
 use serde_json::json;
 use tokio::net::TcpListener;
 use wherry_daemon::{
+    audits::Audits,
     clock::Clock,
     exit::Exit,
     notify,
@@ -39,6 +40,7 @@ pub struct App {
     config: Config,
     clock: Clock,
     ledger: Ledger,
+    audits: Audits,
     engine: Engine,
     authority: Arc<Authority>,
 }
@@ -65,9 +67,11 @@ impl App {
             keep_runs: config.retention.runs,
             max_active: config.retention.max_active,
         };
-        let (ledger, engine) = Ledger::open(Arc::new(store) as SharedStore, files, clock.clone(), settings)?;
+        let store = Arc::new(store);
+        let audits = Audits::of(Arc::clone(&store), report.integrity, clock.clone());
+        let (ledger, engine) = Ledger::open(store as SharedStore, files, clock.clone(), settings)?;
         let authority = Arc::new(Authority::open(&config.data_dir.join("ca"), clock.wall_unix_millis())?);
-        Ok(Self { config, clock, ledger, engine, authority })
+        Ok(Self { config, clock, ledger, audits, engine, authority })
     }
 
     /// Runs until asked to stop.
@@ -75,7 +79,7 @@ impl App {
     /// # Errors
     /// If a port cannot be bound or a file in the data folder not be written.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<Exit> {
-        let Self { mut config, clock, ledger, engine, authority } = self;
+        let Self { mut config, clock, ledger, audits, engine, authority } = self;
         let web_listener = bind(config.web.listen, "web.listen").await?;
         let agent_listener = bind(config.agents.listen, "agents.listen").await?;
         let agents_at = agent_listener.local_addr()?;
@@ -84,12 +88,18 @@ impl App {
         }
         let tasks = Tasks::new(shutdown.clone());
         start_engine(&tasks, engine);
+        start_audits(&tasks, audits.clone());
         first_token(&ledger, &config.data_dir).await?;
         let scheme = if config.web.tls_cert.is_some() { "https" } else { "http" };
         let web_url = format!("{scheme}://{}", web_listener.local_addr()?);
-        let router = router(&ledger, &clock, &authority, &config);
-        let web_port =
-            web::WebPort { listener: web_listener, router, tasks: tasks.clone(), shutdown: shutdown.clone() };
+        let router = router(&ledger, &clock, &authority, &config, audits);
+        let web_port = web::WebPort {
+            listener: web_listener,
+            router,
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+            patience: web::Patience::default(),
+        };
         let agent_port = agents::Port {
             listener: agent_listener,
             ledger,
@@ -129,12 +139,20 @@ fn start_engine(tasks: &Tasks, engine: Engine) {
     });
 }
 
-fn router(ledger: &Ledger, clock: &Clock, authority: &Authority, config: &Config) -> axum::Router {
+fn start_audits(tasks: &Tasks, audits: Audits) {
+    tasks.service("audits", OnError::Restart, OnStop::Cancel, move || {
+        let audits = audits.clone();
+        async move { audits.keep().await.map(|never| match never {}) }
+    });
+}
+
+fn router(ledger: &Ledger, clock: &Clock, authority: &Authority, config: &Config, audits: Audits) -> axum::Router {
     let shared = Web {
         ledger: ledger.clone(),
         clock: clock.clone(),
         pin: Arc::new(authority.pin().clone()),
         agent_endpoint: config.agents.public_url.as_str().into(),
+        audits,
     };
     web::router(shared)
 }

@@ -13,6 +13,9 @@ use wherry_daemon::{
 };
 use wherry_domain::{duration, lease::LeaseTerms};
 
+/// Below it there would be no room left for results and cancellations.
+const MIN_RESERVE_MIB: u64 = 8;
+
 /// The configuration; every key has a default.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -182,6 +185,9 @@ impl Config {
         self.check_lease(&mut faults);
         if self.retention.max_active == 0 || self.retention.max_active > 1_000_000 {
             faults.push("retention.max_active", "it must be 1 to 1000000");
+        }
+        if self.store.reserve_mib < MIN_RESERVE_MIB {
+            faults.push("store.reserve_mib", format!("it must be at least {MIN_RESERVE_MIB}"));
         }
         faults.check("log.filter", check_filter(&self.log.filter));
         faults.into_result()

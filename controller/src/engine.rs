@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use wherry_daemon::{
     clock::Clock,
     store::{Batch, SharedStore, StoreError, files::FileStore},
@@ -21,10 +21,12 @@ use wherry_daemon::{
 
 mod access;
 mod agents;
+mod asks;
 mod audit;
 mod changes;
 mod connectors;
 mod definitions;
+mod delivery;
 mod deployments;
 mod directory;
 mod enrolment;
@@ -33,7 +35,9 @@ mod frames;
 mod load;
 mod logs;
 mod place;
+mod programs;
 mod query;
+mod recall;
 mod refusal;
 mod results;
 mod retention;
@@ -42,9 +46,11 @@ mod sessions;
 mod state;
 mod submit;
 mod turn;
+mod undeploy;
 
 pub use access::Caller;
 pub use agents::AgentView;
+pub use asks::{Answered, Inquiry};
 pub use directory::Directory;
 pub(crate) use enrolment::TOKEN_INVALID;
 pub use enrolment::{Admission, EnrolRequest};
@@ -82,6 +88,7 @@ pub struct Ledger {
     /// The store, for copies and counters.
     pub store: SharedStore,
     writing: Arc<Mutex<()>>,
+    asking: Arc<Semaphore>,
 }
 
 /// The writer; [`Engine::run`] is its life.
@@ -106,7 +113,8 @@ impl Ledger {
         let state = load::load(store.as_ref(), &files, &clock, settings)?;
         let (jobs, inbox) = mpsc::channel(INBOX);
         let directory = state.directory.clone();
-        let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing: Arc::default() };
+        let (writing, asking) = (Arc::default(), asks::places());
+        let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing, asking };
         Ok((ledger, Engine { state, store, clock, inbox }))
     }
 

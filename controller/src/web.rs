@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware, routing::get};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wherry_daemon::clock::Clock;
+use wherry_daemon::{audits::Audits, clock::Clock};
 use wherry_trust::token::SpkiPin;
 
 use self::problem::Problem;
@@ -22,12 +22,15 @@ mod agents;
 mod audit;
 mod auth;
 mod body;
+mod connections;
 mod connectors;
+mod defect;
 mod deployments;
 mod environments;
 mod events;
 mod listener;
 mod pages;
+mod patience;
 mod problem;
 mod publishers;
 mod run_view;
@@ -35,6 +38,7 @@ mod runs;
 mod status;
 
 pub use listener::{WebPort, serve};
+pub use patience::Patience;
 
 /// Largest JSON body, in bytes.
 const MAX_BODY: usize = 1 << 20;
@@ -50,6 +54,8 @@ pub struct Web {
     pub pin: Arc<SpkiPin>,
     /// How agents reach their port.
     pub agent_endpoint: Arc<str>,
+    /// When the store was last looked through.
+    pub audits: Audits,
 }
 
 #[derive(OpenApi)]
@@ -93,9 +99,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(publishers::distrust))
         .routes(routes!(connectors::list))
         .routes(routes!(connectors::versions))
-        .routes(routes!(deployments::list, deployments::create))
-        .routes(routes!(deployments::show))
-        .routes(routes!(deployments::operations))
+        .merge(projects())
         .routes(routes!(runs::submit))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
@@ -111,6 +115,18 @@ fn api() -> OpenApiRouter<Web> {
                 .routes(routes!(connectors::publish))
                 .layer(DefaultBodyLimit::max(connectors::MAX_PACKAGE)),
         )
+}
+
+/// What is deployed.
+fn projects() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
+        .routes(routes!(deployments::list, deployments::create))
+        .routes(routes!(deployments::show))
+        .routes(routes!(deployments::undeploy))
+        .routes(routes!(deployments::operations))
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::test))
+        .routes(routes!(connections::describe))
 }
 
 /// The OpenAPI document of the API.
@@ -133,5 +149,6 @@ pub fn router(web: Web) -> Router {
             let message = "this path does not know the method: see /openapi.json";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "request.method_unknown", message)
         })
+        .layer(middleware::from_fn(defect::answer))
         .with_state(web)
 }

@@ -27,6 +27,11 @@ impl Epoch {
         self.0
     }
 
+    /// The restore generation.
+    pub const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// Which stream of the agent this is, from 1; 0 before the first.
     pub const fn count(self) -> u32 {
         self.0 as u32
@@ -35,7 +40,7 @@ impl Epoch {
     /// The next epoch under `generation`; `None` when they are used up, or if the generation went
     /// back.
     pub fn next(self, generation: u32) -> Option<Self> {
-        if u64::from(generation) < self.0 >> 32 {
+        if generation < self.generation() {
             return None;
         }
         let count = self.count().checked_add(1)?;
@@ -45,7 +50,7 @@ impl Epoch {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0 >> 32, self.count())
+        write!(f, "{}.{}", self.generation(), self.count())
     }
 }
 

@@ -136,6 +136,10 @@ id!(
     /// One start of an agent process.
     InstanceId, "ins"
 );
+id!(
+    /// A question to an agent about a connection.
+    AskId, "ask"
+);
 
 #[cfg(test)]
 mod tests {

@@ -47,9 +47,12 @@ impl Held {
     }
 
     /// The controller confirmed the renewal sent at `sent`. Confirmations may arrive out of order;
-    /// an older one changes nothing.
+    /// an older one changes nothing. What was sent after the last effect revives nothing: a process
+    /// that was frozen asks for leases that ended while it slept.
     pub fn renewed(&mut self, sent: Timestamp) {
-        self.since = self.since.max(sent);
+        if self.may_begin_effect(sent) {
+            self.since = self.since.max(sent);
+        }
     }
 
     /// Until when new effects may begin.
@@ -81,6 +84,15 @@ mod tests {
             let lost = terms.lost_at(Timestamp::from_millis(sent + transit), offline);
             prop_assert!(held.effects_until() < lost);
         }
+    }
+
+    #[test]
+    fn a_renewal_sent_after_the_end_revives_nothing() {
+        let mut held = Held::new(LeaseTerms::default(), Duration::ZERO, Timestamp::from_millis(0));
+        held.renewed(Timestamp::from_millis(50_000));
+        assert!(!held.may_begin_effect(Timestamp::from_millis(50_000)));
+        held.renewed(Timestamp::from_millis(49_999));
+        assert!(held.may_begin_effect(Timestamp::from_millis(50_000)), "it was sent in time");
     }
 
     #[test]

@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod area;
 pub mod capability;
 pub mod digest;
 pub mod duration;

@@ -129,6 +129,12 @@ pub struct Operation {
     pub description: String,
     /// Yields the records.
     pub source: Step,
+    /// A program in jq: records for which it gives nothing, `false` or `null` go no further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// A program in jq: each record is replaced by its results, of which there may be none or several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<String>,
     /// Takes the records; without one they are only counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Step>,
@@ -156,6 +162,12 @@ impl Operation {
     /// Its steps, the source first.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         core::iter::once(&self.source).chain(&self.target)
+    }
+
+    /// Its programs, each with its key.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let programs = [("when", &self.when), ("transform", &self.transform)];
+        programs.into_iter().filter_map(|(key, program)| program.as_deref().map(|program| (key, program)))
     }
 }
 

@@ -90,6 +90,14 @@ impl Run {
         Self { terms, state, fence, failures, losses, cancel_asked, begun, due }
     }
 
+    /// As [`Run::restored`], from a copy of what another controller remembered: since then that one may have given
+    /// the run to anyone. So it is not placed before whoever has it had the time of a lease, and at least `patience`,
+    /// to say so; and an agent that does not know the last attempt proves nothing.
+    pub fn restored_from_copy(terms: Terms, stored: Stored, patience: Duration, now: Timestamp) -> Self {
+        let due = terms.lease.lost_at(now, terms.offline_term).max(now.plus(patience));
+        Self { due, ..Self::restored(terms, Stored { begun: true, ..stored }, now) }
+    }
+
     /// What to keep on disk.
     pub fn stored(&self) -> Stored {
         let Self { fence, failures, losses, cancel_asked, begun, .. } = *self;
@@ -122,6 +130,8 @@ impl Run {
             Event::Renewed { fence } => self.renewed(fence, now),
             Event::Declined { fence } => self.declined(fence, now),
             Event::Absent { agent } => self.absent(agent, now),
+            Event::Revoked { agent } => self.revoked(agent, now),
+            Event::Recalled { agent, fence } => self.recalled(agent, fence, now),
             Event::Interrupted { fence } => self.interrupted(fence, now),
             Event::Reported { fence, outcome, jitter } => self.reported(fence, outcome, jitter, now),
             Event::CancelAsked => self.cancel_asked(),
@@ -164,6 +174,23 @@ impl Run {
 
     fn absent(&mut self, agent: AgentId, now: Timestamp) -> Vec<Effect> {
         if self.holder() == Some(agent) { self.never_begun(Reason::OfferLost, now) } else { Vec::new() }
+    }
+
+    fn revoked(&mut self, agent: AgentId, now: Timestamp) -> Vec<Effect> {
+        match self.state {
+            State::Leased { agent: holder, .. } if holder == agent => self.lost(agent, true, Reason::AgentLocked, now),
+            State::Leased { .. } | State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => Vec::new(),
+        }
+    }
+
+    fn recalled(&mut self, agent: AgentId, fence: Fence, now: Timestamp) -> Vec<Effect> {
+        if fence > self.fence && !matches!(self.state, State::Finished { .. }) {
+            self.fence = fence;
+            self.begun = true;
+            self.state = State::Leased { agent, cancelling: self.cancel_asked };
+            self.due = self.terms.lease.lost_at(now, self.terms.offline_term);
+        }
+        Vec::new()
     }
 
     const fn holder(&self) -> Option<AgentId> {

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod agent;
+mod ask;
 mod controller;
 
 /// A frame that means nothing.

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+mod ask;
+
 use serde::{Deserialize, Serialize};
 use wherry_domain::{
     digest::Digest,
@@ -12,6 +14,8 @@ use wherry_domain::{
     name::Name,
     run::Outcome,
 };
+
+pub use self::ask::{Answer, Ask, Question, Trouble};
 
 /// From the agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +54,8 @@ pub enum FromAgent {
         /// At most [`crate::MAX_LOG_LINES`].
         lines: Vec<LogLine>,
     },
+    /// Answers an [`Ask`].
+    Answer(Answer),
     /// The agent leaves on purpose.
     Goodbye {
         /// Why, for people.
@@ -78,6 +84,8 @@ pub enum FromController {
     },
     /// What the organisation wants now.
     Desired(Desired),
+    /// A question about a connection.
+    Ask(Ask),
     /// The stream ends.
     GoAway {
         /// Why.
@@ -121,6 +129,8 @@ pub struct Hello {
     pub connectors: Vec<Digest>,
     /// Its journal lost some of its past: a run it does not name may have begun all the same.
     pub journal_lost: bool,
+    /// It answers an [`Ask`]; older agents do not know the frame.
+    pub asks: bool,
 }
 
 /// How far an attempt is on the agent.

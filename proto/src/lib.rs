@@ -4,6 +4,8 @@
 //! [`frame`] what a session means in words of the domain; [`convert`] the only way between them,
 //! total in one direction and checked in the other.
 
+use core::time::Duration;
+
 pub mod codec;
 pub mod convert;
 pub mod frame;
@@ -35,5 +37,13 @@ pub const MAX_IN_FLIGHT: usize = 10_000;
 pub const MAX_SLOTS: u32 = 256;
 /// Largest cursor, in bytes.
 pub const MAX_CURSOR: usize = 16 << 10;
+/// Largest question to a connector, in bytes.
+pub const MAX_QUESTION: usize = 16 << 10;
+/// Largest answer of a connector, in bytes.
+pub const MAX_ANSWER: usize = 256 << 10;
+/// Longest name of an activity in a question, in bytes.
+pub const MAX_ACTIVITY: usize = 128;
+/// Longest time for an answer.
+pub const MAX_ASK: Duration = Duration::from_secs(60);
 /// Context of the signature that recovers an expired certificate.
 pub const RECOVER_CONTEXT: &[u8] = b"wherry/recover/v1";

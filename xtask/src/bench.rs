@@ -27,6 +27,10 @@ enum Measurement {
     Idle,
     /// Thousands of agents on one controller.
     Fleet,
+    /// What the box around a connector costs.
+    Sandbox,
+    /// Records per second through the whole product.
+    Stream,
 }
 
 /// Builds release binaries and connectors, then becomes the measuring program.
@@ -38,6 +42,8 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
         Measurement::Dispatch => "dispatch",
         Measurement::Idle => "idle",
         Measurement::Fleet => "fleet",
+        Measurement::Sandbox => "sandbox",
+        Measurement::Stream => "stream",
     };
     let arguments = [name].into_iter().chain(options.json.then_some("--json"));
     layout.describe(Run::program(program, arguments), Profile::Release).replace()

@@ -14,7 +14,7 @@ pub(crate) fn programs() -> Result<()> {
 
 /// Builds what is measured.
 pub(crate) fn release() -> Result<()> {
-    let packages = ["wherry-controller", "wherry-agent", "wherry", "wherry-bench"];
+    let packages = ["wherry-controller", "wherry-agent", "wherry", "wherry-sandbox", "wherry-bench"];
     let packages = packages.iter().flat_map(|package| ["--package", package]);
     Run::cargo(["build", "--release", "--bins"]).arguments(packages).quiet_stdout().check()
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::command::Run;
 use crate::layout::{Layout, Profile};
-use crate::third_party::{EXCEPT_THIRD_PARTY, ONLY_THIRD_PARTY, ThirdParty};
+use crate::third_party::{EXCEPT_THIRD_PARTY, ThirdParty};
 use crate::{build, install, wasm};
 
 /// Selects the suite that kills programs at random moments.
@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// Also kill agent and controller this many times under load, and count what was lost.
     #[arg(long, value_name = "N")]
     kills: Option<u32>,
-    /// Only the tests against mock servers and API descriptions that others wrote.
+    /// Only the tests against mock servers, clients and API descriptions that others wrote.
     #[arg(long)]
     third_party: bool,
     /// Print one JSON object as the last line: the report of the kill suite, or whether the tests passed.
@@ -64,7 +64,8 @@ fn third_party(layout: &Layout) -> Result<bool> {
     if let ThirdParty::Missing(_) = third_party {
         return Ok(true);
     }
-    let run = run.arguments(["--package", "wherry-tests", "--no-fail-fast", "--filterset", ONLY_THIRD_PARTY]);
+    let selection = third_party.selection();
+    let run = run.arguments(["--package", "wherry-tests", "--no-fail-fast", "--filterset", &selection]);
     Ok(run.status()?.success())
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask wasm`: connectors as WebAssembly components.
+//! `cargo xtask wasm`: connectors and the box for transformations as WebAssembly components.
 
 use anyhow::Result;
 
@@ -6,13 +6,21 @@ use crate::command::Run;
 use crate::install::{self, WASM_TARGET};
 use crate::layout::Layout;
 
-/// The connectors of this workspace, in the order they are built. Those that are not members are left out.
-const CONNECTORS: [&str; 2] = ["wherry-connector-http", "wherry-connector-hostile"];
+/// The connectors of this workspace and the box for transformations, which tests load from here. Those that are not
+/// members are left out.
+const COMPONENTS: [&str; 6] = [
+    "wherry-connector-http",
+    "wherry-connector-jira-service-management",
+    "wherry-connector-hostile",
+    "wherry-connector-contacts",
+    "wherry-expr-guest",
+    "wherry-connector-synthetic",
+];
 
 /// Builds all connectors with the profile they ship with: unoptimised components are ten times the size.
 pub(crate) fn build(layout: &Layout) -> Result<()> {
     install::wasm_target()?;
-    let present = CONNECTORS.iter().filter(|name| layout.has_member(name));
+    let present = COMPONENTS.iter().filter(|name| layout.has_member(name));
     let packages: Vec<_> = present.flat_map(|name| ["--package", name]).collect();
     let build = Run::cargo(["build", "--target", WASM_TARGET, "--profile", "connector", "--lib"]);
     build.arguments(packages).quiet_stdout().check()?;

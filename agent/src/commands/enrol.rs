@@ -3,20 +3,22 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use serde_json::json;
-use url::Url;
 use wherry_daemon::{clock::Clock, exit::Exit};
 use wherry_domain::name::Name;
 use wherry_trust::token::{EnrolmentToken, MalformedToken};
 
 use super::{Output, SettingArgs, failed, print_json, read_input};
-use crate::identity::{self, EnrolOptions, IdentityError};
+use crate::{
+    identity::{self, EnrolOptions, IdentityError},
+    net::WebAddress,
+};
 
 /// Trades a one-time token for an identity.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EnrolArgs {
     /// The controller's address for agents, such as https://controller.example.com:8444.
     #[arg(long)]
-    url: Url,
+    url: WebAddress,
     /// File with the token, or - for standard input.
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use wherry_daemon::{clock::Clock, exit::Exit, shutdown::Shutdown, telemetry, tls};
+use wherry_daemon::{clock::Clock, exit::Exit, limits, shutdown::Shutdown, telemetry, tls};
 use wherry_domain::failure::Code;
 
 use super::{SettingArgs, failed, print_json};
@@ -36,6 +36,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
     if let Err(error) = telemetry::init(&config.log) {
         return failed(&error, &Code::new("config.invalid"), Exit::Config);
     }
+    limits::raise_open_files();
     match start(&config) {
         Ok(exit) => exit.into(),
         Err(error) => failed(&error, &error.code(), error.exit()),

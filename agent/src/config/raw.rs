@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 use wherry_daemon::telemetry::LogOptions;
 use wherry_domain::{duration, name::Name};
+
+use crate::net::WebAddress;
 
 /// The configuration file of an agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub struct Raw {
     /// Folder for everything the agent keeps.
     pub data_dir: PathBuf,
     /// The controller's address for agents; written by `enrol` into the identity, so rarely needed here.
-    pub controller_url: Option<Url>,
+    pub controller_url: Option<WebAddress>,
     /// What `{{ agent.name }}` stands for, if not the name enrolled with.
     pub name: Option<Name>,
     /// Runs at once, 1 to 256.
@@ -34,6 +35,8 @@ pub struct Raw {
     pub egress: RawEgress,
     /// Which connectors may run.
     pub connectors: RawConnectors,
+    /// What connectors write that may leave the agent.
+    pub answers: RawAnswers,
     /// The journal.
     pub store: RawStore,
 }
@@ -43,7 +46,7 @@ pub struct Raw {
 #[serde(deny_unknown_fields)]
 pub struct RawProxy {
     /// `http://host:port`.
-    pub url: Url,
+    pub url: WebAddress,
     /// For basic authentication.
     #[serde(default)]
     pub username: Option<String>,
@@ -87,6 +90,14 @@ pub struct RawConnectors {
     pub publishers: Vec<String>,
 }
 
+/// What connectors write that may leave the agent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawAnswers {
+    /// Answers to `wherry connection describe`.
+    pub describe: bool,
+}
+
 /// The journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -111,6 +122,7 @@ impl Default for Raw {
             tls: RawTls::default(),
             egress: RawEgress::default(),
             connectors: RawConnectors::default(),
+            answers: RawAnswers::default(),
             store: RawStore::default(),
         }
     }

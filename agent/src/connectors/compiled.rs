@@ -16,7 +16,7 @@ const MAX_COMPILED: u64 = 128 << 20;
 const PURPOSE: &[u8] = b"wherry/compiled/v1";
 
 /// The folder of compiled code.
-pub(super) struct Compiled {
+pub(crate) struct Compiled {
     dir: PathBuf,
     compiler: PathBuf,
     key: Arc<LocalKey>,
@@ -24,12 +24,12 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
-    pub(super) fn new(dir: PathBuf, compiler: PathBuf, key: LocalKey, compatibility: String) -> Self {
+    pub(crate) fn new(dir: PathBuf, compiler: PathBuf, key: LocalKey, compatibility: String) -> Self {
         Self { dir, compiler, key: Arc::new(key), compatibility }
     }
 
     /// The compiled file of a component, if there is one that this machine made and nobody changed since.
-    pub(super) async fn find(&self, digest: Digest) -> Option<PathBuf> {
+    pub(crate) async fn find(&self, digest: Digest) -> Option<PathBuf> {
         let path = self.path(digest);
         let (file, tag) = (path.clone(), self.tag_path(digest));
         let (key, compatibility) = (Arc::clone(&self.key), self.compatibility.clone());
@@ -49,7 +49,7 @@ impl Compiled {
     }
 
     /// Compiles a component of `files` in a child process and keeps the result.
-    pub(super) async fn compile(&self, files: &FileStore, digest: Digest) -> Result<PathBuf, CompileError> {
+    pub(crate) async fn compile(&self, files: &FileStore, digest: Digest) -> Result<PathBuf, CompileError> {
         private_file::create_folder(&self.dir)?;
         let (files, input) = (files.clone(), files.path(&digest));
         let whole = spawn_blocking(move || files.read(&digest)).await.map_err(|_| CompileError::Broke)??;

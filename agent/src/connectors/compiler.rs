@@ -6,7 +6,8 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::{io::AsyncReadExt, process::Command, time};
 use wherry_daemon::store::StoreError;
 use wherry_domain::failure::{Code, Failure};
-use wherry_host::{Host, HostError, HostSettings};
+use wherry_expr_box::COMPONENT;
+use wherry_host::{Host, HostError, HostSettings, TransformHost, TransformSettings};
 
 use crate::private_file::{self, FileError};
 
@@ -18,6 +19,10 @@ const MEMORY: u64 = 1 << 30;
 const ADDRESS_SPACE: u64 = 8 << 30;
 /// Largest component read.
 const MAX_COMPONENT: u64 = 32 << 20;
+/// Compiling failed for a reason that has no code of its own.
+const FAILED: Code = Code::new("connector.compile_failed");
+/// Codes of refusals begin with it.
+const SANDBOX: &str = "sandbox.";
 /// What is kept of the child's words.
 const MAX_WORDS: u64 = 1_024;
 
@@ -34,8 +39,13 @@ pub enum CompileError {
     #[error("compiling took longer than {} seconds", LIMIT.as_secs())]
     TooSlow,
     /// It said no.
-    #[error("the component cannot be compiled: {0}")]
-    Refused(String),
+    #[error("the component cannot be compiled: {reason}")]
+    Refused {
+        /// Its own code for that.
+        code: Code,
+        /// In its words.
+        reason: String,
+    },
     /// It broke off.
     #[error("the compiler broke off, it may have run out of memory")]
     Broke,
@@ -56,12 +66,11 @@ impl CompileError {
         let code = match self {
             Self::Host(error) => error.code(),
             Self::Store(error) => Code::new(error.code()),
-            Self::Gone | Self::Start(_) | Self::TooSlow | Self::Refused(_) | Self::Broke | Self::File(_) => {
-                Code::new("connector.compile_failed")
-            }
+            Self::Refused { code, .. } => code.clone(),
+            Self::Gone | Self::Start(_) | Self::TooSlow | Self::Broke | Self::File(_) => FAILED,
         };
         match self {
-            Self::Refused(_) | Self::Host(_) => Failure::permanent(code, self.to_string()),
+            Self::Refused { .. } | Self::Host(_) => Failure::permanent(code, self.to_string()),
             Self::Gone | Self::Start(_) | Self::TooSlow | Self::Broke | Self::File(_) | Self::Store(_) => {
                 Failure::retry(code, self.to_string())
             }
@@ -94,12 +103,23 @@ pub(super) async fn run(compiler: &Path, input: &Path, output: &Path) -> Result<
     let status = ended.await.map_err(|_| CompileError::TooSlow)?.map_err(CompileError::Start)?;
     match status.code() {
         Some(0) => Ok(()),
-        Some(_) => {
-            let words = String::from_utf8_lossy(&words);
-            Err(CompileError::Refused(words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()))
-        }
+        Some(_) => Err(refused(&String::from_utf8_lossy(&words))),
         None => Err(CompileError::Broke),
     }
+}
+
+/// The child's words begin with its code; whatever else it writes is only shown.
+fn refused(words: &str) -> CompileError {
+    let (first, rest) = words.split_once(' ').unwrap_or_default();
+    let code = Some(first).filter(|code| code.starts_with(SANDBOX) && Code::received(code).as_str() == *code);
+    let reason = if code.is_some() { rest } else { words };
+    let reason = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned();
+    CompileError::Refused { code: code.map_or(FAILED, Code::received), reason }
+}
+
+/// How the child says why it compiles nothing; [`refused`] reads it.
+pub fn say_why(error: &CompileError) -> String {
+    format!("{} {error}", error.failure().code)
 }
 
 /// What the child does: lowers its own limits, then compiles.
@@ -119,6 +139,27 @@ pub fn compile_in_this_process(input: &Path, output: &Path) -> Result<(), Compil
     // Runs come first; where that cannot be said, it is merely slower.
     let _ = rustix::process::nice(10);
     let component = private_file::read(input, MAX_COMPONENT)?;
-    let code = Host::new(HostSettings::default())?.compile(&component)?;
+    let code = if component.as_slice() == COMPONENT {
+        // The agent's own box for transformations runs in an engine of its own.
+        TransformHost::new(TransformSettings::default())?.compile(&component)?
+    } else {
+        Host::new(HostSettings::default())?.compile(&component)?
+    };
     Ok(private_file::write(output, &code)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_the_code_of_the_sandbox_and_no_other() {
+        let told = say_why(&CompileError::Host(HostError::ContractMismatch("no describe".into())));
+        let failure = refused(&told).failure();
+        assert_eq!(failure.code.as_str(), "sandbox.contract_mismatch", "{told}");
+        assert!(failure.message.starts_with("the component cannot be compiled: "), "{failure}");
+        for words in ["", "thread main panicked", "store.damaged x", "sandbox.\u{1b} x", "sandbox.TRAP x"] {
+            assert_eq!(refused(words).failure().code.as_str(), "connector.compile_failed", "{words:?}");
+        }
+    }
 }

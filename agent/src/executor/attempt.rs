@@ -194,7 +194,7 @@ fn remains(mut flow: Flow<'_>, plan: &Plan, ending: Ending) -> Remains {
         Ending::Ended(Outcome::Failed(failure)) => Some(failure),
         Ending::Ended(Outcome::Succeeded | Outcome::Cancelled) | Ending::Interrupted => None,
     };
-    flow.log.info(summary(plan, counts));
+    flow.log.info(summary(plan, counts, flow.tally.given()));
     if let Some(failure) = failed {
         flow.log.error(failure.to_string());
     }
@@ -207,14 +207,16 @@ fn remains(mut flow: Flow<'_>, plan: &Plan, ending: Ending) -> Remains {
     Remains { ending, counts, log: flow.log.take(), cursor }
 }
 
-fn summary(plan: &Plan, counts: Counts) -> String {
+fn summary(plan: &Plan, counts: Counts, given: u64) -> String {
     let Counts { read, written, rejected, .. } = counts;
-    match &plan.target {
-        None => format!("{}: {read} records", plan.source.label),
-        Some(target) => {
-            format!("{}: {read} records; {}: {written} written, {rejected} refused", plan.source.label, target.label)
-        }
+    let mut text = format!("{}: {read} records", plan.source.label);
+    if plan.programs.is_some() {
+        text += &format!("; transformed: {given} records");
     }
+    if let Some(target) = &plan.target {
+        text += &format!("; {}: {written} written, {rejected} refused", target.label);
+    }
+    text
 }
 
 /// One line for the agent owner.

@@ -43,7 +43,7 @@ impl Errand {
             attempt: self.attempt,
             key: self.key.clone(),
             activity: step.activity.clone(),
-            connection: step.connection.clone(),
+            connection: step.access.connection.clone(),
             params: step.params.clone(),
             time_limit_ms: u64::try_from((time + SLACK).as_millis()).unwrap_or(u64::MAX),
             ..Task::default()

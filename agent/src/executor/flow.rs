@@ -1,6 +1,7 @@
 //! Records from source to target, in batches with backpressure, until both are done or the run must stop.
 
 mod limits;
+mod middle;
 mod news;
 mod source;
 mod target;
@@ -11,14 +12,16 @@ use wherry_domain::{
     run::Outcome as RunOutcome,
     time::Timestamp,
 };
-use wherry_host::{Blobs, ToConnector};
+use wherry_host::{Batch, Blobs, ToConnector};
 
 use self::news::News;
 use super::{
     log::RunLog,
     scene::Scene,
     side::{Said, Side},
+    stage::{Stage, Told},
     tally::Tally,
+    target::Target,
 };
 use crate::runs::StopCause;
 
@@ -46,7 +49,11 @@ pub(super) struct Flow<'a> {
     source: Option<Side>,
     /// Where the source's present slice began.
     slice: Option<String>,
-    target: Option<Side>,
+    /// The operation's programs, from the first record on.
+    stage: Option<Stage>,
+    /// On its way to the programs.
+    incoming: Option<Batch>,
+    target: Option<Target>,
     /// On its way to the target.
     outgoing: Option<ToConnector>,
     source_done: bool,
@@ -63,6 +70,7 @@ enum Next {
     Stop(StopCause),
     Wake,
     Target(Said),
+    Stage(Told),
     Source(Said),
 }
 
@@ -77,6 +85,8 @@ impl<'a> Flow<'a> {
             blobs,
             source: None,
             slice: None,
+            stage: None,
+            incoming: None,
             target: None,
             outgoing: None,
             source_done: false,
@@ -106,12 +116,13 @@ impl<'a> Flow<'a> {
         tokio::pin!(stop);
         loop {
             let wake = self.wake_at();
-            let (may_read, mut nothing) = (self.outgoing.is_none(), None);
+            let (may_read, room) = (self.may_read(), self.outgoing.is_none());
             let next = tokio::select! {
                 biased;
                 cause = stop.as_mut(), if self.stopping.is_none() => Next::Stop(cause),
-                said = said(&mut self.target, &mut self.outgoing) => Next::Target(said),
-                said = said(&mut self.source, &mut nothing), if may_read => Next::Source(said),
+                said = target_said(&mut self.target, &mut self.outgoing) => Next::Target(said),
+                told = told(&mut self.stage, &mut self.incoming, room) => Next::Stage(told),
+                said = source_said(&mut self.source), if may_read => Next::Source(said),
                 () = scene.clock.sleep_until(wake) => Next::Wake,
             };
             if let Some(over) = self.after(next, machine) {
@@ -125,12 +136,16 @@ impl<'a> Flow<'a> {
             Next::Stop(cause) => self.stop(machine, cause),
             Next::Wake => self.wake(),
             Next::Target(said) => self.hear_target(said),
+            Next::Stage(told) => {
+                self.hear_stage(told);
+                None
+            }
             Next::Source(said) => {
                 self.hear_source(said);
                 None
             }
         };
-        let both_done = self.source_done && self.target.is_none();
+        let both_done = self.source_done && self.stage.is_none() && self.target.is_none();
         let over = if over.is_none() && both_done { Some(self.both_done()) } else { over };
         if over == Some(Over::Ended(RunOutcome::Succeeded)) {
             return over;
@@ -145,7 +160,7 @@ impl<'a> Flow<'a> {
         match self.failure.take() {
             Some(failure) => self.fail(failure),
             None if counts.rejected > 0 => {
-                let message = format!("the target refused {} of {} records", counts.rejected, counts.read);
+                let message = format!("the target refused {} of {} records", counts.rejected, self.tally.given());
                 self.fail(Failure::permanent(REJECTED, message))
             }
             None => Over::Ended(RunOutcome::Succeeded),
@@ -162,9 +177,23 @@ impl<'a> Flow<'a> {
     }
 }
 
-async fn said(side: &mut Option<Side>, outgoing: &mut Option<ToConnector>) -> Said {
-    match side {
-        Some(side) => side.next(outgoing).await,
+async fn told(stage: &mut Option<Stage>, incoming: &mut Option<Batch>, room: bool) -> Told {
+    match stage {
+        Some(stage) => stage.next(incoming, room).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn target_said(target: &mut Option<Target>, outgoing: &mut Option<ToConnector>) -> Said {
+    match target {
+        Some(target) => target.next(outgoing).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn source_said(source: &mut Option<Side>) -> Said {
+    match source {
+        Some(source) => source.next(&mut None).await,
         None => std::future::pending().await,
     }
 }

@@ -2,35 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use wherry_domain::{
     effects::SideEffects,
     failure::{Code, Failure},
     name::Name,
-    project::{Auth, Connection, Operation, Snapshot, Step as ProjectStep, template::Scope},
+    project::{Auth, Operation, Snapshot, Step as ProjectStep, template::Scope},
 };
-use wherry_host::{Connector, Egress};
 use wherry_trust::release::ActivityKind;
 
-use crate::{
-    connectors::{Connectors, Loaded},
-    egress::{Destination, Endpoint, Endpoints, Identity},
-    net::proxy,
-    secrets::Secrets,
+use super::{
+    access::{Access, fill},
+    programs::Programs,
 };
+use crate::{connectors::Connectors, egress::Endpoints, secrets::Secrets, transforms::Transforms};
 
 /// The deployment does not hold together.
 const INVALID: Code = Code::new("deployment.invalid");
-/// A text refers to a variable that neither the deployment nor the run has.
-const VARIABLE: Code = Code::new("deployment.variable_unknown");
-/// The connection asks for a proxy that the agent does not have.
-const NO_PROXY: Code = Code::new("connection.no_proxy");
-/// The release offers no such activity.
-const ACTIVITY: Code = Code::new("connector.activity_unknown");
-/// The secret cannot stand in a header.
-const UNUSABLE_SECRET: Code = Code::new("secret.unusable");
 /// Names that differ for every run; whoever uses them is planned anew each time.
 const PER_RUN: &str = "run.id";
 
@@ -39,6 +27,7 @@ pub(super) struct Workshop {
     pub(super) connectors: Connectors,
     pub(super) endpoints: Endpoints,
     pub(super) secrets: Arc<Secrets>,
+    pub(super) transforms: Transforms,
 }
 
 /// An operation, ready to run as often as its deployment lasts.
@@ -47,6 +36,7 @@ pub(super) struct Plan {
     pub(super) timeout: Duration,
     pub(super) offline_term: Duration,
     pub(super) source: Step,
+    pub(super) programs: Option<Programs>,
     pub(super) target: Option<Step>,
     /// Whether it holds for other runs too.
     pub(super) reusable: bool,
@@ -56,41 +46,10 @@ pub(super) struct Plan {
 pub(super) struct Step {
     /// For logs and failures: `query of helix`.
     pub(super) label: String,
-    pub(super) connector: Connector,
+    pub(super) access: Access,
     pub(super) activity: String,
     pub(super) class: SideEffects,
-    /// The connection as the connector sees it, without credentials.
-    pub(super) connection: String,
     pub(super) params: String,
-    endpoint: Arc<Endpoint>,
-    environment: Name,
-    credential: Credential,
-}
-
-enum Credential {
-    None,
-    Basic { username: String, password: Name },
-    Bearer { token: Name },
-}
-
-impl Step {
-    pub(super) fn egress(&self) -> Arc<dyn Egress> {
-        Arc::<Endpoint>::clone(&self.endpoint)
-    }
-
-    /// Makes sure that the endpoint carries the credential as it is now.
-    pub(super) fn refresh(&self, secrets: &Secrets) -> Result<(), Failure> {
-        let open = |name| secrets.get(&self.environment, name).map_err(|error| error.failure());
-        match &self.credential {
-            Credential::None => Ok(()),
-            Credential::Basic { username, password } => self.endpoint.use_credential(&open(password)?, |secret| {
-                proxy::basic(username, secret).ok_or_else(|| unusable(password))
-            }),
-            Credential::Bearer { token } => {
-                self.endpoint.use_credential(&open(token)?, |secret| bearer(secret).ok_or_else(|| unusable(token)))
-            }
-        }
-    }
 }
 
 impl Plan {
@@ -117,92 +76,10 @@ impl Plan {
             timeout: operation.timeout,
             offline_term: operation.offline_term,
             source,
+            programs: Programs::make(&workshop.transforms, operation, scope).await?,
             target,
             reusable: !depends_on_run(snapshot, operation),
         })
-    }
-}
-
-async fn step(
-    workshop: &Workshop,
-    snapshot: &Snapshot,
-    step: &ProjectStep,
-    kind: ActivityKind,
-    scope: &Scope<'_>,
-) -> Result<Step, Failure> {
-    let name = &step.connection;
-    let connection = snapshot.project.connections.get(name);
-    let connection = connection.ok_or_else(|| invalid(format!("the deployment has no connection {name}")))?;
-    let pin = snapshot.connectors.get(&connection.connector);
-    let pin = pin.ok_or_else(|| invalid(format!("the deployment pins no connector {}", connection.connector)))?;
-    let Loaded { connector, activities } = workshop.connectors.load(&connection.connector, pin).await?;
-    let activity = activities.iter().find(|activity| activity.name == step.activity && activity.kind == kind);
-    let class = activity.map(|activity| activity.side_effects).ok_or_else(|| {
-        let message =
-            format!("{} {} has no such activity in that place: {}", connection.connector, pin.version, step.activity);
-        Failure::permanent(ACTIVITY, message)
-    })?;
-    let url = fill_text(scope, &connection.url)?;
-    let destination = Destination::parse(&url)
-        .map_err(|error| Failure::permanent(error.code(), format!("connection {name}: {error}")))?;
-    let url = destination.base(&url);
-    let credential = credential(&connection.auth, scope)?;
-    let endpoint = open(workshop, snapshot, (name, connection), destination, &credential)?;
-    let options = fill(scope, &Value::Object(connection.options.clone()))?;
-    Ok(Step {
-        label: format!("{} of {name}", step.activity),
-        connector,
-        activity: step.activity.clone(),
-        class,
-        connection: json!({ "url": url, "options": options }).to_string(),
-        params: fill(scope, &Value::Object(step.with.clone()))?.to_string(),
-        endpoint: Arc::new(endpoint),
-        environment: snapshot.environment.clone(),
-        credential,
-    })
-}
-
-fn open(
-    workshop: &Workshop,
-    snapshot: &Snapshot,
-    (name, connection): (&Name, &Connection),
-    destination: Destination,
-    credential: &Credential,
-) -> Result<Endpoint, Failure> {
-    let identity = Identity {
-        connection: format!("{}/{}/{name}", snapshot.environment, snapshot.project.name),
-        destination,
-        use_proxy: connection.use_proxy,
-        auth: match credential {
-            Credential::None => String::new(),
-            Credential::Basic { username, password } => format!("basic {password} {username}"),
-            Credential::Bearer { token } => format!("bearer {token}"),
-        },
-    };
-    let opened = workshop.endpoints.open(identity);
-    opened.map_err(|error| Failure::permanent(NO_PROXY, format!("connection {name}: {error}")))
-}
-
-fn credential(auth: &Auth, scope: &Scope<'_>) -> Result<Credential, Failure> {
-    Ok(match auth {
-        Auth::None => Credential::None,
-        Auth::Basic { username, password } => {
-            Credential::Basic { username: fill_text(scope, username)?, password: password.secret.clone() }
-        }
-        Auth::Bearer { token } => Credential::Bearer { token: token.secret.clone() },
-    })
-}
-
-fn fill(scope: &Scope<'_>, value: &Value) -> Result<Value, Failure> {
-    scope.resolve(value).map_err(|error| Failure::permanent(VARIABLE, error.to_string()))
-}
-
-fn fill_text(scope: &Scope<'_>, text: &str) -> Result<String, Failure> {
-    match fill(scope, &Value::from(text))? {
-        Value::String(text) => Ok(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Err(Failure::permanent(VARIABLE, "a variable in a url or user name is not a text".to_owned()))
-        }
     }
 }
 
@@ -245,16 +122,24 @@ pub(super) fn variables(snapshot: &Snapshot, overrides: &[u8]) -> Result<BTreeMa
     Ok(variables)
 }
 
-fn bearer(token: &SecretString) -> Option<HeaderValue> {
-    let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose_secret()));
-    proxy::sensitive(&text)
+async fn step(
+    workshop: &Workshop,
+    snapshot: &Snapshot,
+    step: &ProjectStep,
+    kind: ActivityKind,
+    scope: &Scope<'_>,
+) -> Result<Step, Failure> {
+    let access = Access::make(workshop, snapshot, &step.connection, scope).await?;
+    let class = access.activity(&step.activity, |activity| activity.kind == kind)?.side_effects;
+    Ok(Step {
+        label: format!("{} of {}", step.activity, step.connection),
+        access,
+        activity: step.activity.clone(),
+        class,
+        params: fill(scope, &Value::Object(step.with.clone()))?.to_string(),
+    })
 }
 
-fn unusable(name: &Name) -> Failure {
-    let message = format!("the secret {name} cannot stand in a header: it has line breaks or other control characters");
-    Failure::permanent(UNUSABLE_SECRET, message)
-}
-
-fn invalid(message: String) -> Failure {
+pub(super) fn invalid(message: String) -> Failure {
     Failure::permanent(INVALID, message)
 }

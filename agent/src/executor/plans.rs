@@ -14,7 +14,10 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{Desired, Offer};
 
-use super::plan::{self, Plan, Workshop};
+use super::{
+    access::Access,
+    plan::{self, Plan, Workshop},
+};
 use crate::{deployments::Deployments, recent::Recent};
 
 /// Plans kept for the next run of their operation.
@@ -65,9 +68,19 @@ impl Plans {
             None => self.make(offer).await?,
         };
         for step in plan.steps() {
-            step.refresh(&self.workshop.secrets)?;
+            step.access.refresh(&self.workshop.secrets)?;
         }
         Ok(plan)
+    }
+
+    /// A connection of a deployment, with its credential as it is now. `run` stands in texts that name the run.
+    pub(super) async fn connection(&self, digest: Digest, name: &Name, run: &str) -> Result<Access, Failure> {
+        let snapshot = self.deployments.get(digest).await?;
+        self.check_environment(&snapshot)?;
+        let scope = Scope { vars: &snapshot.project.variables, run, agent: self.agent.as_str() };
+        let access = Access::make(&self.workshop, &snapshot, name, &scope).await?;
+        access.refresh(&self.workshop.secrets)?;
+        Ok(access)
     }
 
     fn recall(&self, offer: &Offer) -> Option<Arc<Plan>> {

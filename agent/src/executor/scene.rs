@@ -11,6 +11,8 @@ use super::{
     gate::Gate,
     plan::{Plan, Step},
     side::Side,
+    target::Target,
+    team::Team,
     voice::Voice,
 };
 use crate::runs::Running;
@@ -25,15 +27,31 @@ pub(super) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Starts a connector. Whatever changes something loses its way out with the lease.
-    pub(super) fn start(&self, step: &Step, task: Task, blobs: Blobs) -> Side {
-        let egress: Arc<dyn Egress> = match self.plan.class {
-            SideEffects::Read => step.egress(),
+    /// Starts a source.
+    pub(super) fn start_source(&self, step: &Step, task: Task, blobs: Blobs) -> Side {
+        Side::start(step.access.connector.clone(), self.egress(step), task, blobs)
+    }
+
+    /// Starts a target, with as many instances as it may have. Keys are made from the numbers of records, which several
+    /// instances cannot agree on, so that a target that needs them gets one.
+    pub(super) fn start_target(&self, step: &Step, task: Task, blobs: Blobs) -> Target {
+        let keyed = [self.plan.class, step.class].contains(&SideEffects::Keyed);
+        let members = if keyed { 1 } else { step.access.instances(&step.activity) };
+        let (connector, egress) = (&step.access.connector, self.egress(step));
+        if members == 1 {
+            return Target::One(Side::start(connector.clone(), egress, task, blobs));
+        }
+        Target::Many(Team::start(members, connector, &egress, &task, &blobs))
+    }
+
+    /// Whatever changes something loses its way out with the lease.
+    fn egress(&self, step: &Step) -> Arc<dyn Egress> {
+        match self.plan.class {
+            SideEffects::Read => step.access.egress(),
             SideEffects::Idempotent | SideEffects::Keyed | SideEffects::Unsafe => {
-                Arc::new(Gate { inner: step.egress(), lease: self.running.lease(), clock: self.clock.clone() })
+                Arc::new(Gate { inner: step.access.egress(), lease: self.running.lease(), clock: self.clock.clone() })
             }
-        };
-        Side::start(step.connector.clone(), egress, task, blobs)
+        }
     }
 
     /// What a connector writes is for the agent owner only.

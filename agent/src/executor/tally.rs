@@ -14,9 +14,16 @@ const MAX_MARKS: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Tally {
     counts: Counts,
+    /// Records of the source that need no further work before the target.
+    used: u64,
+    /// Records for the target: as many as were used, unless the operation transforms them.
+    given: u64,
     acknowledged: u64,
     /// Records of the run before this attempt.
     before: u64,
+    /// Cursors whose records are still worked on, each after how many records of the source.
+    ahead: VecDeque<(u64, String)>,
+    /// Cursors whose records are on their way to the target, each after how many records for it.
     marks: VecDeque<(u64, String)>,
     confirmed: Option<Position>,
     latest: Option<String>,
@@ -26,8 +33,11 @@ impl Tally {
     pub(super) fn new(before: u64) -> Self {
         Self {
             counts: Counts::default(),
+            used: 0,
+            given: 0,
             acknowledged: 0,
             before,
+            ahead: VecDeque::new(),
             marks: VecDeque::new(),
             confirmed: None,
             latest: None,
@@ -39,36 +49,48 @@ impl Tally {
         self.counts.read += u64::from(records);
         self.counts.batches += u64::from(records > 0);
         if let Some(cursor) = cursor {
-            if self.marks.len() >= MAX_MARKS {
-                self.marks.pop_front();
-            }
             self.latest = Some(cursor.clone());
-            self.marks.push_back((self.counts.read, cursor));
-            self.settle();
+            push(&mut self.ahead, (self.counts.read, cursor));
         }
+    }
+
+    /// Of the records read so far, `used` more are done with, and `given` more came of them for the target. What came
+    /// of a record is told no later than that the record is used.
+    pub(super) fn handed_on(&mut self, used: u32, given: u32) {
+        self.used += u64::from(used);
+        self.given += u64::from(given);
+        while let Some((_, cursor)) = self.ahead.pop_front_if(|(rows, _)| *rows <= self.used) {
+            push(&mut self.marks, (self.given, cursor));
+        }
+        self.settle();
     }
 
     /// The target holds all records before `up_to`, or has refused them. A target cannot hold what it was not given.
     pub(super) fn acknowledged(&mut self, up_to: u64) {
-        self.acknowledged = self.acknowledged.max(up_to.min(self.counts.read));
+        self.acknowledged = self.acknowledged.max(up_to.min(self.given));
         self.counts.written = self.acknowledged.saturating_sub(self.counts.rejected);
         self.settle();
     }
 
     /// The target refused a record.
     pub(super) fn rejected(&mut self) {
-        self.counts.rejected = self.counts.rejected.saturating_add(1).min(self.counts.read);
+        self.counts.rejected = self.counts.rejected.saturating_add(1).min(self.given);
         self.counts.written = self.acknowledged.saturating_sub(self.counts.rejected);
     }
 
-    /// Everything read so far has arrived.
+    /// Everything given to the target so far has arrived.
     pub(super) fn all_arrived(&mut self) {
-        self.acknowledged(self.counts.read);
+        self.acknowledged(self.given);
+    }
+
+    /// Records for the target so far.
+    pub(super) fn given(&self) -> u64 {
+        self.given
     }
 
     /// There is no target: what was read has arrived with that, and nothing is written.
     pub(super) fn only_counted(&mut self) {
-        self.acknowledged = self.counts.read;
+        self.acknowledged = self.given;
         self.settle();
     }
 
@@ -93,9 +115,22 @@ impl Tally {
     }
 }
 
+fn push(cursors: &mut VecDeque<(u64, String)>, cursor: (u64, String)) {
+    if cursors.len() >= MAX_MARKS {
+        cursors.pop_front();
+    }
+    cursors.push_back(cursor);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As without a transformation.
+    fn read(tally: &mut Tally, records: u32, cursor: Option<&str>) {
+        tally.read(records, cursor.map(str::to_owned));
+        tally.handed_on(records, records);
+    }
 
     fn cursor(tally: &mut Tally) -> Option<(u64, String)> {
         tally.take_confirmed().and_then(|position| position.cursor.map(|cursor| (position.rows, cursor)))
@@ -104,8 +139,8 @@ mod tests {
     #[test]
     fn a_cursor_is_confirmed_once_every_record_before_it_has_arrived() {
         let mut tally = Tally::new(100);
-        tally.read(10, Some("a".into()));
-        tally.read(5, Some("b".into()));
+        read(&mut tally, 10, Some("a"));
+        read(&mut tally, 5, Some("b"));
         tally.acknowledged(9);
         assert_eq!(cursor(&mut tally), None);
         tally.acknowledged(12);
@@ -118,7 +153,7 @@ mod tests {
     #[test]
     fn without_a_target_the_cursor_moves_and_nothing_is_written() {
         let mut tally = Tally::new(0);
-        tally.read(10, Some("a".into()));
+        read(&mut tally, 10, Some("a"));
         tally.only_counted();
         assert_eq!(cursor(&mut tally), Some((10, "a".into())));
         assert_eq!(tally.counts(), Counts { read: 10, written: 0, rejected: 0, batches: 1 });
@@ -127,7 +162,7 @@ mod tests {
     #[test]
     fn refused_records_are_not_counted_as_written() {
         let mut tally = Tally::new(0);
-        tally.read(10, None);
+        read(&mut tally, 10, None);
         tally.rejected();
         tally.acknowledged(10);
         tally.acknowledged(4);
@@ -137,8 +172,35 @@ mod tests {
     #[test]
     fn a_target_that_claims_more_than_it_was_given_gets_no_more() {
         let mut tally = Tally::new(0);
-        tally.read(3, Some("a".into()));
+        read(&mut tally, 3, Some("a"));
         tally.acknowledged(1_000);
         assert_eq!(tally.counts().written, 3);
+    }
+
+    #[test]
+    fn a_cursor_waits_until_everything_that_came_of_its_records_has_arrived() {
+        let mut tally = Tally::new(100);
+        tally.read(2, Some("a".into()));
+        tally.handed_on(0, 1_000);
+        tally.acknowledged(1_000);
+        assert_eq!(cursor(&mut tally), None, "more may come of them");
+        tally.read(2, Some("b".into()));
+        tally.handed_on(0, 1);
+        tally.handed_on(2, 0);
+        assert_eq!(cursor(&mut tally), None, "one more came of them");
+        tally.acknowledged(1_001);
+        assert_eq!(cursor(&mut tally), Some((1_101, "a".into())), "counted in records for the target");
+        assert_eq!(tally.counts(), Counts { read: 4, written: 1_001, rejected: 0, batches: 2 });
+    }
+
+    #[test]
+    fn a_cursor_moves_past_records_of_which_nothing_came() {
+        let mut tally = Tally::new(0);
+        tally.read(10, Some("a".into()));
+        tally.read(0, Some("b".into()));
+        tally.handed_on(0, 0);
+        assert_eq!(cursor(&mut tally), None);
+        tally.handed_on(10, 0);
+        assert_eq!(cursor(&mut tally), Some((0, "b".into())));
     }
 }

@@ -12,6 +12,12 @@ impl Voice {
         Self(queue)
     }
 
+    /// Queues a frame as soon as there is room.
+    pub(super) async fn say(&self, frame: FromAgent) {
+        // Without a session there is nobody to hear it.
+        let _ = self.0.send(frame).await;
+    }
+
     /// Queues a frame if there is room; whether there was.
     pub(super) fn try_say(&self, frame: FromAgent) -> bool {
         self.0.try_send(frame).is_ok()

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use tonic::transport::Channel;
-use url::Url;
 use wherry_daemon::{clock::Clock, tls};
 use wherry_domain::{id::AgentId, name::Name};
 use wherry_proto::{
@@ -22,7 +21,7 @@ use super::{
 use crate::{
     VERSION,
     link::{self, Address},
-    net::Proxy,
+    net::{Proxy, WebAddress},
     paths::DataDir,
     peer,
 };
@@ -30,7 +29,7 @@ use crate::{
 /// What an agent owner says when enrolling.
 pub struct EnrolOptions {
     /// The controller's address for agents.
-    pub url: Url,
+    pub url: WebAddress,
     /// The one-time token.
     pub token: EnrolmentToken,
     /// What the agent is to be called.

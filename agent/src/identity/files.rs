@@ -5,7 +5,6 @@ use std::{path::PathBuf, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
-use url::Url;
 use wherry_daemon::tls;
 use wherry_domain::{digest::Digest, id::AgentId, name::Name};
 use wherry_proto::{frame::Publisher, wire};
@@ -17,7 +16,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::{error::IdentityError, key::CertificateKey};
-use crate::{paths::DataDir, private_file};
+use crate::{net::WebAddress, paths::DataDir, private_file};
 
 /// Largest file of an identity.
 const MAX_FILE: u64 = 256 << 10;
@@ -28,7 +27,7 @@ const MAX_CERTIFICATES: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// The controller's address for agents.
-    pub url: Url,
+    pub url: WebAddress,
     /// This agent.
     pub agent_id: AgentId,
     /// What it calls itself.
@@ -203,7 +202,13 @@ impl Received {
 
 impl Note {
     /// A note without certificates yet.
-    pub(super) fn new(url: Url, agent_id: AgentId, name: Name, group: String, publishers: Vec<Publisher>) -> Self {
+    pub(super) fn new(
+        url: WebAddress,
+        agent_id: AgentId,
+        name: Name,
+        group: String,
+        publishers: Vec<Publisher>,
+    ) -> Self {
         Self { url, agent_id, name, group, certificates: Vec::new(), publishers }
     }
 

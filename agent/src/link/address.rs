@@ -6,10 +6,10 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{net::TcpStream, time};
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use url::{Host, Url};
+use url::Host;
 
 use super::error::LinkError;
-use crate::net::{Proxy, tcp};
+use crate::net::{Proxy, WebAddress, tcp};
 
 /// The controller's address for agents.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Address {
     ///
     /// # Errors
     /// If it is not an `https` URL without path.
-    pub fn parse(url: &Url, proxy: Option<Proxy>) -> Result<Self, LinkError> {
+    pub fn parse(url: &WebAddress, proxy: Option<Proxy>) -> Result<Self, LinkError> {
         let invalid = || LinkError::Address(url.to_string());
         if url.scheme() != "https" || !url.username().is_empty() || !matches!(url.path(), "" | "/") {
             return Err(invalid());
@@ -62,6 +62,23 @@ impl Address {
         match time::timeout(step, handshake).await {
             Ok(session) => session.map_err(|error| LinkError::of_tls(&error)),
             Err(_) => Err(LinkError::Tls(format!("no handshake within {} ms", step.as_millis()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_the_written_one_and_8444_if_there_is_none() {
+        for (url, origin) in [
+            ("https://host", "https://host:8444"),
+            ("https://host:443", "https://host:443"),
+            ("https://[::1]:443/", "https://[::1]:443"),
+            ("https://host:9000", "https://host:9000"),
+        ] {
+            assert_eq!(Address::parse(&url.parse().unwrap(), None).unwrap().origin(), origin);
         }
     }
 }

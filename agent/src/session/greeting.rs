@@ -29,6 +29,7 @@ impl Session {
             secret_names: self.parts.secrets.names().into_iter().take(MAX_NAMES).collect(),
             connectors: self.parts.executor.connectors().into_iter().take(MAX_NAMES).collect(),
             journal_lost: self.parts.journal.lost_its_past(),
+            asks: true,
         })
     }
 
@@ -71,6 +72,7 @@ impl Session {
                 | FromController::Offer(_)
                 | FromController::Cancel(_)
                 | FromController::Desired(_)
+                | FromController::Ask(_)
                 | FromController::Ack { .. },
             ) => self.broken(&Broken::Nonsense("a frame before the welcome".to_owned())),
             Err(broken) => self.broken(&broken),

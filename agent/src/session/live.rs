@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wherry_domain::{
+    epoch::Epoch,
     failure::Code,
     session::{Event, FailureKind},
     time::Timestamp,
@@ -53,7 +54,7 @@ impl Session {
             alive: said_hello,
         };
         let mut stopping = false;
-        if let Err(broken) = self.send_results(&mut line).await {
+        if let Err(broken) = self.send_all_results(&mut line, welcome.epoch).await {
             return self.broken(&broken);
         }
         loop {
@@ -134,6 +135,7 @@ impl Session {
             FromController::Cancel(attempt) => self.parts.runs.stop(attempt, StopCause::Cancelled),
             FromController::Ack { up_to } => self.parts.journal.acknowledged(up_to),
             FromController::Desired(desired) => self.parts.executor.desired(&desired),
+            FromController::Ask(ask) => self.parts.executor.ask(ask),
             FromController::GoAway { reason, reconnect_after } => {
                 self.sent_away(reason, reconnect_after);
                 return Ok(false);
@@ -143,11 +145,26 @@ impl Session {
         Ok(true)
     }
 
+    /// As [`Self::send_results`], after what the controller has forgotten in a restore. The numbers of that are lower,
+    /// so that an acknowledgement says nothing of what waits.
+    async fn send_all_results(&mut self, line: &mut Line, epoch: u64) -> Result<(), Broken> {
+        let waiting = self.parts.journal.next_result(0).map(|finished| finished.report.seq);
+        let forgotten = self.past.welcomed(Epoch::from_bits(epoch), waiting);
+        if !forgotten.is_empty() {
+            tracing::info!(results = forgotten.len(), "the controller was restored from a copy: repeating results");
+        }
+        for report in forgotten {
+            line.send(FromAgent::Result(report)).await?;
+        }
+        self.send_results(line).await
+    }
+
     /// Sends every result that the line has not carried yet, in order.
     async fn send_results(&mut self, line: &mut Line) -> Result<(), Broken> {
         while let Some(finished) = self.parts.journal.next_result(line.sent) {
             let report = finished.report.clone();
             let (seq, attempt) = (report.seq, report.attempt);
+            self.past.sent(&report);
             if let Some(cursor) = finished.cursor.clone() {
                 line.send(FromAgent::Checkpoint { attempt, cursor }).await?;
             }

@@ -1,7 +1,8 @@
 //! Which connectors an agent runs, and which it does not.
 
-use wherry_domain::{digest::Digest, run::Outcome};
+use wherry_domain::{digest::Digest, effects::SideEffects, run::Outcome};
 use wherry_proto::frame::{Ending, FromController};
+use wherry_trust::release::{Activity, ActivityKind};
 
 use super::support::{
     agent::Agent,
@@ -93,13 +94,31 @@ async fn a_component_that_is_another_connector_than_its_release_is_not_run() {
 }
 
 #[tokio::test]
+async fn a_component_that_does_not_keep_what_its_release_promises_is_not_run() {
+    let query = Activity { name: "query".to_owned(), kind: ActivityKind::Source, side_effects: SideEffects::Read };
+    for (name, kind, side_effects) in [
+        ("send", ActivityKind::Target, SideEffects::Keyed),
+        ("execute", ActivityKind::Target, SideEffects::Unsafe),
+        ("upsert", ActivityKind::Target, SideEffects::Unsafe),
+    ] {
+        let mut controller = Controller::start().await;
+        let system = System::with_items(1).await;
+        let promised = Activity { name: name.to_owned(), kind, side_effects };
+        let package = Package::promising("http", Package::http().component, vec![query.clone(), promised]);
+        let deployment = Plan::read(&system.url()).deploy(&controller, &package);
+        let _agent = Agent::connected(&mut controller).await;
+        assert_eq!(outcome(&mut controller, 1, deployment).await, "connector.descriptor_mismatch", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_component_that_is_none_is_refused_by_the_compiler() {
     let mut controller = Controller::start().await;
     let system = System::with_items(1).await;
     let package = Package::named("http", b"this is not WebAssembly".to_vec());
     let deployment = Plan::read(&system.url()).deploy(&controller, &package);
     let _agent = Agent::connected(&mut controller).await;
-    assert_eq!(outcome(&mut controller, 1, deployment).await, "connector.compile_failed");
+    assert_eq!(outcome(&mut controller, 1, deployment).await, "sandbox.invalid_component");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The agent as a process, against a controller that is ours: real TLS, real gRPC, a real connector.
 #![cfg(test)]
 
+mod asks;
 mod connectors;
 mod egress;
 mod enrolment;
@@ -8,3 +9,4 @@ mod runs;
 mod session;
 mod stopping;
 mod support;
+mod transforms;

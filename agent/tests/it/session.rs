@@ -106,6 +106,33 @@ async fn a_result_is_sent_again_after_a_reconnect_until_it_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn results_that_were_acknowledged_are_repeated_to_a_restored_controller() {
+    let mut controller = Controller::start().await;
+    let system = System::with_items(3).await;
+    let digest = Plan::read(&system.url()).deploy(&controller, &Package::http());
+    let agent = Agent::connected(&mut controller).await;
+    let mut sent = Vec::new();
+    for run in 1..=2 {
+        controller.say(FromController::Offer(offer(run, digest))).await;
+        sent.push(controller.result().await);
+    }
+    controller.script().epoch = 2;
+    controller.end_session(Status::unavailable("restarting")).await;
+    controller.hello().await;
+    controller.say(FromController::Offer(offer(3, digest))).await;
+    assert_eq!(controller.result().await.seq, 3, "a controller that only restarted has forgotten nothing");
+    controller.script().epoch = (1 << 32) + 3;
+    controller.end_session(Status::unavailable("restored")).await;
+    controller.hello().await;
+    for first in sent {
+        let again = controller.result().await;
+        assert_eq!((again.seq, again.attempt, again.ending), (first.seq, first.attempt, first.ending));
+    }
+    assert_eq!(controller.result().await.seq, 3);
+    drop(agent);
+}
+
+#[tokio::test]
 async fn a_run_of_a_dead_process_is_reported_as_interrupted() {
     let mut controller = Controller::start().await;
     let mut system = System::start(|_| None).await;
@@ -140,6 +167,7 @@ async fn a_run_that_belongs_to_someone_else_is_dropped_without_a_word() {
         | FromAgent::Progress { .. }
         | FromAgent::Checkpoint { .. }
         | FromAgent::Log { .. }
+        | FromAgent::Answer(_)
         | FromAgent::Goodbye { .. } => None,
     };
     controller.frame("a heartbeat without the run", over).await;

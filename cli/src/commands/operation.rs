@@ -113,14 +113,14 @@ fn key(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("a key has 1 to 128 visible ASCII characters".to_owned()) }
 }
 
-fn variable(text: &str) -> Result<(Name, Value), String> {
+pub(super) fn variable(text: &str) -> Result<(Name, Value), String> {
     let (name, value) = text.split_once('=').ok_or("a variable is written NAME=VALUE")?;
     let name = name.parse::<Name>().map_err(|error| error.to_string())?;
     Ok((name, typed(value)))
 }
 
 /// JSON where it says the same in both worlds: `1.10` and `0025` stay texts, because as numbers they would change.
-fn typed(text: &str) -> Value {
+pub(super) fn typed(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(Value::Number(number)) if number.to_string() != text => text.into(),
         Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_))) => value,

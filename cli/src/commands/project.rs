@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use wherry_domain::failure::Code;
 use wherry_domain::name::Name;
 use wherry_domain::project::Project;
+use wherry_domain::project::check::Spot;
 
 use super::Context;
 use crate::client::{Body, Call, Client};
@@ -14,6 +16,7 @@ use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::project::{Fault, Loaded, load};
+use crate::prompt::confirm;
 use crate::table::{Column, count, list, text, time};
 
 const CHECKED: &[Column] = &[
@@ -66,6 +69,17 @@ pub(crate) enum Projects {
         #[arg(long)]
         environment: Name,
     },
+    /// Takes a project out of an environment; its deployments stay on record.
+    Undeploy {
+        /// The project's name.
+        project: Name,
+        /// The environment.
+        #[arg(long)]
+        environment: Name,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -87,7 +101,7 @@ impl Projects {
             Self::Deploy(deploy) => deploy.run(context).await,
             Self::List { environment } => {
                 let mut deployments = deployments(&context.client()?, &environment, None).await?;
-                keep_newest(&mut deployments);
+                keep_current(&mut deployments);
                 context.screen.list(HISTORY, &deployments);
                 Ok(())
             }
@@ -96,6 +110,7 @@ impl Projects {
                 context.screen.list(HISTORY, &deployments);
                 Ok(())
             }
+            Self::Undeploy { project, environment, yes } => undeploy(&project, &environment, yes, context).await,
         }
     }
 }
@@ -120,6 +135,14 @@ impl Deploy {
         }
         Ok(())
     }
+}
+
+async fn undeploy(project: &Name, environment: &Name, yes: bool, context: &Context) -> Outcome {
+    confirm(&format!("Take project {project} out of {environment}?"), yes)?;
+    context.client()?.delete(&["environments", environment.as_str(), "projects", project.as_str()]).await?;
+    let undeployed = json!({"project": project, "environment": environment, "undeployed": true});
+    context.screen.done(&format!("{project} is not deployed in {environment} any more"), &undeployed);
+    Ok(())
 }
 
 async fn check(folder: &Path, environment: Option<Name>, context: &Context) -> Outcome {
@@ -200,7 +223,8 @@ fn placed(fault: &Value, loaded: &Loaded) -> Fault {
     let text = |key: &str| fault.get(key).and_then(Value::as_str).unwrap_or_default();
     let keys = fault.get("path").and_then(Value::as_array).into_iter().flatten();
     let path: Vec<_> = keys.filter_map(|key| key.as_str().map(str::to_owned)).collect();
-    let (file, at) = loaded.find(&path);
+    let spot = fault.get("at").and_then(|at| Spot::deserialize(at).ok());
+    let (file, at) = loaded.find_inside(&path, spot);
     let meant = fault.get("suggestion").and_then(Value::as_str).map(str::to_owned);
     Fault::new(file, at, Code::received(text("code")), text("message")).meant(meant)
 }
@@ -210,10 +234,12 @@ async fn deployments(client: &Client, environment: &Name, project: Option<&Name>
     client.all(&path, &[("project", project.map(Name::as_str))]).await
 }
 
-fn keep_newest(deployments: &mut Value) {
+/// The newest deployment of each project, unless that was taken out again.
+fn keep_current(deployments: &mut Value) {
     let Some(Value::Array(items)) = deployments.get_mut("items") else { return };
     let number = |item: &Value| item.get("number").and_then(Value::as_u64).unwrap_or_default();
     let project = |item: &Value| item.get("project").and_then(Value::as_str).unwrap_or_default().to_owned();
     items.sort_by_key(|item| (project(item), std::cmp::Reverse(number(item))));
     items.dedup_by_key(|item| project(item));
+    items.retain(|item| item.get("withdrawn_at").is_none_or(Value::is_null));
 }

@@ -143,7 +143,9 @@ impl<'a> Stage<'a> {
 
     async fn agent(&mut self, name: &str, client: &Client, systems: &Systems) -> Outcome {
         let data = self.folder.folder(name)?;
-        let config = self.folder.write(&format!("{name}.toml"), &format!("data_dir = {}\n", quoted(&data)))?;
+        // Everything here is the person's own, so connectors may tell what they see.
+        let config = format!("data_dir = {}\n[answers]\ndescribe = true\n", quoted(&data));
+        let config = self.folder.write(&format!("{name}.toml"), &config)?;
         let group: Name = ENVIRONMENT.parse().map_err(|_| broken("the group has no proper name"))?;
         let invitation = invite(client, &group, Duration::from_secs(600)).await?;
         let mut enrol = Command::new(&self.programs.agent);

@@ -93,6 +93,8 @@ pub(super) const OPERATION: Fields = Fields {
     known: &[
         may("description", Shape::Text),
         must("source", Shape::Fields(&STEP)),
+        may("when", Shape::Text),
+        may("transform", Shape::Text),
         may("target", Shape::Fields(&STEP)),
         may("retry", Shape::Fields(&RETRY)),
         may("timeout", Shape::Duration),
@@ -102,7 +104,6 @@ pub(super) const OPERATION: Fields = Fields {
         may("on_failure", Shape::Name),
     ],
     later: &[
-        ("transform", "build the target's record in its `with`, from {{ record.field }}"),
         ("schedule", "start it from outside, for example with cron and `wherry operation run`"),
         ("missed", "start it from outside, for example with cron and `wherry operation run`"),
         ("trigger", "start it from outside with `wherry operation run`"),
@@ -176,6 +177,8 @@ mod tests {
         let operation = Operation {
             description: "d".into(),
             source: step.clone(),
+            when: Some(".".into()),
+            transform: Some(".".into()),
             target: Some(step.clone()),
             retry,
             timeout: second,

@@ -38,6 +38,29 @@ async fn a_refusal_becomes_an_exit_code_and_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_project_is_taken_out_only_when_that_was_meant_and_is_not_listed_any_more() {
+    let router = || {
+        let listed = json!({"items": [
+            {"project": "desk", "number": 2, "withdrawn_at": "2026-11-21T00:00:00.000Z"},
+            {"project": "desk", "number": 1},
+            {"project": "tickets", "number": 1},
+        ], "next_cursor": null});
+        Router::new()
+            .route("/v1/environments/prod/projects/desk", axum::routing::delete(|| async { StatusCode::NO_CONTENT }))
+            .route("/v1/environments/prod/deployments", get(move || async move { Json(listed) }))
+    };
+    let undeploy = ["project", "undeploy", "desk", "--environment", "prod"];
+    let refused = wherry(router(), &undeploy).await;
+    assert!(text(&refused.stderr).contains("client.confirmation_needed"), "{}", text(&refused.stderr));
+    let done = wherry(router(), &[undeploy.as_slice(), &["--yes", "--output", "json"]].concat()).await;
+    let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(said, json!({"project": "desk", "environment": "prod", "undeployed": true}));
+    let list = wherry(router(), &["project", "list", "--environment", "prod", "--output", "json"]).await;
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!((list["items"].as_array().unwrap().len(), &list["items"][0]["project"]), (1, &json!("tickets")));
+}
+
+#[tokio::test]
 async fn a_busy_controller_is_asked_again_and_a_missing_one_is_exit_code_6() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();

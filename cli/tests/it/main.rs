@@ -3,5 +3,7 @@
 
 mod against_a_controller;
 mod demo;
+mod expr;
 mod keys;
 mod project_faults;
+mod sandbox;

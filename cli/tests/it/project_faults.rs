@@ -112,10 +112,31 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "source: { connection: crm, activity: query }\nretry: { attempts: 1000 }\n",
         &["operations/x.yaml:2:20 project.out_of_range"],
     ),
+    // programs
+    (
+        "operations/x.yaml",
+        "source: { connection: crm, activity: query }\ntransform: |\n  # one issue\n  { a: .b,\n    c: mapp(.d) }\n",
+        &["operations/x.yaml:5:8 transform.invalid map"],
+    ),
+    (
+        "operations/x.yaml",
+        "transform: |-\n\n    .a\n    | mapp(.d)\nsource: { connection: crm, activity: query }\n",
+        &["operations/x.yaml:4:7 transform.invalid map"],
+    ),
+    (
+        "operations/x.yaml",
+        "source: { connection: crm, activity: query }\nwhen: .open & true\ntransform: \"env\"\n",
+        &["operations/x.yaml:2:13 transform.invalid", "operations/x.yaml:3:13 transform.invalid"],
+    ),
+    (
+        "operations/x.yaml",
+        "source: { connection: crm, activity: query }\ntransform:\n  a: .b\n",
+        &["operations/x.yaml:3:3 project.value_invalid"],
+    ),
     // not in this version
     (
         "operations/x.yaml",
-        "source: { connection: crm, activity: query }\nschedule: { cron: \"* * * * *\" }\ntransform: .\n",
+        "source: { connection: crm, activity: query }\nschedule: { cron: \"* * * * *\" }\ntrigger: x\n",
         &["operations/x.yaml:2:1 project.not_supported", "operations/x.yaml:3:1 project.not_supported"],
     ),
     (
@@ -236,6 +257,7 @@ fn every_key_of_the_format_is_accepted_as_the_domain_reads_it() {
         (
             "operations/all.yaml",
             "description: x\nsource: { connection: all, activity: query, with: { a: 1 } }\ntarget: { connection: crm, activity: send, with: {} }\n\
+             when: .open\ntransform: |\n  { a: $vars.site }\n\
              retry: { attempts: 5, backoff: exponential, base: 1s, cap: 1m }\ntimeout: 5m\nside_effects: keyed\noffline_term: 1h\non_success: copy\non_failure: copy\n",
         ),
     ]);

@@ -41,7 +41,7 @@ impl Ledger {
     /// Makes an access token; its secret is shown this once.
     ///
     /// # Errors
-    /// If there are too many already.
+    /// If there are too many already, or one of that name.
     pub async fn create_access_token(
         &self,
         who: String,
@@ -65,7 +65,13 @@ impl Ledger {
     ) -> Result<AccessToken, Refusal> {
         let (id, hash) = (secret.id().as_str().to_owned(), secret.hash());
         self.begin(move |turn| {
-            if turn.state.directory.tokens().len() >= MAX_TOKENS {
+            let known = turn.state.directory.tokens();
+            if known.iter().any(|token| token.name == name) {
+                let message =
+                    format!("there is an access token {name} already: choose another name, or revoke that one");
+                return Err(Refusal::conflict("token.name_taken", message));
+            }
+            if known.len() >= MAX_TOKENS {
                 let message = format!("an organisation has at most {MAX_TOKENS} access tokens: remove one first");
                 return Err(Refusal::conflict("token.too_many", message));
             }
@@ -93,11 +99,18 @@ impl Ledger {
     /// Ends an access token.
     ///
     /// # Errors
-    /// If there is none of that id.
+    /// If there is none of that id, or it is the only one left that may do everything.
     pub async fn revoke_access_token(&self, who: String, id: String) -> Result<(), Refusal> {
         self.act(move |turn| {
             let missing = || Refusal::not_found("token.not_found", "there is no access token of that id");
-            turn.state.directory.remove_token(&id).ok_or_else(missing)?;
+            let tokens = turn.state.directory.tokens();
+            let revoked = tokens.iter().find(|token| token.id == id).ok_or_else(missing)?;
+            let in_force = |token: &&AccessToken| token.administers(turn.wall_ms);
+            if in_force(&revoked) && tokens.iter().filter(in_force).count() == 1 {
+                let message = "this is the last administrator's token: make another one first";
+                return Err(Refusal::conflict("token.last_administrator", message));
+            }
+            turn.state.directory.remove_token(&id);
             turn.audit(&who, "token.revoke", &id, "");
             turn.undefine("access", &id);
             Ok(())

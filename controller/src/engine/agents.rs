@@ -1,14 +1,15 @@
 //! What people do with agents.
 
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use wherry_domain::{
     id::AgentId,
     presence::{Asker, Event as Presence, State as Presented},
+    run::Event,
 };
 use wherry_proto::frame::{FromController, GoAwayReason};
 
-use super::{Ledger, Refusal, Turn, state::AgentState};
+use super::{Ledger, Page, Refusal, Turn, state::AgentState};
 use crate::model::Agent;
 
 /// An agent as people see it.
@@ -33,6 +34,27 @@ impl Ledger {
     /// If the controller is stopping.
     pub async fn agents(&self) -> Result<Vec<AgentView>, Refusal> {
         self.act(|turn| Ok(turn.state.agents.values().map(|state| turn.agent_view(state)).collect())).await
+    }
+
+    /// Agents in the order of their ids, after that of `after`; with `group` only those of this group.
+    ///
+    /// # Errors
+    /// If the controller is stopping.
+    pub async fn list_agents(
+        &self,
+        group: Option<String>,
+        after: Option<AgentId>,
+        limit: usize,
+    ) -> Result<Page<AgentView, AgentId>, Refusal> {
+        self.act(move |turn| {
+            let later = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let all = turn.state.agents.range((later, Bound::Unbounded)).map(|(_, state)| turn.agent_view(state));
+            let mut wanted = all.filter(|view| group.as_ref().is_none_or(|group| *group == view.group));
+            let items: Vec<AgentView> = wanted.by_ref().take(limit).collect();
+            let next = wanted.next().and_then(|_| items.last()).map(|last| last.agent.id);
+            Ok(Page { items, next })
+        })
+        .await
     }
 
     /// An agent by id or name.
@@ -111,6 +133,16 @@ impl Turn<'_> {
     pub(super) fn lock(&mut self, id: AgentId, reason: String) {
         self.change_agent(id, |agent| agent.locked = Some(reason));
         self.presence(id, Presence::Lock);
+        self.revoke(id);
+    }
+
+    /// Takes every run from an agent that was locked out, without waiting for the ends of its leases.
+    pub(super) fn revoke(&mut self, id: AgentId) {
+        let leased = self.state.agents.get(&id).map(|state| state.leased.iter().copied().collect::<Vec<_>>());
+        for run in leased.unwrap_or_default() {
+            self.event(run, Event::Revoked { agent: id });
+            self.seam();
+        }
     }
 
     fn remove(&mut self, id: AgentId) {

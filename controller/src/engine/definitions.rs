@@ -72,14 +72,17 @@ impl Ledger {
             let projects = turn.state.current.keys().filter(|(id, _)| *id == environment.id);
             let projects: Vec<String> = projects.map(|(_, project)| project.to_string()).collect();
             if !projects.is_empty() {
-                let message = format!("{name} has deployed projects: {}", projects.join(", "));
+                let message = format!(
+                    "{name} has deployed projects: {}; take them out with wherry project undeploy",
+                    projects.join(", ")
+                );
                 return Err(Refusal::conflict("resource.in_use", message));
             }
             turn.audit(&who, "environment.delete", name.as_str(), "");
             turn.undefine("environment", name.as_str());
             turn.state.environments.remove(&name);
             turn.desire();
-            Ok(())
+            turn.forget_deployments(environment.id)
         })
         .await
     }

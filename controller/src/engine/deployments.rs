@@ -6,11 +6,14 @@ use wherry_domain::{
     digest::Digest,
     id::{DeploymentId, GroupId},
     name::Name,
-    project::{ConnectorPin, MAX_DOCUMENT, Project, Snapshot, check},
+    project::{
+        ConnectorPin, MAX_DOCUMENT, Project, Snapshot,
+        check::{self, Fault},
+    },
 };
 use wherry_trust::{keys::sha256, names::AgentIdentity};
 
-use super::{Ledger, Refusal, Turn, state::Current};
+use super::{Ledger, Page, Refusal, Turn, programs, state::Current};
 use crate::model::Deployment;
 
 /// Most projects in one environment.
@@ -40,7 +43,8 @@ impl Ledger {
         project: Project,
         trial: bool,
     ) -> Result<Deployed, Refusal> {
-        let (planned, document) = self.act(move |turn| turn.plan(&environment, project)).await?;
+        let (project, faulty) = programs::check(project).await?;
+        let (planned, document) = self.act(move |turn| turn.plan(&environment, project, faulty)).await?;
         if trial || !planned.changed {
             return Ok(planned);
         }
@@ -48,7 +52,30 @@ impl Ledger {
         self.begin(move |turn| turn.deploy(&who, planned)).await
     }
 
-    /// Deployments of an environment, newest first.
+    /// Deployments of an environment, newest first, older than `before`.
+    ///
+    /// # Errors
+    /// If there is no such environment, or `before` is not one of these deployments.
+    pub async fn list_deployments(
+        &self,
+        environment: Name,
+        project: Option<Name>,
+        before: Option<DeploymentId>,
+        limit: usize,
+    ) -> Result<Page<Deployment, DeploymentId>, Refusal> {
+        let mut found = self.deployments(environment, project).await?;
+        if let Some(before) = before {
+            let unknown = || Refusal::invalid("request.cursor_invalid", "the cursor is not one of this list");
+            let at = found.iter().position(|one| one.id == before).ok_or_else(unknown)?;
+            found.drain(..=at);
+        }
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().map(|last| last.id).filter(|_| more);
+        Ok(Page { items: found, next })
+    }
+
+    /// All deployments of an environment, newest first.
     ///
     /// # Errors
     /// If there is no such environment.
@@ -109,17 +136,18 @@ impl Ledger {
 }
 
 impl Turn<'_> {
-    fn plan(&self, environment: &Name, project: Project) -> Result<(Deployed, Vec<u8>), Refusal> {
+    fn plan(&self, environment: &Name, project: Project, faulty: Vec<Fault>) -> Result<(Deployed, Vec<u8>), Refusal> {
         let environment = self.environment(environment)?.clone();
         let offered = self.offered();
-        let faults = check::check(&project, Some(&offered));
+        let mut faults = check::check(&project, Some(&offered));
+        faults.extend(faulty);
         if !faults.is_empty() {
             let message =
                 format!("project {} has {} faults: correct them and deploy again", project.name, faults.len());
             return Err(Refusal { faults, ..Refusal::invalid("project.invalid", message) });
         }
         let newest = self.state.current.get(&(environment.id, project.name.clone()));
-        let number = newest.map_or(1, |current| current.deployment.number + 1);
+        let number = self.next_number(environment.id, &project.name);
         let connectors = self.pins(&project)?;
         let side_effects = project
             .operations
@@ -147,6 +175,7 @@ impl Turn<'_> {
             digest: sha256(&document),
             created_ms: self.wall_ms,
             created_by: String::new(),
+            withdrawn_ms: None,
         };
         Ok((Deployed { deployment, snapshot: Arc::new(snapshot), changed: true }, document))
     }
@@ -171,14 +200,13 @@ impl Turn<'_> {
             return Err(Refusal::not_found("environment.not_found", message));
         }
         let key = (deployment.environment, deployment.project.clone());
-        let expected = self.state.current.get(&key).map_or(1, |current| current.deployment.number + 1);
-        if deployment.number != expected {
+        if deployment.number != self.next_number(deployment.environment, &deployment.project) {
             let message =
                 format!("someone else deployed {} in the meantime: look at it and deploy again", deployment.project);
             return Err(Refusal::conflict("deployment.overtaken", message));
         }
         let here = self.state.current.keys().filter(|(id, _)| *id == deployment.environment).count();
-        if here >= MAX_PROJECTS && expected == 1 {
+        if here >= MAX_PROJECTS && !self.state.current.contains_key(&key) {
             let message = format!("an environment has at most {MAX_PROJECTS} projects");
             return Err(Refusal::conflict("project.too_many", message));
         }
@@ -186,6 +214,7 @@ impl Turn<'_> {
         let target = format!("{} {} {}", snapshot.environment, deployment.project, deployment.number);
         self.audit(who, "project.deploy", &target, &deployment.digest.to_string());
         self.define("deployment", &deployment.id.to_string(), &deployment);
+        self.state.withdrawn.remove(&key);
         self.state.current.insert(key, Current { deployment: deployment.clone(), snapshot: Arc::clone(&snapshot) });
         Ok(Deployed { deployment, snapshot, changed: true })
     }
@@ -197,7 +226,7 @@ impl Turn<'_> {
         self.state.current.values().filter(served)
     }
 
-    fn stored_deployments(&self) -> Result<Vec<Deployment>, Refusal> {
+    pub(super) fn stored_deployments(&self) -> Result<Vec<Deployment>, Refusal> {
         super::load::definitions(self.store, "deployment").map_err(|error| Refusal::read(&error))
     }
 }

@@ -1,15 +1,13 @@
 //! What agents say during a session.
 
-use std::collections::BTreeSet;
-
 use wherry_domain::{
     epoch::Epoch,
-    id::{AgentId, RunId},
+    id::AgentId,
     presence::Event as Presence,
     retry::Jitter,
     run::{Event, State as RunState},
 };
-use wherry_proto::frame::{Attempt, FromAgent, FromController, Heartbeat, Report, Stage};
+use wherry_proto::frame::{Attempt, Counts, FromAgent, FromController, Heartbeat, InFlight, Report, Stage};
 
 use super::{Ledger, Refusal, Turn, state::AgentState};
 
@@ -37,14 +35,7 @@ impl Turn<'_> {
             FromAgent::Heartbeat(beat) => self.heartbeat(agent, beat),
             FromAgent::Result(report) => self.reported(agent, epoch, report, jitter),
             FromAgent::Declined { attempt, failure } => self.declined(agent, attempt, &failure),
-            FromAgent::Progress { attempt, counts } => {
-                if let Some(active) = self.held(agent, attempt) {
-                    active.record.counts = counts;
-                    if !self.is_changed(attempt.run) {
-                        self.show(attempt.run);
-                    }
-                }
-            }
+            FromAgent::Progress { attempt, counts } => self.progressed(agent, attempt, counts),
             FromAgent::Checkpoint { attempt, cursor } => {
                 if let Some(active) = self.held(agent, attempt) {
                     if active.record.remember(cursor) {
@@ -59,6 +50,7 @@ impl Turn<'_> {
                     self.log(attempt.run, attempt.fence, lines);
                 }
             }
+            FromAgent::Answer(answer) => self.answered(agent, answer),
             FromAgent::Goodbye { reason } => {
                 tracing::info!(%agent, reason, "agent said goodbye");
                 self.close(agent, epoch);
@@ -66,8 +58,16 @@ impl Turn<'_> {
         }
     }
 
+    fn progressed(&mut self, agent: AgentId, attempt: Attempt, counts: Counts) {
+        let Some(active) = self.held(agent, attempt) else { return };
+        active.record.counts = counts;
+        if !self.is_changed(attempt.run) {
+            self.show(attempt.run);
+        }
+    }
+
     fn heartbeat(&mut self, agent: AgentId, beat: Heartbeat) {
-        self.note_free(agent, &beat);
+        self.note_free(agent, beat.free_slots, &beat.in_flight);
         for item in beat.in_flight {
             let Attempt { run, fence } = item.attempt;
             if self.held(agent, item.attempt).is_some() {
@@ -80,12 +80,15 @@ impl Turn<'_> {
         self.open_slots(agent);
     }
 
-    /// The agent counted its free slots before what is on its way to it arrived.
-    fn note_free(&mut self, agent: AgentId, beat: &Heartbeat) {
+    /// The agent counted its free slots before what is on its way to it arrived. Whatever else it does not offer is
+    /// taken by runs that are not leased to it any more, or kept back.
+    pub(super) fn note_free(&mut self, agent: AgentId, free: u32, in_flight: &[InFlight]) {
         let Some(AgentState { leased, session: Some(session), .. }) = self.state.agents.get_mut(&agent) else { return };
-        let named: BTreeSet<RunId> = beat.in_flight.iter().map(|item| item.attempt.run).collect();
-        let on_their_way = leased.difference(&named).count();
-        session.free = beat.free_slots.saturating_sub(u32::try_from(on_their_way).unwrap_or(u32::MAX));
+        let named = in_flight.iter().filter(|item| leased.contains(&item.attempt.run)).count();
+        let named = u32::try_from(named).unwrap_or(u32::MAX);
+        session.withheld = 0;
+        // The end of a leased run frees a slot in any case, also of an agent that announced just before.
+        session.withheld = session.slots.saturating_sub(free).saturating_sub(named).min(session.free(leased.len()));
     }
 
     fn reported(&mut self, agent: AgentId, epoch: Epoch, report: Report, jitter: Jitter) {
@@ -100,8 +103,8 @@ impl Turn<'_> {
         if self.held(agent, attempt).is_some() {
             self.event(attempt.run, Event::Declined { fence: attempt.fence });
             // Until its next heartbeat the agent is full, whatever we believed.
-            if let Some(session) = self.state.agents.get_mut(&agent).and_then(|state| state.session.as_mut()) {
-                session.free = 0;
+            if let Some(AgentState { leased, session: Some(session), .. }) = self.state.agents.get_mut(&agent) {
+                session.withheld = session.withheld.saturating_add(session.free(leased.len()));
             }
             self.open_slots(agent);
         }

@@ -14,6 +14,7 @@ use wherry_domain::{
     project::Snapshot,
     run::{Run, State as RunState},
     schedule::{Queue, Slots},
+    session::{CONNECT_WITHIN, LONGEST_WAIT},
 };
 
 use super::{
@@ -30,6 +31,8 @@ use crate::model::{
 const PAGE: usize = 1_000;
 /// How long after the start the first sweep comes.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
+/// After a restore from a copy, how long agents have to come back and tell what they did since.
+const RETURN_WITHIN: Duration = LONGEST_WAIT.saturating_add(CONNECT_WITHIN);
 
 /// Key of the organisation's id.
 pub(crate) const ORGANISATION: &str = "organisation";
@@ -59,8 +62,10 @@ pub(super) fn load(
         publishers: by_id(definitions(store, "publisher")?, |one: &Publisher| one.trusted.name.clone()),
         connectors: BTreeMap::new(),
         current: BTreeMap::new(),
+        withdrawn: BTreeMap::new(),
         runs: BTreeMap::new(),
         timers: std::collections::BTreeSet::new(),
+        undelivered: Vec::new(),
         touched: std::collections::BTreeSet::new(),
         audit: audit_head(store)?,
         next_sweep: clock.now().plus(FIRST_SWEEP),
@@ -156,13 +161,19 @@ fn read_all<T: DeserializeOwned>(store: &dyn Store, space: Space, prefix: &[u8])
 
 fn load_deployments(state: &mut State, store: &dyn Store, files: &FileStore) -> Result<(), StoreError> {
     let mut newest: BTreeMap<_, Deployment> = BTreeMap::new();
-    for deployment in definitions::<Deployment>(store, "deployment")? {
+    let all = definitions::<Deployment>(store, "deployment")?.into_iter();
+    // What is left of a removed environment is only waiting to be forgotten.
+    for deployment in all.filter(|deployment| state.environment(deployment.environment).is_some()) {
         let key = (deployment.environment, deployment.project.clone());
         if newest.get(&key).is_none_or(|known| known.number < deployment.number) {
             newest.insert(key, deployment);
         }
     }
     for (key, deployment) in newest {
+        if deployment.withdrawn_ms.is_some() {
+            state.withdrawn.insert(key, deployment.number);
+            continue;
+        }
         let snapshot = read_snapshot(files, &deployment)?;
         state.current.insert(key, Current { deployment, snapshot: Arc::new(snapshot) });
     }
@@ -181,15 +192,17 @@ fn load_runs(state: &mut State, store: &dyn Store, clock: &Clock) -> Result<(), 
     let now = clock.now();
     for record in read_all::<RunRecord>(store, ACTIVE, &[])? {
         let run = record.spec.id;
-        let mut stored = record.stored.clone();
-        // An attempt from before a restore may be over by now, and its agent may have forgotten it
-        // after the acknowledgement of the other controller: its silence proves nothing.
-        stored.begun |= stored.fence.generation() < state.generation;
-        let machine = Run::restored(record.spec.terms, stored, now);
+        let (terms, stored) = (record.spec.terms, record.stored.clone());
+        let machine = if stored.fence.generation() < state.generation {
+            Run::restored_from_copy(terms, stored, RETURN_WITHIN, now)
+        } else {
+            Run::restored(terms, stored, now)
+        };
         match machine.state() {
             RunState::Queued { .. } => {
                 if let Some(group) = state.groups.get_mut(&record.spec.group) {
-                    group.queue.push(record.spec.project.clone(), run, now, record.spec.synchronous);
+                    let due = machine.deadline().unwrap_or(now);
+                    group.queue.push(record.spec.project.clone(), run, due, record.spec.synchronous);
                 }
             }
             RunState::Leased { agent, .. } => {

@@ -42,9 +42,6 @@ impl Turn<'_> {
         let generation = self.state.generation;
         if let Some(state) = self.state.agents.get_mut(&agent) {
             state.leased.insert(run);
-            if let Some(session) = &mut state.session {
-                session.free = session.free.saturating_sub(1);
-            }
         }
         self.event(run, Event::Placed { agent, generation });
     }

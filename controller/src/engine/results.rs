@@ -20,6 +20,7 @@ impl Turn<'_> {
         let Attempt { run, fence } = report.attempt;
         let Some(group) = self.state.agents.get(&agent).map(|state| state.agent.group) else { return };
         let report = readable(report);
+        self.recall(agent, report.attempt);
         let Some(active) = self.state.runs.get_mut(&run) else { return self.result_after_end(agent, group, &report) };
         if active.record.spec.group != group {
             return;

@@ -7,7 +7,7 @@ use wherry_daemon::store::record;
 use wherry_domain::{
     fence::Fence,
     id::{AgentId, RunId},
-    run::{Effect, Event, Reason, State as RunState},
+    run::{Effect, Event, Outcome, Reason, State as RunState},
 };
 use wherry_proto::frame::{Attempt, FromController, Offer};
 
@@ -43,10 +43,9 @@ impl Turn<'_> {
 
     /// Keeps true what is known of the agent that held the run, or may have done it.
     fn moved(&mut self, run: RunId, before: &RunState, after: &RunState) {
-        if let RunState::Leased { agent, .. } = before
-            && !matches!(after, RunState::Leased { .. })
-        {
-            self.release(run, *agent);
+        let holder = |state: &RunState| if let RunState::Leased { agent, .. } = state { Some(*agent) } else { None };
+        if let Some(agent) = holder(before).filter(|agent| holder(after) != Some(*agent)) {
+            self.release(run, agent);
         }
         self.track_unknown(run, before, after);
     }
@@ -131,14 +130,8 @@ impl Turn<'_> {
     /// The agent holds the run no longer: its slot is free again.
     fn release(&mut self, run: RunId, agent: AgentId) {
         let Some(state) = self.state.agents.get_mut(&agent) else { return };
-        if state.leased.remove(&run)
-            && let Some(group) = self.state.groups.get_mut(&state.agent.group)
-        {
-            if let Some(session) = &mut state.session {
-                session.free = session.free.saturating_add(1).min(session.slots);
-            }
-            group.slots.release(agent);
-            self.state.touched.insert(state.agent.group);
+        if state.leased.remove(&run) {
+            self.open_slots(agent);
         }
     }
 
@@ -149,7 +142,7 @@ impl Turn<'_> {
         }
     }
 
-    fn happened(&mut self, run: RunId, what: &str, agent: Option<AgentId>, reason: Option<Reason>) {
+    pub(super) fn happened(&mut self, run: RunId, what: &str, agent: Option<AgentId>, reason: Option<Reason>) {
         let at_ms = self.wall_ms;
         let Some(active) = self.state.runs.get_mut(&run) else { return };
         let attempt = active.machine.fence().attempt();
@@ -202,16 +195,20 @@ impl Ledger {
         .await
     }
 
-    /// Runs an unknown run again, or submits a finished one anew.
+    /// Runs an unknown run again, or submits a failed or cancelled one anew.
     ///
     /// # Errors
-    /// If there is no such run, or it is neither unknown nor finished.
+    /// If there is no such run, it is not over, or it succeeded.
     pub async fn retry(&self, run: RunId, who: String) -> Result<RunRecord, Refusal> {
         self.begin(move |turn| {
             let record = turn.run(run)?;
             match record.stored.state {
                 RunState::Unknown { .. } => turn.event(run, Event::RetryAsked),
-                RunState::Finished { .. } => {
+                RunState::Finished { outcome: Outcome::Succeeded } => {
+                    let message = format!("{run} has succeeded: submit the operation again if it is to be done again");
+                    return Err(Refusal::conflict("run.succeeded", message));
+                }
+                RunState::Finished { outcome: Outcome::Failed(_) | Outcome::Cancelled } => {
                     let id = turn.again(record, who.clone())?;
                     turn.audit(&who, "run.retry", &run.to_string(), "");
                     return turn.run(id);

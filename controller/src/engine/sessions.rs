@@ -18,6 +18,7 @@ use wherry_trust::names::AgentIdentity;
 
 use super::{
     Kind, Ledger, Refusal, Turn,
+    asks::Asks,
     place::reserved,
     state::{AgentState, Session},
 };
@@ -70,6 +71,7 @@ impl Turn<'_> {
         if let Some(reason) = self.state.agents.get(&agent).and_then(|state| state.agent.locked.as_ref()) {
             return Err(locked(reason));
         }
+        self.recall_all(agent, &hello.in_flight);
         let verdicts = self.verdicts(agent, &hello.in_flight);
         self.absent(agent, &hello);
         let wall_ms = self.wall_ms;
@@ -80,12 +82,13 @@ impl Turn<'_> {
         state.agent.secret_names =
             hello.secret_names.into_iter().filter(|name| name.parse::<Name>().is_ok()).take(MAX_LISTED).collect();
         state.agent.connectors = hello.connectors.into_iter().take(MAX_LISTED).collect();
-        state.session = Some(Session { epoch, slots: hello.slots, free: hello.free_slots, frames });
+        state.session = Some(Session { epoch, slots: hello.slots, withheld: 0, asks: Asks::new(hello.asks), frames });
         let record = state.agent.clone();
         self.define("agent", &agent.to_string(), &record);
         let welcome = self.welcome(epoch, verdicts, record.group);
         self.out.frames.push((agent, epoch, FromController::Welcome(welcome)));
         self.cancel_again(agent, &hello.in_flight);
+        self.note_free(agent, hello.free_slots, &hello.in_flight);
         self.open_slots(agent);
         Ok(Opened { epoch })
     }
@@ -132,6 +135,7 @@ impl Turn<'_> {
                 Effect::LockDuplicate => {
                     self.change_agent(agent, |agent| agent.locked = Some(COPIED.to_owned()));
                     self.audit("controller", "agent.lock", &agent.to_string(), COPIED);
+                    self.revoke(agent);
                 }
             }
         }
@@ -246,26 +250,10 @@ impl Turn<'_> {
         };
         let Some(group) = self.state.groups.get_mut(&record.group) else { return };
         match session.as_ref().filter(|_| presence.may_take_work()) {
-            Some(session) => {
-                let taken = u32::try_from(leased.len()).unwrap_or(u32::MAX);
-                let free = session.free.min(session.slots.saturating_sub(taken));
-                group.slots.set(agent, free, reserved(session.slots));
-            }
+            Some(session) => group.slots.set(agent, session.free(leased.len()), reserved(session.slots)),
             None => group.slots.remove(agent),
         }
         self.state.touched.insert(record.group);
-    }
-
-    /// The stream of this epoch ended.
-    pub(super) fn close(&mut self, agent: AgentId, epoch: Epoch) {
-        let wall_ms = self.wall_ms;
-        let Some(state) = self.state.agents.get_mut(&agent) else { return };
-        if state.session.take_if(|session| session.epoch == epoch).is_none() {
-            return;
-        }
-        self.change_agent(agent, |agent| agent.seen_ms = wall_ms);
-        self.presence(agent, Presence::Closed { epoch });
-        self.open_slots(agent);
     }
 }
 

@@ -21,7 +21,7 @@ use wherry_domain::{
 };
 use wherry_proto::frame::FromController;
 
-use super::Directory;
+use super::{Directory, asks::Asks, delivery::Undelivered};
 use crate::model::{Agent, Connector, Deployment, EnrolmentToken, Environment, Group, Publisher, RunRecord};
 
 /// What the ledger is told when it opens.
@@ -51,7 +51,11 @@ pub struct State {
     pub(super) publishers: BTreeMap<String, Publisher>,
     pub(super) connectors: BTreeMap<Name, BTreeMap<semver::Version, Connector>>,
     pub(super) current: BTreeMap<(EnvironmentId, Name), Current>,
+    /// Number of the last deployment of each project that was taken out of an environment.
+    pub(super) withdrawn: BTreeMap<(EnvironmentId, Name), u64>,
     pub(super) runs: BTreeMap<RunId, ActiveRun>,
+    /// What could not be sent since the last turn.
+    pub(super) undelivered: Vec<Undelivered>,
     /// When to look at a run again. An entry may be early, never late: renewals do not move it.
     pub(super) timers: BTreeSet<(Timestamp, RunId)>,
     /// The same for agents.
@@ -87,8 +91,9 @@ pub(super) struct AgentState {
 pub(super) struct Session {
     pub(super) epoch: Epoch,
     pub(super) slots: u32,
-    /// How many runs it could take by its own account, less those that are on their way to it.
-    pub(super) free: u32,
+    /// Slots that it does not offer, apart from those of the runs leased to it.
+    pub(super) withheld: u32,
+    pub(super) asks: Asks,
     pub(super) frames: mpsc::Sender<FromController>,
 }
 
@@ -110,6 +115,15 @@ pub(super) struct ActiveRun {
 impl AgentState {
     pub(super) const fn new(agent: Agent, presence: Presence) -> Self {
         Self { agent, presence, timer: None, session: None, leased: BTreeSet::new(), unknown: BTreeSet::new() }
+    }
+}
+
+impl Session {
+    /// How many more runs may be offered to an agent that holds `leased`: what it announced, less those that are on
+    /// their way to it, and what ended since.
+    pub(super) fn free(&self, leased: usize) -> u32 {
+        let leased = u32::try_from(leased).unwrap_or(u32::MAX);
+        self.slots.saturating_sub(self.withheld).saturating_sub(leased)
     }
 }
 
@@ -151,7 +165,7 @@ impl State {
 
     /// Until when nothing happens by itself.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        if !self.touched.is_empty() {
+        if !self.touched.is_empty() || !self.undelivered.is_empty() {
             return Some(Timestamp::default());
         }
         let runs = self.timers.first().map(|(at, _)| *at);

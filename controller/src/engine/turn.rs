@@ -68,6 +68,7 @@ impl<'a> Turn<'a> {
 
     /// Runs whose time has come; as many as a turn can take.
     pub(super) fn tick(&mut self) {
+        self.give_up_on_undelivered();
         while let Some((at, run)) = self.state.timers.first().copied().filter(|(at, _)| *at <= self.now) {
             if self.is_long() {
                 break;
@@ -130,7 +131,7 @@ impl Outgoing {
         }
         let acks = self.acks.into_iter().map(|((agent, epoch), up_to)| (agent, epoch, FromController::Ack { up_to }));
         for (agent, epoch, frame) in self.frames.into_iter().chain(acks) {
-            send(state, agent, epoch, frame);
+            state.send(agent, epoch, frame);
         }
         for (watch, record) in self.updates {
             watch.send_replace(record);
@@ -138,20 +139,6 @@ impl Outgoing {
         for (waiter, record) in self.answers {
             // The caller may have stopped waiting.
             let _ = waiter.send(record);
-        }
-    }
-}
-
-/// A session whose queue is full does not keep up: its stream is dropped and the agent, which has
-/// everything durable, comes back.
-fn send(state: &mut State, agent: AgentId, epoch: Epoch, frame: FromController) {
-    let Some(agent_state) = state.agents.get_mut(&agent) else { return };
-    let Some(session) = agent_state.session.as_ref().filter(|session| session.epoch == epoch) else { return };
-    if session.frames.try_send(frame).is_err() {
-        agent_state.session = None;
-        let group = agent_state.agent.group;
-        if let Some(group) = state.groups.get_mut(&group) {
-            group.slots.remove(agent);
         }
     }
 }

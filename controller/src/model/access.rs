@@ -36,6 +36,13 @@ pub struct AccessToken {
     pub expires_ms: Option<u64>,
 }
 
+impl AccessToken {
+    /// Whether it may do everything now.
+    pub fn administers(&self, wall_ms: u64) -> bool {
+        self.scopes.contains(&Scope::Admin) && self.expires_ms.is_none_or(|at| at > wall_ms)
+    }
+}
+
 /// One link of the audit chain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AuditEntry {

@@ -24,4 +24,7 @@ pub struct Deployment {
     pub created_ms: u64,
     /// Name of the token that deployed it.
     pub created_by: String,
+    /// Unix milliseconds when the project was taken out of the environment, if this was its last deployment there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_ms: Option<u64>,
 }

@@ -134,7 +134,7 @@ fn quoted(text: &str) -> usize {
 pub struct Happened {
     /// Unix milliseconds.
     pub at_ms: u64,
-    /// `dispatched`, `requeued`, `held`, `cancel_asked`, `late_result`.
+    /// `dispatched`, `requeued`, `held`, `cancel_asked`, `late_result`, `recalled`.
     pub what: String,
     /// Which attempt.
     pub attempt: u32,

@@ -3,16 +3,16 @@
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use wherry_domain::{digest::Digest, name::Name};
+use wherry_domain::{digest::Digest, id::AgentId, name::Name};
 
 use super::{
     Web,
     auth::{Admin, Reader},
     body::{Body, Named, Query},
-    pages::{List, rfc3339},
+    pages::{self, List, rfc3339},
     problem::Problem,
 };
-use crate::engine::AgentView;
+use crate::engine::{AgentView, Page};
 
 /// A token that the caller has made: the controller learns its hash alone.
 #[derive(Deserialize, ToSchema)]
@@ -87,6 +87,10 @@ impl From<AgentView> for Agent {
 pub(super) struct Which {
     /// Only those of this group.
     group: Option<String>,
+    /// Items in a part, 1 to 200.
+    limit: Option<usize>,
+    /// `next_cursor` of the part before.
+    cursor: Option<String>,
 }
 
 /// Why.
@@ -129,9 +133,10 @@ pub(super) async fn list(
     _caller: Reader,
     Query(which): Query<Which>,
 ) -> Result<Json<List<Agent>>, Problem> {
-    let mut all = web.ledger.agents().await?;
-    all.retain(|view| which.group.as_ref().is_none_or(|group| *group == view.group));
-    Ok(Json(List::whole(all.into_iter().map(Agent::from).collect())))
+    let (limit, after) = pages::read(which.limit, which.cursor.as_deref())?;
+    let Page { items, next } = web.ledger.list_agents(which.group, after, limit).await?;
+    let items = items.into_iter().map(Agent::from).collect();
+    Ok(Json(List { items, next_cursor: next.map(|agent: AgentId| agent.to_string()) }))
 }
 
 /// An agent, by id or name.

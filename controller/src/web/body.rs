@@ -1,13 +1,13 @@
 //! Reading requests: JSON without unknown fields, names in paths, faults with their place.
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
     http::{StatusCode, request::Parts},
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use super::{patience::TooSlow, problem::Problem};
 
 /// Longest part of a parser's message that is shown, in characters.
 const MAX_SHOWN: usize = 300;
@@ -28,8 +28,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let message = "send JSON with content-type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", message));
         }
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|error| too_large(error.status(), &error.body_text()))?;
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let what = without_value(&error.to_string());
             Problem::invalid("request.invalid", format!("the body cannot be read: {what}"))
@@ -50,12 +49,18 @@ fn without_value(said: &str) -> String {
     said.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }
 
-pub(super) fn too_large(status: StatusCode, text: &str) -> Problem {
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(status, "request.too_large", "the body is larger than this path allows")
-    } else {
-        Problem::new(StatusCode::BAD_REQUEST, "request.invalid", format!("the body cannot be read: {text}"))
+/// Why a body could not be read whole.
+pub(super) fn unread(error: BytesRejection) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::new(error.status(), "request.too_large", "the body is larger than this path allows");
     }
+    let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    if causes.any(|cause| cause.is::<TooSlow>()) {
+        let message = "the body came too slowly: send it in one go, or over a faster line";
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "request.too_slow", message);
+    }
+    let message = format!("the body cannot be read: {}", error.body_text());
+    Problem::new(StatusCode::BAD_REQUEST, "request.invalid", message)
 }
 
 /// Parameters in the path or the query, read with the same care.

@@ -13,7 +13,7 @@ use wherry_domain::name::Name;
 use super::{
     Web,
     auth::{Deployer, Reader},
-    body::{Named, too_large},
+    body::{Named, unread},
     pages::{List, rfc3339},
     problem::Problem,
 };
@@ -89,8 +89,7 @@ pub(super) async fn publish(
         let message = format!("send a package with content-type: {PACKAGE}");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", message));
     }
-    let package =
-        Bytes::from_request(request, &web).await.map_err(|error| too_large(error.status(), &error.body_text()))?;
+    let package = Bytes::from_request(request, &web).await.map_err(unread)?;
     let end = package.iter().position(|byte| *byte == b'\n').ok_or_else(|| {
         Problem::invalid(
             "connector.package_malformed",

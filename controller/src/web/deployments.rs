@@ -14,10 +14,10 @@ use super::{
     Web,
     auth::{Deployer, Reader},
     body::{Body, Named, Query},
-    pages::{List, rfc3339},
+    pages::{self, List, rfc3339},
     problem::Problem,
 };
-use crate::model;
+use crate::{engine::Page, model};
 
 /// A project to deploy.
 #[derive(Deserialize, ToSchema)]
@@ -48,6 +48,9 @@ pub(super) struct Deployment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     snapshot: Option<Box<RawValue>>,
+    /// When the project was taken out of the environment, on its last deployment there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unchanged: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +70,7 @@ impl Deployment {
             operations: None,
             connectors: None,
             snapshot: None,
+            withdrawn_at: deployment.withdrawn_ms.map(rfc3339),
             unchanged: None,
             dry_run: None,
         }
@@ -114,6 +118,10 @@ pub(super) struct Which {
     /// Only of this project.
     #[param(value_type = Option<String>)]
     project: Option<Name>,
+    /// Items in a part, 1 to 200.
+    limit: Option<usize>,
+    /// `next_cursor` of the part before.
+    cursor: Option<String>,
 }
 
 /// Deployments, newest first.
@@ -125,8 +133,10 @@ pub(super) async fn list(
     Named(environment): Named<Name>,
     Query(which): Query<Which>,
 ) -> Result<Json<List<Deployment>>, Problem> {
-    let all = web.ledger.deployments(environment.clone(), which.project).await?;
-    Ok(Json(List::whole(all.into_iter().map(|one| Deployment::new(one, &environment)).collect())))
+    let (limit, before) = pages::read(which.limit, which.cursor.as_deref())?;
+    let Page { items, next } = web.ledger.list_deployments(environment.clone(), which.project, before, limit).await?;
+    let items = items.into_iter().map(|one| Deployment::new(one, &environment)).collect();
+    Ok(Json(List { items, next_cursor: next.map(|id: DeploymentId| id.to_string()) }))
 }
 
 /// Deploys a project.
@@ -145,6 +155,19 @@ pub(super) async fn create(
         Deployment { unchanged: (!deployed.changed).then_some(true), dry_run: new.dry_run.then_some(true), ..view };
     let status = if deployed.changed && !new.dry_run { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view)))
+}
+
+/// Takes a project out of an environment. Its deployments stay on record.
+#[utoipa::path(delete, path = "/v1/environments/{environment}/projects/{project}",
+    params(("environment" = String, Path), ("project" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn undeploy(
+    State(web): State<Web>,
+    Deployer(caller): Deployer,
+    Named((environment, project)): Named<(Name, Name)>,
+) -> Result<StatusCode, Problem> {
+    web.ledger.undeploy(caller.name, environment, project).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A deployment with its snapshot.

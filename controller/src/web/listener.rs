@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, middleware};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -20,11 +20,10 @@ use wherry_daemon::{
     tasks::{OnStop, Tasks},
 };
 
+use super::patience::{self, Opening, Patience};
 use crate::config;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client may take to send its headers.
-const HEADERS: Duration = Duration::from_secs(10);
 /// Connections at once.
 const CONNECTIONS: usize = 4_096;
 
@@ -38,6 +37,8 @@ pub struct WebPort {
     pub tasks: Tasks,
     /// When to stop.
     pub shutdown: Shutdown,
+    /// How long to wait for slow clients.
+    pub patience: Patience,
 }
 
 /// Serves people until the process stops.
@@ -46,6 +47,8 @@ pub struct WebPort {
 /// If the certificate cannot be read.
 pub async fn serve(port: WebPort, config: &config::Web) -> anyhow::Result<()> {
     let acceptor = acceptor(config)?;
+    let patience = port.patience;
+    let router = port.router.layer(middleware::from_fn_with_state(patience, patience::bodies));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -61,13 +64,13 @@ pub async fn serve(port: WebPort, config: &config::Web) -> anyhow::Result<()> {
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let (router, acceptor) = (port.router.clone(), acceptor.clone());
+        let (router, acceptor) = (router.clone(), acceptor.clone());
         port.tasks.work("web connection", OnStop::Cancel, async move {
             stream.set_nodelay(true)?;
             match acceptor {
-                None => connection(stream, router).await,
+                None => connection(stream, router, patience).await,
                 Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                    Ok(Ok(tls)) => connection(tls, router).await,
+                    Ok(Ok(tls)) => connection(tls, router, patience).await,
                     Ok(Err(error)) => tracing::debug!(%error, "the handshake failed"),
                     Err(_) => tracing::debug!("the handshake took too long"),
                 },
@@ -78,12 +81,12 @@ pub async fn serve(port: WebPort, config: &config::Web) -> anyhow::Result<()> {
     }
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router) {
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router, patience: Patience) {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(patience.headers);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Duration::from_secs(30));
     let service = TowerToHyperService::new(router);
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = server.serve_connection(TokioIo::new(Opening::new(stream, patience)), service).await {
         tracing::debug!(error, "a connection ended");
     }
 }

@@ -18,7 +18,7 @@ use super::{
     Web,
     auth::{Reader, Runner},
     body::{Body, Named, Query},
-    pages::{self, List, Paging, rfc3339},
+    pages::{self, List, rfc3339},
     problem::Problem,
     run_view::Run,
 };
@@ -29,6 +29,8 @@ use crate::{
 
 /// Longest wait for the end of a run.
 const MAX_WAIT_MS: u64 = 60_000;
+/// Lines of a log in one part.
+const MAX_LINES: usize = 200;
 
 /// What to run it with.
 #[derive(Default, Deserialize, Serialize, ToSchema)]
@@ -82,6 +84,10 @@ pub(super) struct Lines {
     /// Only those after this number.
     #[serde(default)]
     after: usize,
+    /// Lines in a part, 1 to 200; 200, if absent.
+    limit: Option<usize>,
+    /// `next_cursor` of the part before; counts instead of `after`.
+    cursor: Option<String>,
 }
 
 /// A line of a run's log.
@@ -198,8 +204,8 @@ pub(super) async fn logs(
     Named(run): Named<RunId>,
     Query(lines): Query<Lines>,
 ) -> Result<Json<List<Line>>, Problem> {
-    let (limit, _) = Paging::default().read::<String>()?;
-    let Page { items, next } = web.ledger.logs(run, lines.after, limit * 4).await?;
+    let (limit, after) = pages::read(Some(lines.limit.unwrap_or(MAX_LINES)), lines.cursor.as_deref())?;
+    let Page { items, next } = web.ledger.logs(run, after.unwrap_or(lines.after), limit).await?;
     let items = items.into_iter().map(Line::from).collect();
     Ok(Json(List { items, next_cursor: next.map(|n| n.to_string()) }))
 }

@@ -3,11 +3,15 @@
 use axum::{Json, body::Body, extract::State, http::header, response::IntoResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wherry_daemon::store::StoreStats;
+use wherry_daemon::{
+    audits::Audited,
+    store::{Integrity, StoreStats},
+};
 
 use super::{
     Web,
     auth::{Admin, Reader},
+    pages::rfc3339,
     problem::Problem,
 };
 use crate::{backup, engine::Totals, model::Scope};
@@ -42,12 +46,37 @@ struct StoreView {
     records: u64,
     syncs: u64,
     disk_bytes: u64,
+    /// The last look through all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<AuditView>,
 }
 
-impl From<StoreStats> for StoreView {
-    fn from(stats: StoreStats) -> Self {
+/// A look through the whole store.
+#[derive(Serialize, ToSchema)]
+struct AuditView {
+    at: String,
+    /// Whether the store held exactly what was committed.
+    sound: bool,
+    /// How that was noticed, if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<String>,
+}
+
+impl StoreView {
+    fn new(stats: StoreStats, audited: Option<Audited>) -> Self {
         let StoreStats { commits, records, syncs, disk_bytes, .. } = stats;
-        Self { commits, records, syncs, disk_bytes }
+        Self { commits, records, syncs, disk_bytes, audit: audited.and_then(AuditView::new) }
+    }
+}
+
+impl AuditView {
+    fn new(audited: Audited) -> Option<Self> {
+        let damage = match audited.integrity {
+            Integrity::Unchecked => return None,
+            Integrity::Sound { .. } => None,
+            Integrity::Differs(how) => Some(how),
+        };
+        Some(Self { at: rfc3339(audited.at_ms), sound: damage.is_none(), damage })
     }
 }
 
@@ -69,7 +98,7 @@ pub(super) async fn status(State(web): State<Web>, Reader(caller): Reader) -> Re
         agent_endpoint: web.agent_endpoint.to_string(),
         agents,
         runs,
-        store: web.ledger.store.stats().into(),
+        store: StoreView::new(web.ledger.store.stats(), web.audits.last()),
     }))
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod copies;
 mod definitions;
+mod delivery;
 mod enrolment;
 mod following;
 mod keys;
@@ -13,3 +14,4 @@ mod results;
 mod runs;
 mod sessions;
 mod time;
+mod withdrawing;

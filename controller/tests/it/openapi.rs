@@ -83,6 +83,7 @@ fn routes() -> Vec<(Method, String)> {
         let path = path
             .replace("{environment}", "prod")
             .replace("{operation}", "look")
+            .replace("{connection}", "tracker")
             .replace("{run}", "run_00000000000000000000000000000001")
             .replace("/deployments/{id}", "/deployments/dep_00000000000000000000000000000001")
             .replace(['{', '}'], "");

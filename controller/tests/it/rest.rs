@@ -2,8 +2,10 @@
 
 mod access;
 mod catalogue;
+mod connections;
 mod events;
 mod fleet;
 mod paging;
 mod problems;
 mod runs;
+mod slow;

@@ -53,6 +53,18 @@ pub struct Fault {
     /// A known name close to the unknown one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
+    /// Where inside the text that stands there, if it is a program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Spot>,
+}
+
+/// A place inside a text, both counted from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spot {
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
 }
 
 /// Whether an activity yields or takes records.
@@ -120,7 +132,7 @@ impl Check<'_> {
 
     fn suggest(&mut self, path: &[&str], code: Code, message: String, suggestion: Option<String>) {
         let path = path.iter().map(|key| (*key).to_owned()).collect();
-        self.faults.push(Fault { path, code, message, suggestion });
+        self.faults.push(Fault { path, code, message, suggestion, at: None });
     }
 
     fn near<'a>(&self, wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {

@@ -70,6 +70,19 @@ pub enum Event {
         /// The agent.
         agent: AgentId,
     },
+    /// The agent was locked out: whatever it holds is taken from it.
+    Revoked {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// An agent has an attempt that this controller knows nothing of, because it was restored from a copy that was
+    /// taken before. Whether that may be so is for the caller to say.
+    Recalled {
+        /// The agent.
+        agent: AgentId,
+        /// The attempt's fence; one that is not newer than the known one changes nothing.
+        fence: Fence,
+    },
     /// The agent's process died in the middle of the attempt.
     Interrupted {
         /// The attempt's fence.
@@ -106,6 +119,8 @@ pub enum Reason {
     AgentRestarted,
     /// The lease ran out.
     LeaseExpired,
+    /// The agent was locked out.
+    AgentLocked,
     /// A person asked for it.
     Asked,
 }

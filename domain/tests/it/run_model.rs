@@ -82,8 +82,12 @@ proptest! {
                 }
                 Event::Reported { .. } | Event::Placed { .. } | Event::Renewed { .. } => false,
                 Event::Interrupted { .. } | Event::CancelAsked | Event::Tick => false,
+                Event::Revoked { .. } | Event::Recalled { .. } => false,
                 Event::RetryAsked => true,
             };
+            if matches!(event, Event::Recalled { fence: newer, .. } if newer > fence) {
+                (may_offer, interrupted) = (false, true);
+            }
             if effects.iter().any(|effect| matches!(effect, Effect::Offer { .. })) {
                 prop_assert!(may_offer, "{:?}", event);
                 (may_offer, interrupted) = (false, false);
@@ -116,6 +120,21 @@ fn a_run_that_takes_every_agent_down_with_it_stops_somewhere() {
     }
     let State::Finished { outcome: Outcome::Failed(failure) } = run.state() else { panic!("{run:?}") };
     assert_eq!((offers, failure.code.as_str()), (4, "run.agent_lost"));
+}
+
+#[test]
+fn a_run_read_from_a_copy_waits_for_whoever_may_have_it_and_takes_their_word() {
+    let stored = Run::submitted(plain(), 0, Timestamp::default()).stored();
+    let mut run = Run::restored_from_copy(plain(), stored, Duration::from_secs(100), Timestamp::default());
+    let agent = AgentId::from_u128(1);
+    let placed = Event::Placed { agent, generation: 1 };
+    assert_eq!(run.on(placed.clone(), Timestamp::from_millis(99_999)), [], "somebody may be at it");
+    let elsewhere = Fence::unused(0).next(0).unwrap();
+    run.on(Event::Recalled { agent, fence: elsewhere }, Timestamp::from_millis(100_000));
+    assert_eq!(run.on(placed, Timestamp::from_millis(100_000)), [], "somebody is at it");
+    assert_eq!(run.on(Event::Absent { agent }, Timestamp::from_millis(100_000)), []);
+    let reported = Event::Reported { fence: elsewhere, outcome: Outcome::Succeeded, jitter: Jitter(0) };
+    assert_eq!(run.on(reported, Timestamp::from_millis(100_000)), [Effect::Settle]);
 }
 
 #[test]
@@ -157,6 +176,7 @@ impl Draft {
         match self.clone() {
             Self::Fenced(by, Event::Renewed { .. }) => Event::Renewed { fence: near(by) },
             Self::Fenced(by, Event::Declined { .. }) => Event::Declined { fence: near(by) },
+            Self::Fenced(by, Event::Recalled { agent, .. }) => Event::Recalled { agent, fence: near(by) },
             Self::Fenced(by, Event::Interrupted { .. }) => Event::Interrupted { fence: near(by) },
             Self::Fenced(by, Event::Reported { outcome, jitter, .. }) => {
                 Event::Reported { fence: near(by), outcome, jitter }
@@ -170,7 +190,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Draft)>> {
     let agent = (1..4_u128).prop_map(AgentId::from_u128);
     let plain = prop_oneof![
         6 => (agent.clone(), Just(0)).prop_map(|(agent, generation)| Event::Placed { agent, generation }),
-        2 => agent.prop_map(|agent| Event::Absent { agent }),
+        2 => agent.clone().prop_map(|agent| Event::Absent { agent }),
+        1 => agent.clone().prop_map(|agent| Event::Revoked { agent }),
         1 => Just(Event::CancelAsked),
         2 => Just(Event::RetryAsked),
         3 => Just(Event::Tick),
@@ -180,6 +201,7 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Draft)>> {
         2 => Just(Event::Renewed { fence: any_fence }),
         1 => Just(Event::Declined { fence: any_fence }),
         1 => Just(Event::Interrupted { fence: any_fence }),
+        1 => agent.prop_map(move |agent| Event::Recalled { agent, fence: any_fence }),
         4 => (outcome(), any::<u16>()).prop_map(move |(outcome, jitter)| {
             Event::Reported { fence: any_fence, outcome, jitter: Jitter(jitter) }
         }),
@@ -231,7 +253,9 @@ const fn fence_of(event: &Event) -> Option<Fence> {
     match event {
         Event::Renewed { fence } | Event::Declined { fence } | Event::Interrupted { fence } => Some(*fence),
         Event::Reported { fence, .. } => Some(*fence),
-        Event::Placed { .. } | Event::Absent { .. } | Event::CancelAsked | Event::RetryAsked | Event::Tick => None,
+        // A recalled fence is newer than the known one, or changes nothing.
+        Event::Recalled { .. } | Event::Revoked { .. } | Event::Placed { .. } | Event::Absent { .. } => None,
+        Event::CancelAsked | Event::RetryAsked | Event::Tick => None,
     }
 }
 

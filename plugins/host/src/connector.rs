@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wasmtime::Store;
-use wasmtime::component::Resource;
+use wasmtime::component::{ComponentExportIndex, Resource};
 
 use crate::bindings::types::Error;
 use crate::bindings::{ConnectorCore, ConnectorCorePre, Status};
@@ -28,7 +28,7 @@ use crate::settings::contract::{DESCRIPTOR_BYTES, LOG_LINE_BYTES};
 use crate::state::ConnectionState;
 use crate::stdio::Tail;
 use crate::supervise::{Allowance, supervise};
-use crate::{clock, describe, text, trap};
+use crate::{clock, describe, discovery, text, trap};
 
 /// How long the end of an invocation waits for room to report what is only known then.
 const REPORT_TIME: Duration = Duration::from_secs(1);
@@ -41,6 +41,7 @@ struct Inner {
     machine: Arc<Machine>,
     settings: Arc<HostSettings>,
     pre: ConnectorCorePre<Guest>,
+    discovery: Option<ComponentExportIndex>,
 }
 
 /// What of an invocation outlives its instance.
@@ -62,7 +63,8 @@ struct Work {
 
 impl Connector {
     pub(crate) fn new(machine: Arc<Machine>, settings: Arc<HostSettings>, pre: ConnectorCorePre<Guest>) -> Self {
-        Self(Arc::new(Inner { machine, settings, pre }))
+        let discovery = discovery::find(pre.instance_pre().component());
+        Self(Arc::new(Inner { machine, settings, pre, discovery }))
     }
 
     /// What the connector says of itself. The caller compares it with the signed release
@@ -70,6 +72,11 @@ impl Connector {
     pub async fn describe(&self) -> Result<Descriptor, HostError> {
         let json = self.describe_raw().await.map_err(|fault| HostError::DescribeFailed(Box::new(fault)))?;
         Ok(Descriptor::parse(&json)?)
+    }
+
+    /// Whether it answers questions ([`Call::Discover`]).
+    pub fn has_discovery(&self) -> bool {
+        self.0.discovery.is_some()
     }
 
     /// Runs one invocation to its end, with blobs of its own.
@@ -96,6 +103,9 @@ impl Connector {
         outbox: mpsc::Sender<FromConnector>,
         blobs: Blobs,
     ) -> Result<Outcome, ConnectorFault> {
+        if task.call == Call::Discover && !self.has_discovery() {
+            return Err(HostError::NoDiscovery.into());
+        }
         let wall = Duration::from_millis(task.time_limit_ms);
         let deadline = clock::now() + wall;
         let (pump, rows, cancelled) = inbox::open(inbox, task.has_input);
@@ -165,7 +175,7 @@ impl Connector {
         (Guest::new(settings, parts), traces)
     }
 
-    async fn instantiate(&self, guest: Guest) -> wasmtime::Result<(Store<Guest>, ConnectorCore)> {
+    fn store(&self, guest: Guest) -> Store<Guest> {
         let mut store = Store::new(self.0.pre.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(self.0.settings.hostcall_bytes);
@@ -173,11 +183,19 @@ impl Connector {
         // Yields at every tick and goes on for ever: the supervisor ends what takes too long.
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(wasmtime::UpdateDeadline::Yield(1)));
+        store
+    }
+
+    async fn instantiate(&self, guest: Guest) -> wasmtime::Result<(Store<Guest>, ConnectorCore)> {
+        let mut store = self.store(guest);
         let instance = self.0.pre.instantiate_async(&mut store).await?;
         Ok((store, instance))
     }
 
     async fn instance(&self, guest: Guest, work: Work) -> wasmtime::Result<Result<Outcome, Error>> {
+        if let (Call::Discover, Some(function)) = (work.task.call, &self.0.discovery) {
+            return self.ask(guest, work, function).await;
+        }
         let (mut store, instance) = self.instantiate(guest).await?;
         let Work { task, reader, writer, cancelled, deadline } = work;
         let call = task.call;
@@ -187,7 +205,8 @@ impl Connector {
         let activities = instance.wherry_connector_activities();
         let answer = match call {
             Call::Test => activities.call_test(&mut store, invocation).await?.map(|output| (false, Some(output))),
-            Call::Invoke => {
+            // What is no test carries records; questions were answered above.
+            Call::Invoke | Call::Discover => {
                 let input = reader.map(|reader| table.push(reader)).transpose()?;
                 let output = writer.map(|writer| table.push(writer)).transpose()?;
                 let input = input.map(|reader| Resource::new_borrow(reader.rep()));
@@ -198,6 +217,22 @@ impl Connector {
         };
         let state = store.data_mut().state.take_changed();
         Ok(answer.map(|(more, output)| Outcome { more, output, state }))
+    }
+
+    async fn ask(
+        &self,
+        guest: Guest,
+        work: Work,
+        function: &ComponentExportIndex,
+    ) -> wasmtime::Result<Result<Outcome, Error>> {
+        let mut store = self.store(guest);
+        let instance = self.0.pre.instance_pre().instantiate_async(&mut store).await?;
+        let Work { task, cancelled, deadline, .. } = work;
+        let question = task.params.clone();
+        let invocation = store.data_mut().table.push(Invocation { task, deadline, cancelled })?;
+        let invocation = Resource::new_borrow(invocation.rep());
+        let answer = discovery::call(&mut store, &instance, function, invocation, &question).await?;
+        Ok(answer.map(|answer| Outcome { output: Some(answer), ..Outcome::default() }))
     }
 
     fn broken(&self, error: &wasmtime::Error, traces: &Traces) -> ConnectorFault {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::HostError;
 use crate::settings::HostSettings;
@@ -15,6 +15,17 @@ const TICK: Duration = Duration::from_millis(10);
 /// A fibre's stack also holds the host's own frames.
 const HOST_STACK: usize = 1 << 20;
 
+/// Memories and tables that one component may have; a component from Rust has one memory and two tables.
+const POOLED_MEMORIES: u32 = 2;
+const POOLED_TABLES: u32 = 8;
+/// Bookkeeping of one instance, in bytes.
+const INSTANCE_BYTES: usize = 1 << 20;
+/// Ended instances whose memory stays mapped for the next one of the same component.
+const WARM: u32 = 64;
+/// What of a memory and of a table is wiped in place rather than given back, in bytes.
+const KEPT_MEMORY: usize = 128 << 10;
+const KEPT_TABLE: usize = 16 << 10;
+
 /// An engine whose running code yields every 10 ms.
 pub(crate) struct Machine {
     pub(crate) engine: Engine,
@@ -23,7 +34,18 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new(settings: &HostSettings) -> Result<Self, HostError> {
-        let engine = Engine::new(&config(settings)).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let plain = || Engine::new(&config(settings));
+        let engine = if settings.instances == 0 { plain() } else { pooled(settings).or_else(|_| plain()) };
+        Self::of(engine)
+    }
+
+    /// A machine for few instances that differ from those of connectors: nothing is kept for the next one.
+    pub(crate) fn unpooled(settings: &HostSettings) -> Result<Self, HostError> {
+        Self::of(Engine::new(&config(settings)))
+    }
+
+    fn of(engine: wasmtime::Result<Engine>) -> Result<Self, HostError> {
+        let engine = engine.map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(&engine)?;
         Ok(Self { engine, ticker })
     }
@@ -54,6 +76,36 @@ fn config(settings: &HostSettings) -> Config {
         .wasm_custom_page_sizes(false)
         .wasm_stack_switching(false);
     config
+}
+
+/// An engine that keeps memory, tables and stacks of ended instances for the next ones, wiped: mapping them anew costs
+/// more than a short invocation. It reserves terabytes of address space and uses almost none of it; where that much
+/// is not to be had (`ulimit -v`, 39-bit addresses) the engine fails to start and the plain one does the same, slower.
+fn pooled(settings: &HostSettings) -> wasmtime::Result<Engine> {
+    let count = u32::try_from(settings.instances)?;
+    let parts = count.saturating_mul(u32::try_from(settings.core_instances)?);
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(count)
+        .total_core_instances(parts)
+        .total_memories(count.saturating_mul(POOLED_MEMORIES))
+        .total_tables(count.saturating_mul(POOLED_TABLES))
+        .total_stacks(count)
+        // The limit itself is checked for every instance.
+        .max_core_instances_per_component(parts)
+        .max_memories_per_component(POOLED_MEMORIES)
+        .max_tables_per_component(POOLED_TABLES)
+        .max_component_instance_size(INSTANCE_BYTES)
+        .max_core_instance_size(INSTANCE_BYTES)
+        .max_memory_size(settings.memory_bytes)
+        .table_elements(settings.table_elements)
+        .max_unused_warm_slots(WARM)
+        .linear_memory_keep_resident(KEPT_MEMORY)
+        .table_keep_resident(KEPT_TABLE)
+        // Wipes only what was written, where the kernel can tell.
+        .pagemap_scan(Enabled::Auto);
+    let mut config = config(settings);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config)
 }
 
 /// Waits for the next tick.

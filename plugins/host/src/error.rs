@@ -56,6 +56,9 @@ pub enum HostError {
     /// The connector failed to describe itself.
     #[error("the connector does not describe itself: {0}")]
     DescribeFailed(Box<ConnectorFault>),
+    /// It was asked a question and answers none.
+    #[error("the connector answers no questions about its system; its documentation says what its activities take")]
+    NoDiscovery,
     /// What it says of itself is unacceptable.
     #[error("the connector describes itself wrongly: {0}")]
     InvalidDescriptor(#[from] InvalidDescriptor),
@@ -73,6 +76,7 @@ impl HostError {
             Self::LimitDeclared { .. } => "sandbox.limit_declared",
             Self::StaleCode(_) => "sandbox.stale_code",
             Self::Unreadable { .. } => "sandbox.unreadable",
+            Self::NoDiscovery => "connector.no_discovery",
             Self::DescribeFailed(fault) => return fault.code(),
             Self::InvalidDescriptor(InvalidDescriptor::OtherRelease { .. }) => "sandbox.other_release",
             Self::InvalidDescriptor(_) => "sandbox.invalid_descriptor",

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
+use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::ConnectorCorePre;
@@ -55,16 +56,7 @@ impl Host {
     /// The file becomes part of this process as it is, mapped and not read: the caller has verified that this agent
     /// wrote it, and replaces it by renaming another over it, never by writing into it.
     pub fn load(&self, compiled: &Path) -> Result<Connector, HostError> {
-        let unreadable = |error: std::io::Error| HostError::Unreadable {
-            path: compiled.display().to_string(),
-            reason: error.to_string(),
-        };
-        std::fs::metadata(compiled).map_err(unreadable)?;
-        // SAFETY: the caller vouches for the file: it is the output of `compile` on this machine, sealed with a MAC
-        // that was checked before this call, in a folder that only the agent can write.
-        #[expect(unsafe_code, reason = "the one place where compiled code becomes part of the process")]
-        let component = unsafe { Component::deserialize_file(&self.machine.engine, compiled) };
-        self.admit(&component.map_err(|error| HostError::StaleCode(brief(&error)))?)
+        self.admit(&deserialize(&self.machine.engine, compiled)?)
     }
 
     /// Compiles and loads in this process: for tests and for the harness of connector developers.
@@ -88,6 +80,20 @@ impl Host {
     }
 }
 
-fn brief(error: &wasmtime::Error) -> String {
+/// Loads compiled code into an engine, with the duties that [`Host::load`] names.
+pub(crate) fn deserialize(engine: &Engine, compiled: &Path) -> Result<Component, HostError> {
+    let unreadable = |error: std::io::Error| HostError::Unreadable {
+        path: compiled.display().to_string(),
+        reason: error.to_string(),
+    };
+    std::fs::metadata(compiled).map_err(unreadable)?;
+    // SAFETY: the caller vouches for the file: it is the output of `compile` on this machine, sealed with a MAC
+    // that was checked before this call, in a folder that only the agent can write.
+    #[expect(unsafe_code, reason = "the one place where compiled code becomes part of the process")]
+    let component = unsafe { Component::deserialize_file(engine, compiled) };
+    component.map_err(|error| HostError::StaleCode(brief(&error)))
+}
+
+pub(crate) fn brief(error: &wasmtime::Error) -> String {
     text::one_line(&format!("{error:#}"), REASON_BYTES)
 }

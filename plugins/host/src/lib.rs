@@ -15,9 +15,11 @@ mod clock;
 mod connector;
 mod describe;
 mod descriptor;
+mod discovery;
 mod egress;
 mod engine;
 mod error;
+mod expr;
 mod fault;
 mod host;
 mod imports;
@@ -36,6 +38,10 @@ pub use connector::Connector;
 pub use descriptor::{Activity, ActivityKind, AuthScheme, ConnectionShape, Descriptor, InvalidDescriptor};
 pub use egress::{Body, Egress, EgressError, EgressFuture};
 pub use error::HostError;
+pub use expr::{
+    Part, Place, RecordFault, TransformFault, TransformHost, TransformSettings, Transformation, Transformed,
+    Transformer,
+};
 pub use fault::{ConnectorError, ConnectorFault, ErrorKind, Limit};
 pub use host::Host;
 pub use message::{Batch, Call, FromConnector, Level, Outcome, Task, ToConnector};

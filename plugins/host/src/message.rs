@@ -14,6 +14,8 @@ pub enum Call {
     /// Run an activity.
     #[default]
     Invoke,
+    /// Answer a question about what only the system knows; [`Task::params`] is the question.
+    Discover,
 }
 
 /// One invocation, complete.
@@ -27,11 +29,11 @@ pub struct Task {
     pub attempt: u32,
     /// Idempotency key: the same for all attempts of a run.
     pub key: String,
-    /// The activity's name; empty for [`Call::Test`].
+    /// The activity's name; empty for [`Call::Test`], and for questions that are about none.
     pub activity: String,
     /// The connection as JSON, without credentials: `{"url": ..., "options": {...}}`.
     pub connection: String,
-    /// The activity's parameters as JSON.
+    /// The activity's parameters, or the question, as JSON.
     pub params: String,
     /// The cursor stored last for this run.
     pub cursor: Option<String>,

@@ -13,6 +13,9 @@ pub struct HostSettings {
     pub memory_bytes: usize,
     /// Elements of one table.
     pub table_elements: usize,
+    /// Instances alive at the same time, for which room is kept so that they start faster; 0 keeps none. More of them
+    /// are refused.
+    pub instances: usize,
     /// Core instances of one component. Rust needs about 5; Python more than 10.
     pub core_instances: usize,
     /// Stack of WebAssembly code, in bytes.
@@ -47,6 +50,7 @@ impl Default for HostSettings {
             component_bytes: 32 << 20,
             memory_bytes: 64 << 20,
             table_elements: 10_000,
+            instances: 0,
             core_instances: 30,
             stack_bytes: 1 << 20,
             hostcall_bytes: 8 << 20,

@@ -52,14 +52,14 @@ fn millis(duration: Duration) -> u64 {
 
 /// Measures how long a future computes, and ends it when that is too long. Counting the engine's ticks instead would
 /// charge a tick for every wait, however short the work between.
-struct Metered<W> {
+pub(crate) struct Metered<W> {
     work: Pin<Box<W>>,
     spent: Duration,
     limit: Duration,
 }
 
 impl<W> Metered<W> {
-    fn new(work: Pin<Box<W>>, limit: Duration) -> Self {
+    pub(crate) fn new(work: Pin<Box<W>>, limit: Duration) -> Self {
         Self { work, spent: Duration::ZERO, limit }
     }
 }

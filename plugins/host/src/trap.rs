@@ -1,7 +1,7 @@
 //! From what wasmtime and the connector say to a fault that names the cause.
 
-use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::types;
@@ -58,6 +58,9 @@ fn limit(error: &wasmtime::Error, settings: &HostSettings) -> Option<Limit> {
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         return Some(Limit::Handles { limit: settings.handles });
+    }
+    if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return Some(Limit::Instances(text::one_line(&full.to_string(), REASON_BYTES)));
     }
     // wasmtime has no types for these; tests trip each of them, so a change of its words is noticed.
     let words = format!("{error:#}");

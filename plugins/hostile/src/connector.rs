@@ -9,15 +9,34 @@ use crate::bindings::wherry::connector::types::{Error, ErrorKind};
 use crate::{exhaustion, misuse, requests};
 use activities::{Outcome, Status};
 
+/// Misdeeds that a release may declare; an agent runs no others.
+const DECLARED: [&str; 14] = [
+    "spin",
+    "good",
+    "sleep",
+    "memory",
+    "stack",
+    "handles",
+    "panic",
+    "abort",
+    "big-batch",
+    "lying-batch",
+    "big-cursor",
+    "not-json",
+    "get",
+    "get-and-lie",
+];
+
 /// This connector.
 pub(crate) struct Hostile;
 
 impl meta::Guest for Hostile {
     /// It says that it is another connector.
     fn describe() -> String {
+        let activity = |name| json!({ "name": name, "kind": "source", "sideEffects": "read", "configSchema": {} });
         json!({
             "schemaVersion": 1, "name": "http", "version": "1.0.0", "connection": { "configSchema": {} },
-            "activities": [{ "name": "spin", "kind": "source", "sideEffects": "read", "configSchema": {} }],
+            "activities": DECLARED.map(activity),
         })
         .to_string()
     }

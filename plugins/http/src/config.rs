@@ -1,186 +1,233 @@
-//! The connection and the parameters of each activity, as the host hands them in.
+//! The options of a connection and the parameters of each activity. Their documentation is the descriptor's.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wherry_sdk::http::Method;
+use wherry_sdk::paging::Paging as Walk;
 
-use crate::failure::{Failure, Kind};
-use crate::paging::Paging;
-
-/// A connection; everything that authenticates stays with the host.
-#[derive(Debug, Deserialize)]
-pub struct Connection {
-    /// Where the interface begins, such as `https://host/api`.
-    pub url: String,
-    /// What the descriptor's `configSchema` describes.
-    #[serde(default)]
-    pub options: Options,
-}
-
-/// Options of a connection.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Options {
-    /// What the connection test asks for; `/` by default.
-    pub test_path: Option<String>,
+pub(crate) struct Options {
+    /// # Path for the connection test
+    ///
+    /// Without one, the test asks for `/` and is content with any answer that accepts the credentials.
+    pub(crate) test_path: Option<String>,
 }
 
-/// The methods on offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Method {
-    /// Asks.
-    Get,
-    /// Sends.
-    Post,
-    /// Replaces.
-    Put,
-    /// Changes.
-    Patch,
-    /// Removes.
-    Delete,
-}
-
-/// Parameters of `query`.
-#[derive(Debug, Deserialize)]
+/// # Query
+///
+/// Reads records, page after page. A retry goes on behind the last page that arrived.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Query {
-    /// Path below the connection's URL.
+pub(crate) struct Query {
+    /// Below the connection's url.
     #[serde(default)]
-    pub path: String,
-    /// `GET`, or `POST` for search interfaces.
-    #[serde(default = "get")]
-    pub method: Method,
-    /// Query parameters: text, numbers, truth values, or lists of them.
+    pub(crate) path: String,
+    /// POST is for search interfaces only; use execute for requests that change something.
     #[serde(default)]
-    pub query: BTreeMap<String, Value>,
-    /// Headers.
+    pub(crate) method: QueryMethod,
+    /// Texts, numbers, truth values, or lists of them, which repeat the name.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// The body, as JSON.
-    pub body: Option<Value>,
-    /// Where the answer keeps its records: `data.items` or `/data/items`.
-    pub records: Option<String>,
+    #[schemars(schema_with = "query_schema")]
+    pub(crate) query: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// JSON; only with POST.
+    pub(crate) body: Option<Value>,
+    /// Where the answer keeps its records: data.items or /data/items. By default the whole answer: an array of
+    /// records, or one record.
+    pub(crate) records: Option<String>,
     /// How the answer continues.
     #[serde(default)]
-    pub paging: Paging,
+    pub(crate) paging: Paging,
     /// Stop after so many pages.
-    pub max_pages: Option<u64>,
+    #[schemars(range(min = 1))]
+    pub(crate) max_pages: Option<u64>,
 }
 
-/// Parameters of `send`; every text may contain `{{ record.field }}`.
-#[derive(Debug, Deserialize)]
+/// # Send
+///
+/// Makes one request for each record. Every text may contain {{ record.field }}.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Send {
-    /// Path below the connection's URL.
+pub(crate) struct Send<K> {
+    /// Below the connection's url.
     #[serde(default)]
-    pub path: String,
-    /// The method.
+    pub(crate) path: String,
     #[serde(default = "post")]
-    pub method: Method,
-    /// Query parameters.
+    pub(crate) method: Method,
+    /// Texts, numbers, truth values, or lists of them, which repeat the name.
     #[serde(default)]
-    pub query: BTreeMap<String, Value>,
-    /// Headers.
+    #[schemars(schema_with = "query_schema")]
+    pub(crate) query: BTreeMap<String, Value>,
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// The body; the record itself, if there is none.
-    pub body: Option<Value>,
-    /// The header that carries the idempotency key of each record.
-    pub idempotency_header: Option<String>,
+    pub(crate) headers: BTreeMap<String, String>,
+    /// JSON; by default the record itself.
+    pub(crate) body: Option<Value>,
+    /// The header that carries a key of each record, the same for all attempts.
+    pub(crate) idempotency_header: K,
 }
 
-/// Parameters of `execute`.
-#[derive(Debug, Deserialize)]
+/// # Execute
+///
+/// Makes one request; the answer is the only record.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Execute {
-    /// Path below the connection's URL.
+pub(crate) struct Execute {
+    /// Below the connection's url.
     #[serde(default)]
-    pub path: String,
-    /// The method.
+    pub(crate) path: String,
     #[serde(default = "post")]
-    pub method: Method,
-    /// Query parameters.
+    pub(crate) method: Method,
+    /// Texts, numbers, truth values, or lists of them, which repeat the name.
     #[serde(default)]
-    pub query: BTreeMap<String, Value>,
-    /// Headers.
+    #[schemars(schema_with = "query_schema")]
+    pub(crate) query: BTreeMap<String, Value>,
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// The body, as JSON.
-    pub body: Option<Value>,
-    /// The header that carries the idempotency key of the run.
-    pub idempotency_header: Option<String>,
+    pub(crate) headers: BTreeMap<String, String>,
+    /// JSON.
+    pub(crate) body: Option<Value>,
+    /// The header that carries the key of the run.
+    pub(crate) idempotency_header: Option<String>,
 }
 
-const fn get() -> Method {
-    Method::Get
+/// The record of `execute`.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Executed {
+    pub(crate) status: u16,
+    /// The answer's JSON; null if it is empty.
+    pub(crate) body: Value,
+}
+
+/// The methods that ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(inline)]
+pub(crate) enum QueryMethod {
+    #[default]
+    Get,
+    Post,
+}
+
+impl From<QueryMethod> for Method {
+    fn from(method: QueryMethod) -> Self {
+        match method {
+            QueryMethod::Get => Self::Get,
+            QueryMethod::Post => Self::Post,
+        }
+    }
 }
 
 const fn post() -> Method {
     Method::Post
 }
 
-impl Send {
-    /// `send.keyed` promises that repetitions are recognised, so it needs the header that makes it true.
-    pub fn check_key(&self, activity: &str) -> Result<(), Failure> {
-        if activity == "send.keyed" && self.idempotency_header.is_none() {
-            let message =
-                "send.keyed needs idempotency_header: the header by which the system recognises a repeated request";
-            return Err(Failure::new(Kind::Config, "http.params_invalid", message));
+fn query_schema(_: &mut SchemaGenerator) -> Schema {
+    let value = json_schema!({ "type": ["string", "number", "boolean", "array", "null"] });
+    json_schema!({ "type": "object", "additionalProperties": value })
+}
+
+/// How an answer continues.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Paging {
+    #[default]
+    None,
+    Page(PageNumber),
+    Offset(Offset),
+    Cursor(Cursor),
+    Link(Link),
+}
+
+/// Where a paging parameter goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Place {
+    #[default]
+    Query,
+    Body,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct PageNumber {
+    parameter: String,
+    #[serde(default = "one")]
+    start: u64,
+    size_parameter: Option<String>,
+    /// A page with fewer records is the last one. It must not exceed what the system gives at most; without it, only
+    /// an empty page is the last one.
+    #[schemars(range(min = 1))]
+    size: Option<u64>,
+    #[serde(default, rename = "in")]
+    place: Place,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Offset {
+    parameter: String,
+    limit_parameter: String,
+    /// A page with fewer records is the last one. It must not exceed what the system gives at most.
+    #[schemars(range(min = 1))]
+    limit: u64,
+    #[serde(default, rename = "in")]
+    place: Place,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Cursor {
+    parameter: String,
+    /// Where the answer holds the token of the next page.
+    from: String,
+    #[serde(default, rename = "in")]
+    place: Place,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Link {
+    /// Where the answer holds the address of the next page; by default the Link header with rel=next.
+    from: Option<String>,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+impl Paging {
+    /// The same in the kit's words.
+    pub(crate) fn walk(&self) -> Walk {
+        let (walk, place) = match self {
+            Self::None => (Walk::single(), Place::Query),
+            Self::Page(page) => {
+                let walk = Walk::page(&page.parameter).starting_at(page.start);
+                let walk = match (&page.size_parameter, page.size) {
+                    (Some(parameter), Some(size)) => walk.size(parameter, size),
+                    (None, Some(size)) => walk.full_at(size),
+                    (_, None) => walk,
+                };
+                (walk, page.place)
+            }
+            Self::Offset(offset) => {
+                (Walk::offset(&offset.parameter, &offset.limit_parameter, offset.limit), offset.place)
+            }
+            Self::Cursor(cursor) => (Walk::token(&cursor.parameter, &cursor.from), cursor.place),
+            Self::Link(link) => (link.from.as_deref().map_or_else(Walk::link_header, Walk::link), Place::Query),
+        };
+        match place {
+            Place::Query => walk,
+            Place::Body => walk.in_body(),
         }
-        Ok(())
-    }
-}
-
-impl Connection {
-    /// Reads a connection.
-    pub fn parse(json: &str) -> Result<Self, Failure> {
-        serde_json::from_str(json).map_err(|error| {
-            Failure::new(Kind::Config, "http.connection_invalid", format!("the connection cannot be read: {error}"))
-        })
-    }
-}
-
-/// Reads the parameters of an activity.
-pub fn params<P: DeserializeOwned>(json: &str) -> Result<P, Failure> {
-    serde_json::from_str(json).map_err(|error| {
-        Failure::new(Kind::Config, "http.params_invalid", format!("the activity's parameters cannot be read: {error}"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_misspelt_parameter_is_named() {
-        let failure = params::<Query>(r#"{"pth": "/x"}"#).unwrap_err();
-        assert_eq!((failure.kind, failure.code), (Kind::Config, "http.params_invalid"));
-        assert!(failure.message.contains("`pth`"), "{}", failure.message);
-    }
-
-    #[test]
-    fn defaults_are_the_harmless_ones() {
-        let query: Query = params("{}").unwrap();
-        assert_eq!((query.method, query.paging), (Method::Get, Paging::None));
-        assert_eq!(params::<Send>("{}").unwrap().method, Method::Post);
-    }
-
-    #[test]
-    fn fields_of_a_connection_that_belong_to_the_host_are_left_alone() {
-        let connection = Connection::parse(r#"{"url": "https://h", "use_proxy": true, "options": {}}"#).unwrap();
-        assert_eq!(connection.url, "https://h");
-        assert!(Connection::parse(r#"{"url": "https://h", "options": {"tset_path": "/"}}"#).is_err());
-    }
-
-    #[test]
-    fn the_keyed_activity_needs_the_header_that_makes_its_promise_true() {
-        let without: Send = params("{}").unwrap();
-        assert_eq!(without.check_key("send.keyed").unwrap_err().code, "http.params_invalid");
-        assert!(without.check_key("send").is_ok());
-        let with: Send = params(r#"{"idempotency_header": "Idempotency-Key"}"#).unwrap();
-        assert!(with.check_key("send.keyed").is_ok());
     }
 }

@@ -1,30 +1,84 @@
 //! The connector `http`: any REST interface, described by parameters instead of code.
-//!
-//! Everything that decides lives in plain modules that are tested natively; only `bindings`, `connector`,
-//! `wire`, `source` and `target` know that they run inside a WebAssembly component.
 
-pub mod answer;
-pub mod config;
-pub mod failure;
-pub mod link;
-pub mod paging;
-pub mod path;
-pub mod plan;
-pub mod records;
-pub mod retry_after;
-pub mod template;
-pub mod url;
-
-#[cfg(target_family = "wasm")]
-mod bindings;
-#[cfg(target_family = "wasm")]
-mod connector;
-#[cfg(target_family = "wasm")]
+mod config;
+mod request;
 mod source;
-#[cfg(target_family = "wasm")]
 mod target;
-#[cfg(target_family = "wasm")]
-mod wire;
+mod template;
 
-/// What this connector says of itself.
-pub const DESCRIPTOR: &str = include_str!("descriptor.json");
+use serde_json::{Value, json};
+use wherry_sdk::{Activities, Auth, Connector, Context, Error, Result, SideEffects};
+
+use config::{Executed, Options};
+
+/// This connector.
+struct Http;
+
+impl Connector for Http {
+    const NAME: &'static str = "http";
+    // Its own, not the workspace's: deployments name it.
+    const VERSION: &'static str = "1.0.0";
+    const TITLE: &'static str = "HTTP";
+    const DESCRIPTION: &'static str =
+        "Any REST interface: reads pages of records, sends records one by one, makes single requests.";
+    const LICENSE: &'static str = "Apache-2.0";
+    type Options = Options;
+
+    fn auth() -> Vec<Auth> {
+        let grants = json!(["client_credentials", "authorization_code", "refresh_token"]);
+        vec![
+            Auth::none(),
+            Auth::basic(),
+            Auth::bearer(),
+            Auth::new("header", "header"),
+            Auth::new("oauth2", "oauth2").with("grants", grants),
+            Auth::new("mtls", "mtls"),
+        ]
+    }
+
+    /// Without a path of its own, the test asks whether somebody answers and accepts the credentials; with one, the
+    /// answer must be a good one.
+    fn test(cx: &Context<Options>) -> Result<Value> {
+        let path = cx.options().test_path.as_deref();
+        let answer = cx.http().get(path.unwrap_or("/")).any_status().send()?;
+        let is_about_path = !matches!(answer.status(), 401 | 403 | 408 | 425 | 429 | 500..=599);
+        if answer.is_success() || (path.is_none() && is_about_path) {
+            return Ok(json!({ "status": answer.status() }));
+        }
+        Err(answer.error(cx.now()))
+    }
+
+    fn activities() -> Activities<Self> {
+        Activities::new()
+            .source("query", SideEffects::Read, source::query)
+            .target("send", SideEffects::Unsafe, target::send)
+            .target("send.keyed", SideEffects::Keyed, target::send_keyed)
+            .titled(
+                "Send, keyed",
+                "As send, to a system that recognises a repeated request by its key: may run again after an agent was \
+                 lost.",
+            )
+            .source("execute", SideEffects::Unsafe, source::execute)
+            .yields::<Executed>()
+    }
+
+    /// The codes that this connector had before the kit had codes of its own.
+    fn on_error(error: Error) -> Error {
+        let code = match &*error.code {
+            "connector.activity_unknown" => "http.unsupported",
+            "connector.cancelled" => "http.cancelled",
+            "connector.connection_invalid" => "http.connection_invalid",
+            "connector.cursor_invalid" => "http.cursor_invalid",
+            "connector.params_invalid" | "http.body_invalid" => "http.params_invalid",
+            "connector.record_invalid" => "http.record_invalid",
+            "connector.record_too_large" => "http.record_too_large",
+            _ => return error,
+        };
+        error.coded(code)
+    }
+}
+
+wherry_sdk::export!(Http);
+
+#[cfg(test)]
+mod tests;

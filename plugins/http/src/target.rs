@@ -1,76 +1,84 @@
 //! The target: one request for each record.
 
 use serde_json::{Value, json};
+use wherry_sdk::http::{Method, Request};
+use wherry_sdk::{Context, Done, Error, Kind, Reader, Record, Result};
 
-use crate::bindings::wherry::connector::invocations::Invocation;
-use crate::bindings::wherry::connector::rows::Reader;
-use crate::bindings::wherry::connector::types::{Batch, Error};
-use crate::config::{self, Send};
-use crate::failure::Failure;
-use crate::plan::SendPlan;
-use crate::records::{BATCH_BYTES, BATCH_ROWS};
-use crate::source::stop_if_asked;
-use crate::url::Base;
-use crate::wire;
-
-/// The progress of one invocation.
-struct Sender<'a> {
-    base: &'a Base,
-    plan: SendPlan,
-    key: String,
-    first_row: u64,
-    dry_run: bool,
-    done: u64,
-    rejected: u64,
-}
+use crate::config::{Options, Send};
+use crate::request;
+use crate::template::{JsonTemplate, Template};
 
 /// Sends all records; gives what happened.
-pub(crate) fn send(base: &Base, inv: &Invocation, input: &Reader) -> Result<Value, Error> {
-    let params: Send = config::params(&inv.params())?;
-    params.check_key(&inv.activity())?;
-    let mut sender = Sender {
-        base,
-        plan: SendPlan::new(&params)?,
-        key: inv.key(),
-        first_row: input.first_row(),
-        dry_run: inv.dry_run(),
-        done: 0,
-        rejected: 0,
-    };
-    while let Some(batch) = input.next(BATCH_ROWS as u32, BATCH_BYTES as u32)? {
-        let ended = sender.batch(inv, input, &batch);
-        // What has been sent is acknowledged even if the rest fails: a retry must not send it again.
-        input.ack(sender.done)?;
-        ended?;
-    }
-    Ok(json!({ "records": sender.done, "rejected": sender.rejected, "dry_run": sender.dry_run }))
+pub(crate) fn send(cx: &Context<Options>, params: Send<Option<String>>, input: &mut Reader) -> Result<Done> {
+    let key = params.idempotency_header.clone();
+    send_all(cx, &Plan::new(&params, key)?, input)
 }
 
-impl Sender<'_> {
-    fn batch(&mut self, inv: &Invocation, input: &Reader, batch: &Batch) -> Result<(), Error> {
-        for line in batch.data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            stop_if_asked(inv)?;
-            match self.record(line) {
-                Ok(()) => {}
-                Err(failure) if failure.is_about_one_record() => {
-                    input.reject(self.done, &failure.into())?;
-                    self.rejected += 1;
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-            self.done += 1;
-        }
-        Ok(())
-    }
+/// The same to a system that recognises repetitions, so the header that makes it true is not optional.
+pub(crate) fn send_keyed(cx: &Context<Options>, params: Send<String>, input: &mut Reader) -> Result<Done> {
+    let key = Some(params.idempotency_header.clone());
+    send_all(cx, &Plan::new(&params, key)?, input)
+}
 
-    fn record(&self, line: &[u8]) -> Result<(), Failure> {
-        let key = format!("{}-{}", self.key, self.first_row + self.done);
-        let request = self.plan.request(self.base, line, &key)?;
-        if self.dry_run {
+fn send_all(cx: &Context<Options>, plan: &Plan, input: &mut Reader) -> Result<Done> {
+    let dry_run = cx.is_dry_run();
+    let handled = input.each(cx, |record| {
+        let request = plan.request(cx, &record)?;
+        if dry_run {
             return Ok(());
         }
-        let answer = wire::hand_over(&request)?;
-        answer.check_status(wire::now())?;
-        answer.refuse_page()
+        cx.http().start(request)?.hand_over()?.refuse_page()
+    })?;
+    Ok(Done::with(json!({ "records": handled.records, "rejected": handled.rejected, "dry_run": dry_run })))
+}
+
+/// The parameters of `send`, read once for all records.
+struct Plan {
+    method: Method,
+    path: Template,
+    query: Vec<(String, JsonTemplate)>,
+    headers: Vec<(String, Template)>,
+    body: Option<JsonTemplate>,
+    idempotency_header: Option<String>,
+}
+
+impl Plan {
+    fn new<K>(params: &Send<K>, idempotency_header: Option<String>) -> Result<Self> {
+        let query = |(name, value): (&String, &Value)| Ok((name.clone(), JsonTemplate::parse(value)?));
+        let header = |(name, value): (&String, &String)| Ok((name.clone(), Template::parse(value)?));
+        Ok(Self {
+            method: params.method,
+            path: Template::parse(&params.path)?,
+            query: params.query.iter().map(query).collect::<Result<_>>()?,
+            headers: params.headers.iter().map(header).collect::<Result<_>>()?,
+            body: params.body.as_ref().map(JsonTemplate::parse).transpose()?,
+            idempotency_header,
+        })
     }
+
+    /// The request for one record.
+    fn request(&self, cx: &Context<Options>, record: &Record<'_>) -> Result<Request> {
+        let value = record.value()?;
+        let query = self.query.iter().map(|(name, template)| (name.clone(), template.render(&value))).collect();
+        let path = self.path.render_path(&value)?;
+        let query = request::pairs(&query).map_err(|error| error.of_kind(Kind::Data))?;
+        let request = request::begin(cx.http(), self.method, &path, &query);
+        let rendered = |(name, template): &(String, Template)| Some((name.clone(), template.render(&value)?));
+        let mut headers: Vec<(String, String)> = self.headers.iter().filter_map(rendered).collect();
+        let body = self.body.as_ref().map(|body| body.render(&value));
+        let request = match body {
+            None if !matches!(self.method, Method::Get | Method::Delete) => {
+                request.bytes("application/json", record.json())
+            }
+            Some(_) | None => request,
+        };
+        headers.extend(self.idempotency_header.clone().map(|name| (name, record.key())));
+        let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+        request::finish(request, headers, body.as_ref()).build().map_err(astray)
+    }
+}
+
+/// A record that leads its path astray is the record's fault.
+fn astray(error: Error) -> Error {
+    if error.code == "http.path_invalid" { error.of_kind(Kind::Data) } else { error }
 }

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::failure::{Failure, Kind};
+use wherry_sdk::http::url::encode;
+use wherry_sdk::{Error, Result};
 
 /// A text with gaps for fields of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub(crate) struct Template(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -19,12 +20,12 @@ enum Part {
 struct Field(Vec<String>);
 
 impl Field {
-    fn parse(text: &str) -> Result<Self, Failure> {
+    fn parse(text: &str) -> Result<Self> {
         let mut names = text.trim().split('.').map(str::trim);
         let proper = names.next() == Some("record") && names.clone().all(|name| !name.is_empty());
         if !proper {
             let message = format!("the template {{{{{text}}}}} is unknown; write {{{{ record.field }}}}");
-            return Err(Failure::new(Kind::Config, "http.template_invalid", message));
+            return Err(Error::config("http.template_invalid", message));
         }
         Ok(Self(names.map(str::to_owned).collect()))
     }
@@ -51,12 +52,12 @@ fn as_text(value: &Value) -> String {
 
 impl Template {
     /// Reads a text.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("{{") {
             let Some((field, following)) = after.split_once("}}") else {
                 let message = "a template begins with {{ and does not end with }}";
-                return Err(Failure::new(Kind::Config, "http.template_invalid", message));
+                return Err(Error::config("http.template_invalid", message));
             };
             parts.push(Part::Text(before.to_owned()));
             parts.push(Part::Field(Field::parse(field)?));
@@ -76,7 +77,7 @@ impl Template {
     }
 
     /// The text for a record; `None` if it is a single field that the record does not have.
-    pub fn render(&self, record: &Value) -> Option<String> {
+    pub(crate) fn render(&self, record: &Value) -> Option<String> {
         if let Some(field) = self.as_field() {
             return field.find(record).map(as_text);
         }
@@ -89,19 +90,17 @@ impl Template {
 
     /// The text for a record as part of a path: every field must be there and have a value, because a path without it
     /// means something else, such as all records instead of one.
-    pub fn render_path(&self, record: &Value) -> Result<String, Failure> {
+    pub(crate) fn render_path(&self, record: &Value) -> Result<String> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(part) => text.push_str(part),
                 Part::Field(field) => match field.find(record).map(as_text) {
-                    Some(value) if !matches!(value.as_str(), "" | "." | "..") => {
-                        text.push_str(&crate::url::encode(&value))
-                    }
+                    Some(value) if !matches!(value.as_str(), "" | "." | "..") => text.push_str(&encode(&value)),
                     Some(_) | None => {
                         let name = field.0.join(".");
                         let message = format!("the record has no usable record.{name}, which the path needs");
-                        return Err(Failure::new(Kind::Data, "http.template_missing", message));
+                        return Err(Error::data("http.template_missing", message));
                     }
                 },
             }
@@ -112,7 +111,7 @@ impl Template {
 
 /// JSON whose texts are templates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JsonTemplate {
+pub(crate) enum JsonTemplate {
     /// Anything that is not text.
     Literal(Value),
     /// A text.
@@ -125,20 +124,20 @@ pub enum JsonTemplate {
 
 impl JsonTemplate {
     /// Reads JSON.
-    pub fn parse(json: &Value) -> Result<Self, Failure> {
+    pub(crate) fn parse(json: &Value) -> Result<Self> {
         Ok(match json {
             Value::String(text) => Self::Text(Template::parse(text)?),
             Value::Array(elements) => Self::Array(elements.iter().map(Self::parse).collect::<Result<_, _>>()?),
             Value::Object(fields) => {
                 let parse = |(name, value): (&String, &Value)| Ok((name.clone(), Self::parse(value)?));
-                Self::Object(fields.iter().map(parse).collect::<Result<_, Failure>>()?)
+                Self::Object(fields.iter().map(parse).collect::<Result<_>>()?)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => Self::Literal(json.clone()),
         })
     }
 
     /// The JSON for a record. A text that is a single field becomes that field with its type, or `null`.
-    pub fn render(&self, record: &Value) -> Value {
+    pub(crate) fn render(&self, record: &Value) -> Value {
         match self {
             Self::Literal(value) => value.clone(),
             Self::Text(template) => match template.as_field() {
@@ -158,6 +157,7 @@ impl JsonTemplate {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use wherry_sdk::Kind;
 
     use super::*;
 
@@ -190,12 +190,12 @@ mod tests {
     #[test]
     fn in_a_path_fields_are_encoded_and_must_be_there() {
         let path = |template: &str| Template::parse(template).unwrap().render_path(&record());
-        assert_eq!(path("/x/{{ record.name }}/y?z=1").as_deref(), Ok("/x/a%2Fb%20%C3%A4/y?z=1"));
+        assert_eq!(path("/x/{{ record.name }}/y?z=1").unwrap(), "/x/a%2Fb%20%C3%A4/y?z=1");
         for missing in
             ["/x/{{ record.nothing }}", "/x/{{ record.none }}", "/x/{{ record.empty }}", "/{{ record.up }}/x"]
         {
             let failure = path(missing).unwrap_err();
-            assert_eq!((failure.code, failure.kind), ("http.template_missing", Kind::Data), "{missing}");
+            assert_eq!((&*failure.code, failure.kind), ("http.template_missing", Kind::Data), "{missing}");
         }
     }
 

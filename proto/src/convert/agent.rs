@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{
-    Invalid, attempt, counts, ending, failure, in_flight, log_lines, parse, wire_counts, wire_ending, wire_failure,
-    wire_in_flight, wire_log,
+    Invalid, ask, attempt, counts, ending, failure, in_flight, log_lines, parse, wire_counts, wire_ending,
+    wire_failure, wire_in_flight, wire_log,
 };
 use crate::{
     MAX_CURSOR, MAX_SLOTS,
@@ -44,6 +44,7 @@ impl FromAgent {
                 Self::Checkpoint { attempt: attempt(&wire.run_id, wire.fence)?, cursor: wire.cursor }
             }
             Kind::Log(wire) => Self::Log { attempt: attempt(&wire.run_id, wire.fence)?, lines: log_lines(wire.lines)? },
+            Kind::Answer(wire) => Self::Answer(ask::answer(wire)?),
             Kind::Goodbye(wire) => Self::Goodbye { reason: wire.reason.chars().take(200).collect() },
         }))
     }
@@ -77,6 +78,7 @@ impl FromAgent {
                 fence: attempt.fence.bits(),
                 lines: wire_log(lines),
             }),
+            Self::Answer(answer) => Kind::Answer(ask::wire_answer(answer)),
             Self::Goodbye { reason } => Kind::Goodbye(wire::Goodbye { reason }),
         };
         wire::AgentFrame { kind: Some(kind) }
@@ -103,6 +105,7 @@ fn hello(wire: wire::Hello) -> Result<Hello, Invalid> {
             .map(|text| parse("connector_digests", text))
             .collect::<Result<_, _>>()?,
         journal_lost: wire.journal_lost,
+        asks: wire.asks,
     })
 }
 
@@ -119,6 +122,7 @@ fn wire_hello(hello: Hello) -> wire::Hello {
         secret_names: hello.secret_names,
         connector_digests: hello.connectors.iter().map(ToString::to_string).collect(),
         journal_lost: hello.journal_lost,
+        asks: hello.asks,
     }
 }
 

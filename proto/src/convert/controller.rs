@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use wherry_domain::lease::LeaseTerms;
 
-use super::{Invalid, attempt, parse, publishers, wire_publishers};
+use super::{Invalid, ask, attempt, parse, publishers, wire_publishers};
 use crate::{
     MAX_CURSOR,
     frame::{Decision, Desired, FromController, GoAwayReason, Offer, Welcome},
@@ -25,6 +25,9 @@ impl FromController {
             Kind::Cancel(wire) => Self::Cancel(attempt(&wire.run_id, wire.fence)?),
             Kind::Ack(wire) => Self::Ack { up_to: wire.up_to },
             Kind::Desired(wire) => Self::Desired(desired(wire)?),
+            // A question of a kind that this build does not know.
+            Kind::Ask(wire::Ask { question: None, .. }) => return Ok(None),
+            Kind::Ask(wire) => Self::Ask(ask::ask(wire)?),
             Kind::GoAway(wire) => Self::GoAway {
                 reason: match wire.reason() {
                     wire::go_away::Reason::Unspecified | wire::go_away::Reason::Drain => GoAwayReason::Drain,
@@ -47,6 +50,7 @@ impl FromController {
                 Kind::Cancel(wire::Cancel { run_id: attempt.run.to_string(), fence: attempt.fence.bits() })
             }
             Self::Ack { up_to } => Kind::Ack(wire::Ack { up_to }),
+            Self::Ask(ask) => Kind::Ask(ask::wire_ask(ask)),
             Self::Desired(desired) => Kind::Desired(wire_desired(desired)),
             Self::GoAway { reason, reconnect_after } => {
                 let reason = match reason {

@@ -114,6 +114,19 @@ impl Bed {
     /// # Errors
     /// If a step fails.
     pub(crate) async fn agent(&self, name: &str) -> anyhow::Result<(Process, Duration)> {
+        self.agent_with(name, &[], "").await
+    }
+
+    /// As [`Self::agent`], with secrets for the environment `bench` and more configuration.
+    ///
+    /// # Errors
+    /// If a step fails.
+    pub(crate) async fn agent_with(
+        &self,
+        name: &str,
+        secrets: &[(&str, &str)],
+        configuration: &str,
+    ) -> anyhow::Result<(Process, Duration)> {
         let data = self.dir().join(name);
         let made = self.wherry(&["agent", "token", "--group", "bench"])?;
         let token = self.dir().join("token");
@@ -126,7 +139,16 @@ impl Bed {
             .output()?;
         ensure!(enrolled.status.success(), "enrol: {}", String::from_utf8_lossy(&enrolled.stderr));
         let config = self.dir().join(format!("{name}.toml"));
-        fs::write(&config, format!("data_dir = {data_text:?}\nslots = 64\n[log]\nformat = \"json\"\n"))?;
+        fs::write(&config, format!("data_dir = {data_text:?}\nslots = 64\n[log]\nformat = \"json\"\n{configuration}"))?;
+        for (secret, value) in secrets {
+            let file = self.dir().join("secret");
+            fs::write(&file, value)?;
+            let set = Command::new(program("wherry-agent")?)
+                .args(["secret", "set", secret, "--environment", "bench"])
+                .args(["--from-file", &file.display().to_string(), "--config", &config.display().to_string()])
+                .output()?;
+            ensure!(set.status.success(), "secret set: {}", String::from_utf8_lossy(&set.stderr));
+        }
         let arguments = ["run", "--config", &config.display().to_string()].map(str::to_owned);
         let mut agent = Process::start("wherry-agent", &arguments, self.dir().join(format!("{name}.log")))?;
         let (_, took) = agent.ready(&data.join("ready.json")).await?;
@@ -138,24 +160,84 @@ impl Bed {
     /// # Errors
     /// If a step fails.
     pub(crate) fn deploy(&self, url: &str) -> anyhow::Result<()> {
+        self.publish(&["http"])?;
+        self.project(&[
+            ("connections/target.yaml", format!("connector: http\nurl: {url}\n")),
+            ("operations/get.yaml", "source: { connection: target, activity: query, with: { path: / } }\n".to_owned()),
+        ])
+    }
+
+    /// Publishes connectors of this workspace under a new publisher.
+    ///
+    /// # Errors
+    /// If a step fails.
+    pub(crate) fn publish(&self, names: &[&str]) -> anyhow::Result<()> {
         let file = |name: &str| self.dir().join(name).display().to_string();
-        let (key, package, project) = (file("publisher.key"), file("http.wherry"), file("project"));
+        let key = file("publisher.key");
         let made = self.wherry(&["key", "new", &key])?;
-        let public = made["public"].as_str().context("no public key")?;
-        self.wherry(&["key", "trust", "bench", public])?;
-        let connectors = std::env::var("WHERRY_CONNECTORS").context("set WHERRY_CONNECTORS: use cargo xtask bench")?;
-        let wasm = format!("{connectors}/wherry_connector_http.wasm");
-        let descriptor = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/http/src/descriptor.json");
-        self.wherry(&["connector", "package", &wasm, "--key", &key, "--descriptor", descriptor, "--out", &package])?;
-        self.wherry(&["connector", "publish", &package])?;
-        for folder in ["connections", "operations"] {
-            fs::create_dir_all(format!("{project}/{folder}"))?;
+        self.wherry(&["key", "trust", "bench", made["public"].as_str().context("no public key")?])?;
+        for name in names {
+            let package = file(&format!("{name}.wherry"));
+            let (wasm, descriptor) = (component(name)?, descriptor(name));
+            let (wasm, descriptor) = (wasm.display().to_string(), descriptor.display().to_string());
+            self.wherry(&[
+                "connector",
+                "package",
+                &wasm,
+                "--key",
+                &key,
+                "--descriptor",
+                &descriptor,
+                "--out",
+                &package,
+            ])?;
+            self.wherry(&["connector", "publish", &package])?;
         }
-        fs::write(format!("{project}/wherry.yaml"), "name: bench\n")?;
-        fs::write(format!("{project}/connections/target.yaml"), format!("connector: http\nurl: {url}\n"))?;
-        let operation = "source: { connection: target, activity: query, with: { path: / } }\n";
-        fs::write(format!("{project}/operations/get.yaml"), operation)?;
-        self.wherry(&["project", "deploy", &project, "--environment", "bench"])?;
         Ok(())
     }
+
+    /// Deploys a project of these files.
+    ///
+    /// # Errors
+    /// If a step fails.
+    pub(crate) fn project(&self, files: &[(&str, String)]) -> anyhow::Result<()> {
+        let project = self.dir().join("project");
+        for folder in ["connections", "operations"] {
+            fs::create_dir_all(project.join(folder))?;
+        }
+        fs::write(project.join("wherry.yaml"), "name: bench\n")?;
+        for (name, text) in files {
+            fs::write(project.join(name), text)?;
+        }
+        self.wherry(&["project", "deploy", &project.display().to_string(), "--environment", "bench"])?;
+        Ok(())
+    }
+
+    /// Runs an operation to its end; gives what its record says.
+    ///
+    /// # Errors
+    /// If it does not succeed.
+    pub(crate) async fn run(&self, operation: &str) -> anyhow::Result<Value> {
+        let path = format!("/v1/environments/bench/operations/{operation}/runs?wait_ms=60000");
+        let (mut status, mut run) = self.api.call(Method::POST, &path, Some(&serde_json::json!({}))).await?;
+        while ["queued", "leased"].contains(&run["state"].as_str().unwrap_or_default()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let path = format!("/v1/runs/{}", run["id"].as_str().context("no id")?);
+            (status, run) = self.api.call(Method::GET, &path, None).await?;
+        }
+        ensure!(run["state"] == "succeeded", "{operation} did not succeed: {status} {run}");
+        Ok(run)
+    }
+}
+
+/// The component of a connector.
+pub(crate) fn component(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = std::env::var_os("WHERRY_CONNECTORS").context("set WHERRY_CONNECTORS: use cargo xtask bench")?;
+    Ok(Path::new(&folder).join(format!("wherry_connector_{name}.wasm")))
+}
+
+fn descriptor(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = root.join(name).join("src/descriptor.json");
+    if own.exists() { own } else { root.join("../../plugins").join(name).join("src/descriptor.json") }
 }

@@ -7,13 +7,18 @@
 #![allow(clippy::indexing_slicing, reason = "a missing field of a JSON value reads as null")]
 
 mod bed;
+mod connect_proxy;
 mod dispatch;
 mod fleet;
 mod floor;
 mod idle;
 mod log;
 mod measure;
+mod native;
 mod process;
+mod sandbox;
+mod stream;
+mod system;
 mod target;
 mod tls;
 
@@ -40,6 +45,10 @@ enum What {
     Idle,
     /// Memory of a controller per connected agent.
     Fleet,
+    /// What the box around a connector costs.
+    Sandbox,
+    /// Records per second through the whole product.
+    Stream,
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the program")]
@@ -53,6 +62,8 @@ fn main() -> anyhow::Result<()> {
             What::Dispatch => dispatch::measure(seconds).await,
             What::Idle => idle::measure().await,
             What::Fleet => fleet::measure().await,
+            What::Sandbox => sandbox::measure().await,
+            What::Stream => stream::measure().await,
         }
     })?;
     for (name, value) in &figures {

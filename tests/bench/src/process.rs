@@ -88,9 +88,7 @@ impl Process {
     /// # Errors
     /// If it is gone.
     pub(crate) fn pss_kib(&self) -> anyhow::Result<u64> {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
-        line.split_whitespace().next().context("no number in Pss")?.parse().context("Pss is not a number")
+        pss_kib_of(&self.child.id().to_string())
     }
 
     /// Asks it to stop, waits for that, and gives its log.
@@ -107,6 +105,20 @@ impl Process {
         }
         Ok(fs::read_to_string(&self.log)?)
     }
+}
+
+/// The proportional set size of this process in KiB.
+///
+/// # Errors
+/// If the system does not tell.
+pub(crate) fn own_pss_kib() -> anyhow::Result<u64> {
+    pss_kib_of("self")
+}
+
+fn pss_kib_of(process: &str) -> anyhow::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
+    line.split_whitespace().next().context("no number in Pss")?.parse().context("Pss is not a number")
 }
 
 impl Drop for Process {

@@ -16,11 +16,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Sandbox;
 use crate::answer::Refusal;
+use crate::jsm::access::CLOUD_ID;
+use crate::jsm::{self, Site};
 
 /// Most rules at a time.
 const MAX_RULES: usize = 100;
 /// Longest delay of a slow answer.
 const MAX_DELAY: Duration = Duration::from_secs(300);
+
+/// What a gateway shows instead of the answer when nobody is signed in any more.
+const LOGIN: &str = "<!doctype html><title>Log in to continue</title><form action=\"/login\" method=\"post\">\
+                     <input name=\"username\"><input name=\"password\" type=\"password\"></form>";
 
 /// How an answer goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,8 @@ pub enum Fault {
     Unavailable,
     /// 200 with an HTML page, as from a captive portal.
     Html,
+    /// 200 with a page for signing in, as from a session that ended.
+    Login,
     /// 200 without a body.
     Empty,
     /// A body that ends in the middle, with the connection.
@@ -107,6 +115,19 @@ impl Rule {
         true
     }
 
+    /// The look-alike of Jira breaks in its own words.
+    fn answer_of(&self, site: &Site, path: &str) -> Response {
+        let path = path.strip_prefix(&format!("/ex/jira/{CLOUD_ID}")).unwrap_or(path);
+        let is_jira = path.starts_with("/rest/api/") || path.starts_with("/rest/servicedeskapi");
+        let status = match self.fault {
+            Fault::Throttle => StatusCode::TOO_MANY_REQUESTS,
+            Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Fault::Error => StatusCode::INTERNAL_SERVER_ERROR,
+            Fault::Html | Fault::Login | Fault::Empty | Fault::Half | Fault::Slow => return self.answer(),
+        };
+        if is_jira { jsm::failure(site, path, status, self.retry_after_s) } else { self.answer() }
+    }
+
     fn answer(&self) -> Response {
         let retry_after = [(RETRY_AFTER, self.retry_after_s.to_string())];
         let html = "<!doctype html><title>Welcome</title><p>Please accept the terms of use.";
@@ -122,6 +143,7 @@ impl Rule {
                 Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", "something broke in here").into_response()
             }
             Fault::Html => ([(CONTENT_TYPE, "text/html")], html).into_response(),
+            Fault::Login => ([(CONTENT_TYPE, "text/html;charset=UTF-8")], LOGIN).into_response(),
             Fault::Empty => ([(CONTENT_TYPE, "application/json")], "").into_response(),
             Fault::Half => half(),
         }
@@ -152,7 +174,8 @@ impl Rules {
 
 /// Lets a request pass, or makes its answer go wrong.
 pub(crate) async fn intercept(State(sandbox): State<Arc<Sandbox>>, request: Request, next: Next) -> Response {
-    let Some(rule) = sandbox.faults.strike(request.method(), request.uri().path()) else {
+    let path = request.uri().path().to_owned();
+    let Some(rule) = sandbox.faults.strike(request.method(), &path) else {
         return next.run(request).await;
     };
     if rule.fault == Fault::Slow {
@@ -162,11 +185,12 @@ pub(crate) async fn intercept(State(sandbox): State<Arc<Sandbox>>, request: Requ
     if rule.when == Moment::After {
         drop(next.run(request).await);
     }
-    rule.answer()
+    rule.answer_of(&sandbox.jsm, &path)
 }
 
 pub(crate) fn routes() -> Router<Arc<Sandbox>> {
-    Router::new().route("/_faults", get(show).put(replace).delete(clear)).route("/boom", get(boom))
+    let rules = || get(show).put(replace).delete(clear);
+    Router::new().route("/_faults", rules()).route("/_sandbox/faults", rules()).route("/boom", get(boom))
 }
 
 async fn show(State(sandbox): State<Arc<Sandbox>>) -> Json<Vec<Rule>> {

@@ -1,5 +1,5 @@
-//! Simulated systems for demonstrations and tests: a service desk to read from, an issue tracker to write to,
-//! faults on demand, and a ledger of every effect.
+//! Simulated systems for demonstrations and tests: a look-alike of Jira Service Management, a plain service desk to
+//! read from, a plain issue tracker to write to, faults on demand, and a ledger of every effect.
 //!
 //! Everything lives in memory and has a limit. The README describes the behaviour that tests rely on.
 
@@ -7,6 +7,7 @@ mod answer;
 mod credentials;
 mod desk;
 mod fault;
+mod jsm;
 mod ledger;
 mod paging;
 mod tracker;
@@ -22,11 +23,13 @@ use axum::routing::get;
 
 pub use credentials::{Basic, Bearer, Credentials};
 pub use fault::{Fault, Moment, Rule};
+pub use jsm::access::{Account, CLOUD_ID};
+pub use jsm::flavour::Flavour;
 pub use ledger::{Entry, Ledger, Outcome};
 
 /// Largest request body, in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
-/// Most requests that the desk makes up.
+/// Most requests that each desk makes up.
 pub const MAX_REQUESTS: usize = 1_000_000;
 
 /// Both systems, their credentials, fault rules and ledger.
@@ -36,18 +39,57 @@ pub struct Sandbox {
     requests: usize,
     faults: fault::Rules,
     tracker: tracker::Tracker,
+    jsm: jsm::Site,
+}
+
+/// What a sandbox should be like.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many service requests there are from the start, at most [`MAX_REQUESTS`].
+    pub requests: usize,
+    /// Which Jira the look-alike plays.
+    pub flavour: Flavour,
+    /// The address in every link, without a slash at its end.
+    pub base: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { requests: 250, flavour: Flavour::Cloud, base: "http://sandbox.invalid".to_owned() }
+    }
 }
 
 impl Sandbox {
     /// Systems with fresh credentials and `requests` service requests, at most [`MAX_REQUESTS`].
     #[must_use]
     pub fn new(requests: usize) -> Arc<Self> {
+        Self::with(Settings { requests, ..Settings::default() })
+    }
+
+    /// Systems with fresh credentials.
+    #[must_use]
+    pub fn with(settings: Settings) -> Arc<Self> {
+        let Settings { requests, flavour, base } = settings;
+        let requests = requests.min(MAX_REQUESTS);
         Arc::new(Self {
             credentials: Credentials::generate(),
-            requests: requests.min(MAX_REQUESTS),
+            requests,
             faults: fault::Rules::default(),
             tracker: tracker::Tracker::default(),
+            jsm: jsm::Site::new(flavour, base, requests),
         })
+    }
+
+    /// The account that works at the desks of the look-alike.
+    #[must_use]
+    pub fn agent(&self) -> &Account {
+        &self.jsm.access.agent
+    }
+
+    /// The account of a customer, who may do much less.
+    #[must_use]
+    pub fn customer(&self) -> &Account {
+        &self.jsm.access.customer
     }
 
     /// What callers must present.
@@ -67,12 +109,14 @@ impl Sandbox {
         let systems = Router::new()
             .merge(desk::routes())
             .merge(tracker::routes())
+            .merge(jsm::routes(&self))
             .route("/json/1k", get(one_kilobyte))
             .layer(from_fn_with_state(self.clone(), fault::intercept));
         Router::new()
             .merge(systems)
             .merge(fault::routes())
             .merge(ledger::routes())
+            .merge(jsm::control())
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
             .with_state(self)
     }

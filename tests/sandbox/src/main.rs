@@ -3,34 +3,58 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::json;
 use tokio::net::TcpListener;
-use wherry_sandbox::Sandbox;
+use wherry_sandbox::{CLOUD_ID, Flavour, Sandbox, Settings};
 
-/// Simulated service desk and issue tracker for demonstrations and tests.
+/// Simulated Jira Service Management, plain desk and issue tracker for demonstrations and tests.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// How many service requests the desk has.
+    /// How many service requests there are from the start.
     #[arg(long, default_value_t = 250)]
     requests: usize,
+    /// Which Jira to play: cloud or data-center.
+    #[arg(long, default_value_t)]
+    flavour: Flavour,
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "wherry-sandbox: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> std::io::Result<()> {
     let arguments = Arguments::parse();
-    let sandbox = Sandbox::new(arguments.requests);
-    let listener = TcpListener::bind(arguments.listen).await?;
+    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", arguments.listen))
+    })?;
     let address = listener.local_addr()?;
+    let (url, flavour) = (format!("http://{address}"), arguments.flavour);
+    let sandbox = Sandbox::with(Settings { requests: arguments.requests, flavour, base: url.clone() });
     let credentials = sandbox.credentials();
     let line = json!({
-        "url": format!("http://{address}"),
+        "url": url,
         "port": address.port(),
+        "jsm": {
+            "flavour": flavour,
+            "user": sandbox.agent().user,
+            "token": sandbox.agent().token,
+            "customer": sandbox.customer(),
+            "cloud_id": (flavour == Flavour::Cloud).then_some(CLOUD_ID),
+        },
         "desk": credentials.desk,
         "tracker": credentials.tracker,
     });

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use wherry_domain::effects::SideEffects;
 
 use super::{Connection, Operation, Package, Project, World};
 
@@ -17,17 +16,16 @@ impl World {
         Ok(self)
     }
 
-    /// The `http` connector. Its publisher states that sending with a key may be repeated even without a look at the
-    /// key, which is true of the tracker: operations of every side-effect class can be made of it, as they may be
-    /// stricter than their activities, never laxer.
+    /// The `http` connector.
     ///
     /// # Errors
     /// If it was not built.
     pub fn http(&self) -> Result<Package> {
-        Ok(Package::of(&self.programs, "http")?.whose("send.keyed", SideEffects::Idempotent))
+        Package::of(&self.programs, "http")
     }
 
-    /// `read` counts the desk's requests; `copy-idempotent`, `copy-keyed` and `copy-unsafe` make issues of them.
+    /// `read` counts the desk's requests, and so does `read-idempotent`, which claims less than it could; `copy-keyed`
+    /// and `copy-unsafe` make issues of them. The connector has no activity that writes and is `idempotent`.
     pub fn desk(&self) -> Project {
         let username = &self.sandbox.credentials.desk.username;
         Project::named("desk")
@@ -36,8 +34,8 @@ impl World {
             .connection("desk", Connection::to(&self.sandbox.url).basic(username, "desk-password"))
             .connection("tracker", Connection::to(&self.sandbox.url).bearer("tracker-token"))
             .operation("read", Operation::from("desk", "query", requests()).attempts(5))
-            .operation("copy-idempotent", copy("send.keyed"))
-            .operation("copy-keyed", copy("send.keyed").class("keyed"))
+            .operation("read-idempotent", Operation::from("desk", "query", requests()).class("idempotent").attempts(5))
+            .operation("copy-keyed", copy("send.keyed"))
             .operation("copy-unsafe", copy("send"))
     }
 }

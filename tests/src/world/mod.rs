@@ -42,7 +42,7 @@ pub use self::{
     programs::Programs,
     project::{Connection, Operation, Project},
     run::{Counts, Failure, Run, Submission},
-    sandbox::{Ledger, Sandbox},
+    sandbox::{Account, Accounts, DeskEntry, DeskLedger, Ledger, Sandbox},
 };
 
 /// The environment that every world has.

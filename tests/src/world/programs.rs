@@ -50,7 +50,7 @@ impl Programs {
     /// # Errors
     /// If it was not built.
     pub fn component(&self, connector: &str) -> Result<Vec<u8>> {
-        let path = self.connectors.join(format!("wherry_connector_{connector}.wasm"));
+        let path = self.connectors.join(format!("wherry_connector_{}.wasm", connector.replace('-', "_")));
         fs::read(&path).with_context(|| format!("{} is missing: build it with `cargo xtask wasm`", path.display()))
     }
 
@@ -59,8 +59,10 @@ impl Programs {
     /// # Errors
     /// If there is no such connector.
     pub fn descriptor(&self, connector: &str) -> Result<Value> {
-        let path = Path::new(PLUGINS).join(connector).join("src").join("descriptor.json");
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let places = [Path::new(PLUGINS).join(connector), Path::new(PLUGINS).join("examples").join(connector)];
+        let path = places.map(|place| place.join("src").join("descriptor.json"));
+        let path = path.iter().find(|path| path.is_file()).context("there is no such connector")?;
+        let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(serde_json::from_slice(&text)?)
     }
 

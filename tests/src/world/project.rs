@@ -69,6 +69,16 @@ impl Connection {
         Self(with(self.0, "auth", json!({ "type": "basic", "username": username, "password": { "secret": secret } })))
     }
 
+    /// With an option of its connector.
+    #[must_use]
+    pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if let Some(fields) = self.0.as_object_mut() {
+            let options = fields.entry("options").or_insert_with(|| json!({}));
+            options.as_object_mut().map(|options| options.insert(name.to_owned(), value.into()));
+        }
+        self
+    }
+
     /// With the name of a token.
     #[must_use]
     pub fn bearer(self, secret: &str) -> Self {

@@ -64,7 +64,7 @@ pub struct Failure {
 /// Something that happened to a run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Happened {
-    /// `dispatched`, `requeued`, `held`, `cancel_asked`, `late_result`.
+    /// `dispatched`, `requeued`, `held`, `cancel_asked`, `late_result`, `recalled`.
     pub what: String,
     /// In which attempt.
     pub attempt: u32,

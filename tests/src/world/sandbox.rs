@@ -1,4 +1,5 @@
-//! The simulated systems as a process: a desk to read from, a tracker to write to, faults, and a ledger of effects.
+//! The simulated systems as a process: a look-alike of Jira Service Management, a plain desk to read from, a tracker
+//! to write to, faults, and ledgers of effects.
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
@@ -24,6 +25,8 @@ pub struct Sandbox {
     pub url: String,
     /// What they want to be shown.
     pub credentials: Credentials,
+    /// The accounts of the look-alike.
+    pub jsm: Accounts,
     client: Client,
     process: Process,
 }
@@ -35,6 +38,56 @@ pub struct Credentials {
     pub desk: Basic,
     /// For the tracker.
     pub tracker: Bearer,
+}
+
+/// The accounts of the look-alike of Jira Service Management.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Accounts {
+    /// `cloud` or `data-center`.
+    pub flavour: String,
+    /// Who works at the desks: HTTP Basic with [`Self::token`].
+    pub user: String,
+    /// The API token; on Data Center also the password and the personal access token.
+    pub token: String,
+    /// A customer, who may do much less.
+    pub customer: Account,
+    /// Under `/ex/jira/{cloud_id}` the token is taken as a bearer token too.
+    pub cloud_id: Option<String>,
+}
+
+/// An account of the look-alike.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Account {
+    /// The address on Cloud, the name on Data Center.
+    pub user: String,
+    /// As in [`Accounts`].
+    pub token: String,
+}
+
+/// Everything that was done to the look-alike.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DeskLedger {
+    /// Issues and requests created.
+    pub created: usize,
+    /// Comments written.
+    pub comments: usize,
+    /// Everything, these two included.
+    pub changes: usize,
+    /// External references, or first labels, that became more than one issue.
+    pub duplicates: BTreeMap<String, usize>,
+    /// Oldest first.
+    pub entries: Vec<DeskEntry>,
+}
+
+/// One change.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DeskEntry {
+    /// `created`, `edited`, `deleted`, `commented`, `transitioned`, `shared`, `attached`, `decided` or `linked`.
+    pub effect: String,
+    /// The key of the issue.
+    pub issue: String,
+    /// Its external reference, or its first label.
+    pub reference: Option<String>,
 }
 
 /// HTTP Basic.
@@ -82,19 +135,31 @@ struct Greeting {
     url: String,
     #[serde(flatten)]
     credentials: Credentials,
+    jsm: Accounts,
 }
 
 impl Sandbox {
-    /// Starts it with so many requests at the desk.
+    /// Starts it with so many requests at each desk.
     pub(super) async fn start(programs: &Programs, requests: usize, log: &Path) -> Result<Self> {
+        Self::alone(programs, &["--requests", &requests.to_string()], log).await
+    }
+
+    /// Starts it for a test that needs no world, with the arguments of the program `wherry-sandbox`.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn alone(programs: &Programs, arguments: &[&str], log: &Path) -> Result<Self> {
+        // Another one of this process may have done it already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut command = Command::new(programs.program("wherry-sandbox")?);
-        command.args(["--requests", &requests.to_string()]).stdout(Stdio::piped());
+        command.args(arguments).stdout(Stdio::piped());
         let mut process = Process::start("the sandbox", command, log)?;
         let mut output = BufReader::new(process.output().context("the sandbox has no output")?).lines();
         let line = tokio::time::timeout(PATIENCE, output.next_line()).await.context("the sandbox says nothing")??;
         let greeting: Greeting = serde_json::from_str(&line.context("the sandbox ended")?)?;
         let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(Self { url: greeting.url, credentials: greeting.credentials, client, process })
+        let Greeting { url, credentials, jsm } = greeting;
+        Ok(Self { url, credentials, jsm, client, process })
     }
 
     /// Everything that had an effect so far.
@@ -103,6 +168,23 @@ impl Sandbox {
     /// If the sandbox does not answer.
     pub async fn ledger(&self) -> Result<Ledger> {
         Ok(self.client.get(format!("{}/_ledger", self.url)).send().await?.json().await?)
+    }
+
+    /// Everything that was done to the look-alike so far.
+    ///
+    /// # Errors
+    /// If the sandbox does not answer.
+    pub async fn desk_ledger(&self) -> Result<DeskLedger> {
+        Ok(self.client.get(format!("{}/_sandbox/ledger", self.url)).send().await?.json().await?)
+    }
+
+    /// Lets new issues of the look-alike stay out of searches for so long.
+    ///
+    /// # Errors
+    /// If the sandbox does not answer.
+    pub async fn index_lags(&self, time: Duration) -> Result<()> {
+        let settings = serde_json::json!({ "index_lag_ms": time.as_millis() });
+        agreed(self.client.put(format!("{}/_sandbox/settings", self.url)).json(&settings).send().await?).await
     }
 
     /// Replaces the fault rules.

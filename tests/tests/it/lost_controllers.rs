@@ -66,9 +66,34 @@ async fn a_controller_from_a_copy_never_hands_out_an_old_fence_and_does_nothing_
     world.api.get(&format!("/v1/runs/{}", forgotten.id)).await?.refused(404, "run.not_found")?;
     world.run("read").end().await?.succeeded()?;
     agent.has_logged("fence=1.1", 1).await?;
-    // What it did since the copy was taken nobody can say any more.
-    let copied = world.once(&copied.id, "unknown").await?;
-    assert_eq!(copied.times("dispatched"), 1, "{copied:?}");
+    // What it did since the copy was taken the agent can still say.
+    let copied = world.end_of(&copied.id).await?.succeeded()?;
+    assert_eq!((copied.times("dispatched"), copied.counts.written), (1, 25), "{copied:?}");
+    let ledger = world.sandbox.ledger().await?;
+    assert_eq!((ledger.created, ledger.duplicates.len()), (50, 0), "something was done twice");
+    stops_with_nothing_to_say(&mut agent).await?;
+    world.close().await
+}
+
+#[tokio::test]
+async fn what_was_queued_in_the_copy_and_done_since_is_taken_from_the_agents_word_and_not_done_again() -> Result<()> {
+    let mut world = World::plan().short_leases().start().await?.with_desk().await?;
+    let mut agent = world.agent("eu-1").await?;
+    world.api.post("/v1/agents/eu-1/drain", &json!({})).await?.accepted()?;
+    let queued = [world.run("copy-keyed").begin().await?, world.run("copy-unsafe").begin().await?];
+    let copy = back_up(&world).await?;
+    world.api.post("/v1/agents/eu-1/resume", &json!({})).await?.accepted()?;
+    for run in &queued {
+        world.end_of(&run.id).await?.succeeded()?;
+    }
+    put_back(&mut world, &copy).await?;
+    agent.has_logged("connected to the controller", 2).await?;
+    for run in &queued {
+        let over = world.end_of(&run.id).await?.succeeded()?;
+        assert_eq!((over.times("recalled"), over.times("dispatched"), over.counts.written), (1, 0, 25), "{over:?}");
+    }
+    world.api.post("/v1/agents/eu-1/resume", &json!({})).await?.accepted()?;
+    world.run("read").end().await?.succeeded()?;
     let ledger = world.sandbox.ledger().await?;
     assert_eq!((ledger.created, ledger.duplicates.len()), (50, 0), "something was done twice");
     stops_with_nothing_to_say(&mut agent).await?;

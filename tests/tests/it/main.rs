@@ -2,7 +2,9 @@
 #![cfg(test)]
 
 mod bad_input;
+mod connections;
 mod disk_full;
+mod jira;
 mod kills;
 mod lost_agents;
 mod lost_controllers;
@@ -11,3 +13,4 @@ mod recovery;
 mod runs;
 mod strangers;
 mod third_party;
+mod transforms;

@@ -6,15 +6,20 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 /// Each package of the workspace with the packages of the workspace it may use.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("wherry-domain", &[]),
     ("wherry-proto", &["wherry-domain"]),
     ("wherry-trust", &["wherry-domain"]),
     ("wherry-daemon", &["wherry-domain"]),
     ("wherry-host", &["wherry-domain"]),
     ("wherry-expr", &["wherry-domain"]),
+    ("wherry-expr-guest", &["wherry-expr"]),
+    ("wherry-expr-box", &[]),
     ("wherry-controller", &["wherry-daemon", "wherry-domain", "wherry-expr", "wherry-proto", "wherry-trust"]),
-    ("wherry-agent", &["wherry-daemon", "wherry-domain", "wherry-expr", "wherry-host", "wherry-proto", "wherry-trust"]),
+    (
+        "wherry-agent",
+        &["wherry-daemon", "wherry-domain", "wherry-expr-box", "wherry-host", "wherry-proto", "wherry-trust"],
+    ),
     ("wherry", &["wherry-domain", "wherry-expr", "wherry-trust"]),
     ("wherry-deploy", &["wherry-agent", "wherry-controller"]),
     ("wherry-sandbox", &[]),
@@ -27,9 +32,10 @@ const CONNECTOR_EDGES: &[&str] = &["wherry-sdk"];
 const UNBOUND: [&str; 2] = ["wherry-tests", "wherry-bench"];
 
 /// Outside crates, by name or by `name*`, with the only packages that may use them.
-const RESERVED: [(&str, &[&str]); 8] = [
+const RESERVED: [(&str, &[&str]); 9] = [
     ("sled", &["wherry-daemon"]),
     ("wasmtime*", &["wherry-host"]),
+    ("jaq-*", &["wherry-expr", "wherry-expr-guest"]),
     ("prost*", &["wherry-proto"]),
     ("protox*", &["wherry-proto"]),
     ("tonic-prost*", &["wherry-proto"]),

@@ -9,7 +9,7 @@ use wherry_domain::{
     time::Timestamp,
 };
 
-use super::{Flow, Over, Side};
+use super::{Flow, Over, Side, Target};
 use crate::runs::StopCause;
 
 /// Longest wait for connectors that were asked to stop.
@@ -29,7 +29,8 @@ impl Flow<'_> {
         self.stopping = Some(now.plus(LET_GO));
         match killed(&machine.on(event, now)) {
             Some(Why::CancelAsked) | None => {
-                self.source.iter_mut().chain(&mut self.target).for_each(Side::cancel);
+                self.source.iter_mut().for_each(Side::cancel);
+                self.target.iter_mut().for_each(Target::cancel);
                 None
             }
             Some(Why::LeaseEnded | Why::Dropped) => Some(Over::Killed),

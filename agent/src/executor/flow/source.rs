@@ -17,7 +17,7 @@ impl Flow<'_> {
         self.effects_begun |= step.class != SideEffects::Read;
         let task = self.scene.errand.source(step, cursor.clone(), self.time_left());
         self.slice = cursor;
-        self.source = Some(self.scene.start(step, task, self.blobs.clone()));
+        self.source = Some(self.scene.start_source(step, task, self.blobs.clone()));
     }
 
     pub(super) fn hear_source(&mut self, said: Said) {
@@ -26,10 +26,15 @@ impl Flow<'_> {
             Said::Message(FromConnector::Batch { batch, cursor }) => {
                 self.tally.read(batch.count, cursor);
                 if batch.count > 0 {
-                    self.pass_on(batch);
+                    self.receive(batch);
+                } else {
+                    self.tally.handed_on(0, 0);
                 }
             }
-            Said::Message(FromConnector::Checkpoint { cursor }) => self.tally.read(0, Some(cursor)),
+            Said::Message(FromConnector::Checkpoint { cursor }) => {
+                self.tally.read(0, Some(cursor));
+                self.tally.handed_on(0, 0);
+            }
             Said::Message(FromConnector::Log { level, message, .. }) => self.scene.local_log(step, level, &message),
             Said::Message(
                 FromConnector::Acked { .. } | FromConnector::Rejected { .. } | FromConnector::Counter { .. },
@@ -42,14 +47,14 @@ impl Flow<'_> {
     }
 
     /// The target begins with the first records: until then it cannot have changed anything.
-    fn pass_on(&mut self, batch: Batch) {
+    pub(super) fn pass_on(&mut self, batch: Batch) {
         let Some(step) = &self.scene.plan.target else {
             return self.tally.only_counted();
         };
         if self.target.is_none() {
             self.effects_begun |= step.class != SideEffects::Read;
             let task = self.scene.errand.target(step, self.time_left());
-            self.target = Some(self.scene.start(step, task, self.blobs.clone()));
+            self.target = Some(self.scene.start_target(step, task, self.blobs.clone()));
         }
         self.outgoing = Some(ToConnector::Batch(batch));
     }
@@ -73,8 +78,10 @@ impl Flow<'_> {
         self.source = None;
         self.source_done = true;
         self.failure = failure;
-        if self.target.is_some() {
-            self.outgoing = Some(ToConnector::End);
+        match &mut self.stage {
+            Some(stage) => stage.close(),
+            None if self.target.is_some() => self.outgoing = Some(ToConnector::End),
+            None => {}
         }
     }
 }

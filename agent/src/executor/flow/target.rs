@@ -41,7 +41,7 @@ impl Flow<'_> {
     fn target_over(&mut self, step: &Step, ended: Result<Outcome, ConnectorFault>) -> Option<Over> {
         self.target = None;
         // It took the end of its input, so it has seen everything.
-        let saw_all = self.source_done && self.outgoing.is_none();
+        let saw_all = self.source_done && self.stage.is_none() && self.outgoing.is_none();
         self.outgoing = None;
         match ended {
             Ok(_) if saw_all => {

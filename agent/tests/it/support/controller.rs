@@ -142,6 +142,7 @@ impl Controller {
             | FromAgent::Progress { .. }
             | FromAgent::Checkpoint { .. }
             | FromAgent::Log { .. }
+            | FromAgent::Answer(_)
             | FromAgent::Goodbye { .. } => None,
         };
         self.frame("a refusal", wanted).await

@@ -29,8 +29,14 @@ impl Package {
 
     /// A component under a name that need not be its own.
     pub(crate) fn named(name: &str, component: Vec<u8>) -> Self {
-        let key = SigningKey::generate().unwrap();
         let activity = |name: &str, kind, side_effects| Activity { name: name.to_owned(), kind, side_effects };
+        let query = activity("query", ActivityKind::Source, SideEffects::Read);
+        Self::promising(name, component, vec![query, activity("send", ActivityKind::Target, SideEffects::Unsafe)])
+    }
+
+    /// A component with a release that declares these activities.
+    pub(crate) fn promising(name: &str, component: Vec<u8>, activities: Vec<Activity>) -> Self {
+        let key = SigningKey::generate().unwrap();
         let release = Release {
             v: FORMAT,
             name: name.parse().unwrap(),
@@ -39,10 +45,7 @@ impl Package {
             contract: CONTRACT.to_owned(),
             capabilities: Capabilities::default(),
             min_agent: Version::new(0, 1, 0),
-            activities: vec![
-                activity("query", ActivityKind::Source, SideEffects::Read),
-                activity("send", ActivityKind::Target, SideEffects::Unsafe),
-            ],
+            activities,
             notes: String::new(),
         };
         let envelope = sign_release(&release, &key).unwrap().to_json();

@@ -42,6 +42,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) target: bool,
     pub(crate) class: SideEffects,
     pub(crate) timeout: &'a str,
+    pub(crate) when: Option<&'a str>,
+    pub(crate) transform: Option<&'a str>,
+    /// A header with the key of each record that is sent.
+    pub(crate) key_header: Option<&'a str>,
 }
 
 impl<'a> Plan<'a> {
@@ -54,6 +58,9 @@ impl<'a> Plan<'a> {
             target: true,
             class: SideEffects::Keyed,
             timeout: "1m",
+            when: None,
+            transform: None,
+            key_header: None,
         }
     }
 
@@ -64,13 +71,19 @@ impl<'a> Plan<'a> {
 
     /// Puts the deployment and its connector where the agent finds them.
     pub(crate) fn deploy(&self, controller: &Controller, package: &Package) -> Digest {
-        let target = json!({ "connection": "system", "activity": "send", "with": { "path": "/sink" } });
+        let mut with = json!({ "path": "/sink" });
+        if let Some(header) = self.key_header {
+            with["idempotency_header"] = json!(header);
+        }
+        let target = json!({ "connection": "system", "activity": "send", "with": with });
         let project: Project = serde_json::from_value(json!({
             "name": "desk",
             "variables": { "page": "items" },
             "connections": { "system": { "connector": package.name, "url": self.url, "auth": self.auth } },
             "operations": { "copy": {
                 "source": { "connection": "system", "activity": "query", "with": self.query },
+                "when": self.when,
+                "transform": self.transform,
                 "target": self.target.then_some(target),
                 "timeout": self.timeout,
             } },

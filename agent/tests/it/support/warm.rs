@@ -23,20 +23,37 @@ pub(crate) fn give(program: &str, data: &Path) {
     }
 }
 
-/// Keeps what the first agent compiled.
+/// Keeps what an agent compiled and no earlier one did.
 pub(crate) fn take(program: &str, data: &Path) {
     let (warm, compiled) = (folder(program), data.join("compiled"));
-    let whole = |file: &fs::DirEntry| file.path().extension().is_some_and(|end| end == "cwasm");
-    let any = fs::read_dir(&compiled).is_ok_and(|files| files.flatten().any(|file| whole(&file)));
-    if warm.exists() || !any {
-        return;
+    let codes: Vec<PathBuf> = fs::read_dir(&compiled).into_iter().flatten().flatten().map(|file| file.path()).collect();
+    let codes = codes.into_iter().filter(|path| path.extension().is_some_and(|end| end == "cwasm"));
+    if !data.join("local-key").exists() {
+        return; // it never ran
     }
-    let fresh = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    fs::copy(data.join("local-key"), fresh.path().join("local-key")).unwrap();
-    copy(&compiled, &fresh.path().join("compiled"));
-    // Whoever comes first makes it; the others use that one.
-    if fs::rename(fresh.path(), &warm).is_ok() {
-        let _renamed = fresh.keep();
+    if !warm.exists() {
+        let fresh = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::copy(data.join("local-key"), fresh.path().join("local-key")).unwrap();
+        fs::create_dir(fresh.path().join("compiled")).unwrap();
+        // Whoever comes first makes it; the others use that one.
+        if fs::rename(fresh.path(), &warm).is_ok() {
+            let _renamed = fresh.keep();
+        }
+    }
+    let read = |folder: &Path| fs::read(folder.join("local-key")).unwrap();
+    if read(data) != read(&warm) {
+        return; // worth nothing to the others
+    }
+    for code in codes {
+        let name = code.file_name().unwrap();
+        // Code and its seal belong together: two compilations of one component need not be equal.
+        if fs::create_dir(warm.join(name)).is_ok() {
+            for file in [code.with_extension("mac"), code.clone()] {
+                let fresh = tempfile::NamedTempFile::new_in(&warm).unwrap();
+                fs::copy(&file, fresh.path()).unwrap();
+                fresh.persist(warm.join("compiled").join(file.file_name().unwrap())).unwrap();
+            }
+        }
     }
 }
 

@@ -176,6 +176,7 @@ fn hello(slots: u32) -> Hello {
         secret_names: Vec::new(),
         connectors: Vec::new(),
         journal_lost: false,
+        asks: true,
     }
 }
 

@@ -116,6 +116,27 @@ async fn a_project_is_checked_deployed_numbered_and_shown() {
 }
 
 #[tokio::test]
+async fn programs_are_compiled_before_a_project_is_deployed_and_kept_as_they_are() {
+    let api = Api::of(Bench::ready(Disk::memory()).await).await;
+    let path = "/v1/environments/prod/deployments";
+    let mut project = serde_json::to_value(desk()).unwrap();
+    project["operations"]["copy"]["when"] = json!(".open and\n  $vrs.all");
+    project["operations"]["look"]["transform"] = json!(".a | env");
+    let refused = api.post(path, &json!({ "project": project })).await;
+    let errors = refused.json()["errors"].clone();
+    assert_eq!(refused.problem(422), "project.invalid");
+    let told = |index: usize, key: &str| errors[index][key].clone();
+    assert_eq!(told(0, "path"), json!(["operations", "copy", "when"]));
+    assert_eq!((told(0, "code"), told(0, "at")), (json!("transform.invalid"), json!({ "line": 2, "column": 3 })));
+    assert_eq!((told(0, "suggestion"), told(1, "at")), (json!("$vars"), json!({ "line": 1, "column": 6 })));
+    project["operations"]["copy"]["when"] = json!(".open");
+    project["operations"]["look"]["transform"] = json!("def f: f; f");
+    let made = api.post(path, &json!({ "project": project })).await.with(201);
+    let shown = api.get(&format!("/v1/deployments/{}", made["id"].as_str().unwrap())).await.with(200);
+    assert_eq!(shown["snapshot"]["project"]["operations"]["copy"]["when"], ".open");
+}
+
+#[tokio::test]
 async fn the_same_component_under_a_new_version_is_handed_out_as_that_version() {
     let api = Api::of(Bench::ready(Disk::memory()).await).await;
     let agent = crate::support::Agent::enrol(&api.bench, "pier-1", 1).await;

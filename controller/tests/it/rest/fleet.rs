@@ -32,6 +32,7 @@ async fn an_environment_in_use_is_not_removed_and_the_answer_names_what_uses_it(
 async fn an_agent_is_invited_shown_and_steered() {
     let api = Api::of(Bench::ready(Disk::memory()).await).await;
     let status = api.get("/v1/status").await.with(200);
+    assert_eq!(status["store"]["audit"]["sound"], true);
     let pin: SpkiPin = status["ca_pin"].as_str().unwrap().parse().unwrap();
     let token = EnrolmentToken::generate(pin).unwrap();
     let new =

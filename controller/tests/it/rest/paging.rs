@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use wherry_domain::id::DeploymentId;
 
 use crate::support::{Agent, Api, Bench, Disk};
 
@@ -78,6 +79,41 @@ async fn a_long_log_is_read_in_parts() {
         }
     }
     assert_eq!(read, (1..=1_500).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn agents_deployments_and_logs_are_listed_in_parts_too() {
+    let api = Api::of(Bench::ready(Disk::memory()).await).await;
+    for n in 0..7 {
+        Agent::enrol(&api.bench, &format!("pier-{n}"), 1).await;
+        let mut changed = crate::support::desk();
+        changed.description = format!("for the {n}. time");
+        api.bench.ledger.deploy("ada".to_owned(), "prod".parse().unwrap(), changed, false).await.unwrap();
+    }
+    let agents = all(&api, "/v1/agents?group=berlin&limit=2").await;
+    let named: BTreeSet<_> = agents.iter().map(|agent| agent["name"].as_str().unwrap()).collect();
+    assert_eq!((agents.len(), named.len()), (7, 7));
+    assert_eq!(api.get("/v1/agents?group=paris").await.with(200)["items"].as_array().unwrap().len(), 0);
+    let deployments = all(&api, "/v1/environments/prod/deployments?limit=3").await;
+    let numbers: Vec<u64> = deployments.iter().map(|one| one["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=8).rev().collect::<Vec<_>>());
+
+    let mut agent = Agent::online(&api.bench, "pier-9", 1).await;
+    let run = api.bench.submit("look").await;
+    let attempt = agent.offer().await.attempt;
+    let line = |n: usize| wherry_proto::frame::LogLine { at_ms: 0, level: "info".to_owned(), text: n.to_string() };
+    let lines = (1..=9).map(line).collect();
+    agent.say(&api.bench, wherry_proto::frame::FromAgent::Log { attempt, lines }).await;
+    api.bench.settle().await;
+    assert_eq!(all(&api, &format!("/v1/runs/{run}/logs?limit=4")).await.len(), 9);
+    for path in ["/v1/agents", "/v1/environments/prod/deployments", &format!("/v1/runs/{run}/logs")] {
+        for query in ["limit=0", "limit=201"] {
+            assert_eq!(api.get(&format!("{path}?{query}")).await.problem(422), "request.query_invalid");
+        }
+        assert_eq!(api.get(&format!("{path}?cursor=x")).await.problem(422), "request.cursor_invalid", "{path}");
+    }
+    let gone = format!("/v1/environments/prod/deployments?cursor={}", DeploymentId::from_u128(7));
+    assert_eq!(api.get(&gone).await.problem(422), "request.cursor_invalid");
 }
 
 /// Every item of a list.

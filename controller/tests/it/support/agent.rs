@@ -31,6 +31,8 @@ pub(crate) struct Agent {
     pub(crate) identity: AgentIdentity,
     pub(crate) instance: InstanceId,
     pub(crate) slots: u32,
+    /// Frames that may wait for it.
+    pub(crate) room: usize,
     pub(crate) epoch: Epoch,
     next_seq: u64,
     /// Heard while waiting for something else.
@@ -52,6 +54,7 @@ impl Agent {
             identity,
             instance: ids::new_id(),
             slots,
+            room: OUTBOUND,
             epoch: Epoch::unused(0),
             next_seq: 1,
             aside: VecDeque::new(),
@@ -78,6 +81,7 @@ impl Agent {
             free_slots: self.slots.saturating_sub(u32::try_from(in_flight.len()).unwrap()),
             secret_names: Vec::new(),
             journal_lost: false,
+            asks: true,
             connectors: Vec::new(),
         }
     }
@@ -93,7 +97,7 @@ impl Agent {
 
     /// Says hello; the stream of the session before is left where it is.
     pub(crate) async fn greet(&mut self, bench: &Bench, hello: Hello) -> Result<(), Refusal> {
-        let (sender, frames) = mpsc::channel(OUTBOUND);
+        let (sender, frames) = mpsc::channel(self.room);
         let Opened { epoch } = soon(bench.ledger.open_session(self.identity.clone(), hello, sender)).await?;
         self.epoch = epoch;
         self.frames = frames;

@@ -13,6 +13,7 @@ use wherry_controller::{
     model::Scope,
     web::{Web, router},
 };
+use wherry_daemon::{audits::Audits, store::Integrity};
 use wherry_trust::{access::AccessToken, token::SpkiPin};
 
 use super::{Bench, soon};
@@ -24,7 +25,7 @@ const MAX_ANSWER: usize = 64 << 20;
 pub(crate) struct Api {
     pub(crate) bench: Bench,
     pub(crate) token: String,
-    router: Router,
+    pub(crate) router: Router,
 }
 
 /// An answer.
@@ -37,6 +38,11 @@ pub(crate) struct Answer {
 
 impl Api {
     pub(crate) async fn of(bench: Bench) -> Self {
+        Self::with_audit(bench, Integrity::Sound { records: 1 }).await
+    }
+
+    /// With a store in which `found` was found when it was opened.
+    pub(crate) async fn with_audit(bench: Bench, found: Integrity) -> Self {
         let secret = AccessToken::generate().unwrap();
         bench.ledger.first_administrator(&secret).await.unwrap();
         let shared = Web {
@@ -44,6 +50,7 @@ impl Api {
             clock: bench.clock.clone(),
             pin: Arc::new(SpkiPin::of_spki(b"root")),
             agent_endpoint: "https://controller.example:8444".into(),
+            audits: Audits::by(Arc::new(|| Integrity::Unchecked), found, bench.clock.clone()),
         };
         Self { router: router(shared), token: secret.reveal().to_string(), bench }
     }

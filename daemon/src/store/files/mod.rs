@@ -11,6 +11,7 @@ use std::{
     io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -24,6 +25,9 @@ const PARTIAL: &str = ".part";
 const TEMPORARY: &str = ".tmp";
 /// Bytes hashed at a time.
 const CHUNK: usize = 64 * 1024;
+
+/// Tells apart the temporary files of this process.
+static NEXT_PUT: AtomicU64 = AtomicU64::new(0);
 
 /// A folder of content-addressed files.
 #[derive(Debug, Clone)]
@@ -52,11 +56,16 @@ impl FileStore {
         if matches!(self.read(&digest), Ok(Some(_))) {
             return Ok(digest);
         }
-        let temporary = self.named(&digest, TEMPORARY);
+        // One of its own for each call: whoever comes first with the same bytes must not rename half of ours.
+        let temporary = self.named(&digest, &format!(".{}{TEMPORARY}", NEXT_PUT.fetch_add(1, Ordering::Relaxed)));
         let written = create(&temporary).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-        written.map_err(StoreError::io("write", &temporary))?;
-        self.publish(&temporary, &digest)?;
-        Ok(digest)
+        let published =
+            written.map_err(StoreError::io("write", &temporary)).and_then(|()| self.publish(&temporary, &digest));
+        if published.is_err() {
+            // Where the disk is full, what was written of it helps nobody. It may not even be there.
+            drop(fs::remove_file(&temporary));
+        }
+        published.map(|()| digest)
     }
 
     /// Begins or resumes a download of `length` bytes that must have the digest `expected`.
@@ -268,6 +277,20 @@ mod tests {
         drop(first);
         store.begin(digest, 1, 1).unwrap();
         assert!(store.begin(digest, 2, 1).is_err());
+    }
+
+    #[test]
+    fn equal_puts_at_the_same_time_do_not_disturb_each_other() {
+        let (_dir, store) = store();
+        for round in 0..20_u8 {
+            let content = vec![round; 300_000];
+            std::thread::scope(|scope| {
+                let puts: Vec<_> = (0..8).map(|_| scope.spawn(|| store.put(&content).unwrap())).collect();
+                assert!(puts.into_iter().all(|put| put.join().unwrap() == digest_of(&content)));
+            });
+            assert_eq!(store.read(&digest_of(&content)).unwrap().as_ref(), Some(&content));
+        }
+        assert_eq!(store.names().unwrap().len(), 20, "{:?}", store.names());
     }
 
     #[test]

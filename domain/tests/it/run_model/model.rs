@@ -86,6 +86,11 @@ impl Model {
             }
             Event::Declined { fence } if *fence == current && !free && !self.begun => self.again_or_cancelled(now),
             Event::Absent { agent } if self.holder == Some(*agent) && !self.begun => self.again_or_cancelled(now),
+            Event::Revoked { agent } if self.holder == Some(*agent) && self.lease.is_some() => self.lose(now, true),
+            Event::Recalled { agent, fence } if *fence > current => {
+                (self.fence, self.holder, self.lease, self.begun) = (*fence, Some(*agent), lease, true);
+                vec![]
+            }
             Event::Interrupted { fence } if *fence == current && !free => {
                 self.begun = true;
                 if self.lease.is_some() { self.lose(now, false) } else { vec![] }
@@ -115,6 +120,8 @@ impl Model {
             | Event::Renewed { .. }
             | Event::Declined { .. }
             | Event::Absent { .. }
+            | Event::Revoked { .. }
+            | Event::Recalled { .. }
             | Event::Interrupted { .. }
             | Event::RetryAsked
             | Event::Tick => vec![],

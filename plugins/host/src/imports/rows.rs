@@ -131,12 +131,18 @@ fn check_batch(rows: &WitBatch) -> Result<(), Error> {
         );
         return Err(misuse("sandbox.batch_too_large", message));
     }
-    let lines = rows.data.iter().filter(|byte| **byte == b'\n').count();
-    if u32::try_from(lines) != Ok(rows.count) || !matches!(rows.data.last(), None | Some(b'\n')) {
+    let lines = lines(&rows.data);
+    if lines != rows.count || !matches!(rows.data.last(), None | Some(b'\n')) {
         let message = format!("a batch of {} records has {lines} lines; end each record with a line feed", rows.count);
         return Err(misuse("sandbox.batch_invalid", message));
     }
     Ok(())
+}
+
+/// Counted in pieces that a byte can count, which the compiler turns into vector code.
+fn lines(data: &[u8]) -> u32 {
+    let piece = |piece: &[u8]| u32::from(piece.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>());
+    data.chunks(usize::from(u8::MAX)).map(piece).sum()
 }
 
 fn check_cursor(cursor: &str) -> Result<(), Error> {

@@ -36,6 +36,9 @@
     (func (export "test") (param i32) (result i32) (call $attempt (i32.const 4711)))
     (func (export "invoke") (param i32 i32 i32 i32 i32) (result i32) unreachable)
     (func $spin (loop $again (br $again)))
+    (func $mark
+      (if (i32.load (i32.const 40000)) (then unreachable))
+      (i32.store (i32.const 40000) (i32.const 1)))
     ;; start
   )
   (core instance $run (instantiate $code

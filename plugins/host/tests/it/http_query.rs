@@ -133,7 +133,7 @@ async fn a_large_page_travels_in_parts_and_its_cursor_with_the_last() {
     let server = Server::start(|_| Reply::json(&json!(items(0..1_200)))).await;
     let finished = query(&server, json!({})).await;
     let parts: Vec<_> = finished.batches().iter().map(|(batch, cursor)| (batch.count, cursor.is_some())).collect();
-    assert_eq!(parts, [(500, false), (500, false), (200, true)]);
+    assert_eq!(parts, [(1_000, false), (200, true)]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wherry_host::{Call, Connector, ConnectorFault, FromConnector, HostSettings, Limit, ToConnector};
 
-use crate::support::components::{host, hostile, hostile_with};
+use crate::support::components::{by_hand, host, hostile, hostile_with};
 use crate::support::{Finished, invoke};
 
 async fn after(connector: &Connector, finished: Finished) -> Finished {
@@ -146,21 +146,16 @@ async fn a_cancel_is_obeyed_or_enforced() {
     }
 }
 
-fn by_hand(start: &str) -> Connector {
-    let wat = include_str!("by_hand.wat").replace(";; start", start);
-    host().load_wasm(&wat::parse_str(wat).unwrap()).unwrap()
-}
-
 #[tokio::test]
 async fn a_start_function_that_loops_ends_with_its_time() {
-    let connector = by_hand("(start $spin)");
+    let connector = by_hand(&host(), "(start $spin)");
     let finished = invoke("any", &Value::Null).task(|task| task.time_limit_ms = 200).on(&connector).await;
     assert_eq!(finished.code(), "sandbox.time_limit");
 }
 
 #[tokio::test]
 async fn a_guessed_handle_leads_nowhere() {
-    let finished = invoke("", &Value::Null).task(|task| task.call = Call::Test).on(&by_hand("")).await;
+    let finished = invoke("", &Value::Null).task(|task| task.call = Call::Test).on(&by_hand(&host(), "")).await;
     assert_eq!(finished.code(), "sandbox.trap");
     assert!(finished.fault().to_string().contains("handle"), "{finished:?}");
 }

@@ -3,10 +3,17 @@
 
 mod contract;
 mod figures;
+mod frozen;
 mod http_answers;
 mod http_query;
 mod http_send;
+mod jira;
+mod kit;
 mod limits;
 mod loading;
 mod outside;
+mod pooled;
 mod support;
+mod transforms;
+mod transforms_figures;
+mod transforms_hostile;

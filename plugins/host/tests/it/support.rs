@@ -2,7 +2,9 @@
 
 pub(crate) mod components;
 pub(crate) mod egress;
+pub(crate) mod sandbox;
 pub(crate) mod server;
+pub(crate) mod transforms;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! The behaviour that demonstrations and fault tests rely on.
 #![cfg(test)]
 
+mod jsm;
+
 use std::sync::Arc;
 
 use axum::body::Body;

@@ -59,7 +59,11 @@ impl Agent {
         self.data.with_file_name("agent.toml")
     }
 
-    pub(super) fn configure(&self, rest: &str) -> Result<()> {
+    /// Writes its configuration anew: these lines beside its data folder.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn configure(&self, rest: &str) -> Result<()> {
         Ok(fs::write(self.config(), format!("data_dir = {:?}\n{rest}", self.data.display().to_string()))?)
     }
 }

@@ -79,18 +79,18 @@ async fn a_component_that_is_none_or_wants_too_much_never_runs_and_the_agent_goe
     let files = r#"(component (import "wasi:filesystem/preopens@0.2.6" (instance)))"#;
     let sockets = r#"(component (import "wasi:sockets/tcp@0.2.6" (instance)))"#;
     let greedy = r"(component (core module $m (memory 16384)) (core instance (instantiate $m)))";
-    for (name, component, word) in [
-        ("files", wat(files), "wasi:filesystem"),
-        ("sockets", wat(sockets), "wasi:sockets"),
-        ("greedy", wat(greedy), "memory"),
-        ("empty", wat("(component)"), "contract"),
-        ("module", wat("(module)"), "core module"),
-        ("text", b"#!/bin/sh".to_vec(), "not a WebAssembly component"),
-        ("native", b"\x7fELF\x02\x01\x01\0\0".to_vec(), "compiled code"),
+    for (name, component, code, word) in [
+        ("files", wat(files), "sandbox.import_forbidden", "wasi:filesystem"),
+        ("sockets", wat(sockets), "sandbox.import_forbidden", "wasi:sockets"),
+        ("greedy", wat(greedy), "sandbox.limit_declared", "memory"),
+        ("empty", wat("(component)"), "sandbox.contract_mismatch", "contract"),
+        ("module", wat("(module)"), "sandbox.invalid_component", "core module"),
+        ("text", b"#!/bin/sh".to_vec(), "sandbox.invalid_component", "not a WebAssembly component"),
+        ("native", b"\x7fELF\x02\x01\x01\0\0".to_vec(), "sandbox.invalid_component", "compiled code"),
     ] {
         world.publish(&Package::new(name, "1.0.0", component)?.declaring(query())).await?;
         world.deploy(&using(&world, name)).await?;
-        let run = world.run("fetch").end().await?.failed_with("connector.compile_failed")?;
+        let run = world.run("fetch").end().await?.failed_with(code)?;
         let failure = run.failure.unwrap();
         assert!(failure.message.contains(word) && !failure.effects_begun, "{name}: {failure:?}");
     }
@@ -108,6 +108,19 @@ async fn a_connector_that_says_it_is_another_one_is_not_run() -> Result<()> {
     world.deploy(&using(&world, "hostile")).await?;
     world.run("fetch").end().await?.failed_with("connector.name_mismatch")?;
     world.run("read").end().await?.succeeded()?;
+    world.close().await
+}
+
+#[tokio::test]
+async fn a_release_that_promises_more_than_its_component_keeps_is_not_run() -> Result<()> {
+    let world = World::start().await?;
+    let _agent = world.agent("eu-1").await?;
+    world.publish(&world.http()?.whose("send.keyed", SideEffects::Idempotent)).await?;
+    world.deploy(&world.desk()).await?;
+    let run = world.run("copy-keyed").end().await?.failed_with("connector.descriptor_mismatch")?;
+    let failure = run.failure.unwrap();
+    assert!(failure.message.contains("send.keyed") && !failure.effects_begun, "{failure:?}");
+    assert_eq!(world.sandbox.ledger().await?.created, 0);
     world.close().await
 }
 

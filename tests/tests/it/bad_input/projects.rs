@@ -74,7 +74,7 @@ async fn a_project_of_another_shape_or_with_a_claim_too_many_is_refused() -> Res
         let refused = world.api.post(path, &json!({ "project": project })).await?.refused(422, "request.invalid")?;
         assert!(!refused["detail"].to_string().contains("clear text"), "{refused}");
     }
-    // The desk's copy says idempotent because sending is; to say that it only reads is to promise too much.
+    // Sending with a key is keyed; to say that the copy only reads is to promise too much.
     let widened = world.desk().operation("copy", copy("send.keyed").class("read"));
     let refused = world.try_to_deploy(&widened).await?.refused(422, "project.invalid")?;
     assert_eq!(refused["errors"][0]["code"], "project.side_effects_widened", "{refused}");

@@ -15,6 +15,8 @@ pub(crate) struct Script {
     pub(crate) expired: bool,
     pub(crate) renew_after: Duration,
     pub(crate) generation: u64,
+    /// Of the next welcomes.
+    pub(crate) epoch: u64,
     pub(crate) lease: LeaseTerms,
     pub(crate) heartbeat: Duration,
     /// Results are acknowledged as they come.
@@ -41,6 +43,7 @@ impl Default for Script {
             expired: false,
             renew_after: Duration::from_secs(12 * 3_600),
             generation: 0,
+            epoch: 1,
             lease: LeaseTerms::default(),
             heartbeat: Duration::from_millis(200),
             acks: true,

@@ -179,7 +179,7 @@ impl Service {
         let script = self.script();
         Welcome {
             protocol: 1,
-            epoch: 1,
+            epoch: script.epoch,
             lease: script.lease,
             heartbeat: script.heartbeat,
             verdicts: hello.in_flight.iter().map(|item| (item.attempt, (script.verdict)(item.stage))).collect(),
@@ -202,6 +202,7 @@ impl Service {
                 | FromAgent::Progress { .. }
                 | FromAgent::Checkpoint { .. }
                 | FromAgent::Log { .. }
+                | FromAgent::Answer(_)
                 | FromAgent::Goodbye { .. } => None,
             };
             self.0.seen.send(Seen::Frame(frame)).await.unwrap();

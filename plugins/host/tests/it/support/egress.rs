@@ -25,6 +25,7 @@ impl Egress for Locked {
 /// A way out to one host, with a credential that the connector must never see.
 pub(crate) struct ToServer {
     allowed: Arc<str>,
+    credential: HeaderValue,
     protected: [HeaderName; 2],
 }
 
@@ -33,19 +34,24 @@ pub(crate) const CREDENTIAL: &str = "Bearer canary-4711";
 impl ToServer {
     pub(crate) fn new(authority: &str) -> Self {
         let protected = [header::AUTHORIZATION, HeaderName::from_static("x-session")];
-        Self { allowed: authority.into(), protected }
+        Self { allowed: authority.into(), credential: HeaderValue::from_static(CREDENTIAL), protected }
+    }
+
+    /// With another credential.
+    pub(crate) fn presenting(self, credential: &str) -> Self {
+        Self { credential: credential.parse().unwrap(), ..self }
     }
 }
 
 impl Egress for ToServer {
     fn send(&self, mut request: Request<Body>) -> EgressFuture {
-        let allowed = Arc::clone(&self.allowed);
+        let (allowed, credential) = (Arc::clone(&self.allowed), self.credential.clone());
         Box::pin(async move {
             let (host, port) = destination(&request);
             if format!("{host}:{port}") != *allowed {
                 return Err(EgressError::Denied { host, port });
             }
-            request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(CREDENTIAL));
+            request.headers_mut().insert(header::AUTHORIZATION, credential);
             request.headers_mut().insert(header::HOST, allowed.parse().unwrap());
             exchange(request, host, port).await
         })

@@ -1,0 +1,81 @@
+//! What a program of one's own would do: the same calls with a client that keeps its connection, and the answers parsed.
+
+use anyhow::ensure;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, Uri};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, proxy::Tunnel},
+    },
+    rt::TokioExecutor,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::system::System;
+
+/// The client, with or without a proxy.
+pub(crate) enum Native {
+    Direct(Client<HttpConnector, Empty<Bytes>>),
+    Proxied(Client<Tunnel<HttpConnector>, Empty<Bytes>>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    values: Vec<Box<RawValue>>,
+    is_last_page: bool,
+}
+
+impl Native {
+    /// Without a proxy.
+    pub(crate) fn direct() -> Self {
+        Self::Direct(Client::builder(TokioExecutor::new()).build_http())
+    }
+
+    /// With CONNECT through a proxy.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub(crate) fn through(proxy: &str) -> anyhow::Result<Self> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let proxy: Uri = format!("http://{proxy}").parse()?;
+        Ok(Self::Proxied(Client::builder(TokioExecutor::new()).build(Tunnel::new(proxy, connector))))
+    }
+
+    /// Reads all pages; gives the number of records.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub(crate) async fn pages(&self, system: &System, size: u64) -> anyhow::Result<u64> {
+        let mut read = 0;
+        loop {
+            let page = self.page(system, read, size).await?;
+            read += page.values.len() as u64;
+            if page.is_last_page {
+                return Ok(read);
+            }
+        }
+    }
+
+    async fn page(&self, system: &System, start: u64, limit: u64) -> anyhow::Result<Page> {
+        let uri = format!("{}/rest/servicedeskapi/request?start={start}&limit={limit}", system.url);
+        let credential = STANDARD.encode(format!("{}:{}", system.user, system.token));
+        let request = Request::builder()
+            .uri(uri)
+            .header("authorization", format!("Basic {credential}"))
+            .header("accept", "application/json")
+            .body(Empty::new())?;
+        let response = match self {
+            Self::Direct(client) => client.request(request).await?,
+            Self::Proxied(client) => client.request(request).await?,
+        };
+        ensure!(response.status() == 200, "the system answers {}", response.status());
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(serde_json::from_slice(&body)?)
+    }
+}

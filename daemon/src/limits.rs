@@ -11,13 +11,14 @@ pub struct OpenFiles {
     pub now: Option<u64>,
 }
 
-/// Raises the soft limit on open files to the hard one, and logs it. The soft limit of most systems, 1,024, is there
+/// Raises the soft limit on open files to the hard one, and logs that. The soft limit of most systems, 1,024, is there
 /// for programs that use `select`; a controller has a connection for each agent.
 pub fn raise_open_files() -> OpenFiles {
     let Rlimit { current: before, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let now = getrlimit(Resource::Nofile).current;
     match raised {
+        Ok(()) if before == now => tracing::debug!(now, "the limit on open files is as high as it may be"),
         Ok(()) => tracing::info!(before, now, "raised the limit on open files"),
         Err(error) => tracing::warn!(%error, before, "could not raise the limit on open files"),
     }

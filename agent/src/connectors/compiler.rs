@@ -12,7 +12,7 @@ use wherry_host::{Host, HostError, HostSettings, TransformHost, TransformSetting
 use crate::private_file::{self, FileError};
 
 /// Longest time for one component.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 /// Memory of the child, in bytes.
 const MEMORY: u64 = 1 << 30;
 /// Address space of the child, in bytes: threads and the engine reserve more than they use.

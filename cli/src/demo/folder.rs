@@ -10,14 +10,13 @@ use crate::exit::Exit;
 
 /// The example project; compiled in, so that an installed `wherry` needs no source tree.
 const EXAMPLE: &[(&str, &str)] = &[
-    ("wherry.yaml", include_str!("../../../examples/desk/wherry.yaml")),
-    ("connections/desk.yaml", include_str!("../../../examples/desk/connections/desk.yaml")),
-    ("connections/tracker.yaml", include_str!("../../../examples/desk/connections/tracker.yaml")),
-    ("operations/requests-to-issues.yaml", include_str!("../../../examples/desk/operations/requests-to-issues.yaml")),
-    ("operations/report-failure.yaml", include_str!("../../../examples/desk/operations/report-failure.yaml")),
-    ("operations/count-requests.yaml", include_str!("../../../examples/desk/operations/count-requests.yaml")),
+    ("wherry.yaml", include_str!("../../../examples/service-desk/wherry.yaml")),
+    ("connections/jira.yaml", include_str!("../../../examples/service-desk/connections/jira.yaml")),
+    ("operations/hand-over.yaml", include_str!("../../../examples/service-desk/operations/hand-over.yaml")),
+    ("operations/report-failure.yaml", include_str!("../../../examples/service-desk/operations/report-failure.yaml")),
+    ("operations/count-open.yaml", include_str!("../../../examples/service-desk/operations/count-open.yaml")),
 ];
-/// Where the example expects the simulated systems.
+/// Where the example expects the simulated system.
 const EXAMPLE_URL: &str = "http://127.0.0.1:7070";
 
 /// The folder of one demo.
@@ -71,9 +70,9 @@ impl Folder {
         Ok(path)
     }
 
-    /// Writes the example project, with the address of the simulated systems.
+    /// Writes the example project, with the address of the simulated system.
     pub(super) fn example(&self, url: &str) -> Outcome<PathBuf> {
-        let project = self.folder("desk")?;
+        let project = self.folder("service-desk")?;
         for part in ["connections", "operations"] {
             make(&project.join(part))?;
         }

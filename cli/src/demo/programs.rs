@@ -7,8 +7,8 @@ use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 
 /// The name of the component, as cargo builds it.
-const CONNECTOR: &str = "wherry_connector_http.wasm";
-const DESCRIPTOR: &str = "wherry_connector_http.json";
+const CONNECTOR: &str = "wherry_connector_jira_service_management.wasm";
+const DESCRIPTOR: &str = "wherry_connector_jira_service_management.json";
 /// Everything that the demo starts or publishes.
 #[derive(Debug)]
 pub(super) struct Programs {

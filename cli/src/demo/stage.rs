@@ -27,11 +27,11 @@ use crate::{follow, keys, package, project};
 /// The process without which there is no demo.
 pub(super) const CONTROLLER: &str = "controller";
 const ENVIRONMENT: &str = "demo";
-const OPERATION: &str = "requests-to-issues";
+const OPERATION: &str = "hand-over";
 const AGENTS: [&str; 2] = ["demo-agent-1", "demo-agent-2"];
 const PUBLISHER: &str = "demo";
 /// What the connector says of itself. If the component is of another version, agents refuse it and say so.
-const DESCRIPTOR: &str = include_str!("../../../plugins/http/src/descriptor.json");
+const DESCRIPTOR: &str = include_str!("../../../plugins/jira-service-management/src/descriptor.json");
 
 /// What is needed to put the demo on.
 pub(super) struct Stage<'a> {
@@ -47,7 +47,7 @@ pub(super) struct Performance {
     pub(super) run: Value,
     pub(super) read: u64,
     pub(super) written: u64,
-    /// Issues that the tracker holds, counted by the tracker itself.
+    /// Requests that the second desk got, counted by the desk itself.
     pub(super) created: u64,
     controller: String,
     sandbox: String,
@@ -55,11 +55,10 @@ pub(super) struct Performance {
     folder: PathBuf,
 }
 
-/// The simulated systems and what they want to see.
-struct Systems {
+/// The simulated Jira and what it wants to see.
+struct Jira {
     url: String,
-    desk_password: String,
-    tracker_token: String,
+    token: String,
 }
 
 impl<'a> Stage<'a> {
@@ -76,12 +75,12 @@ impl<'a> Stage<'a> {
     pub(super) async fn perform(mut self) -> Outcome<Performance> {
         self.screen.note(&format!("wherry demo in {}", self.folder.path().display()));
         let (client, token_file) = self.controller().await?;
-        let systems = self.systems().await?;
-        self.agents(&client, &systems).await?;
+        let jira = self.jira().await?;
+        self.agents(&client, &jira).await?;
         self.connector(&client).await?;
-        self.project(&client, &systems).await?;
+        self.project(&client, &jira).await?;
         let run = self.operation(&client).await?;
-        let created = self.count(&systems, &run).await?;
+        let created = self.count(&jira, &run).await?;
         let counted = |name: &str| at(&run, name).and_then(Value::as_u64).unwrap_or_default();
         Ok(Performance {
             read: counted("counts.read"),
@@ -89,7 +88,7 @@ impl<'a> Stage<'a> {
             created,
             run,
             controller: client.url().to_string(),
-            sandbox: systems.url,
+            sandbox: jira.url,
             token_file,
             folder: self.folder.path().to_owned(),
         })
@@ -115,33 +114,31 @@ impl<'a> Stage<'a> {
         Ok((Client::new(Access { url, token })?, token_file))
     }
 
-    async fn systems(&mut self) -> Outcome<Systems> {
-        let step = Step::begin(self.screen, "systems");
+    async fn jira(&mut self) -> Outcome<Jira> {
+        let step = Step::begin(self.screen, "jira");
         let mut command = Command::new(&self.programs.sandbox);
         command.args(["--listen", "127.0.0.1:0", "--requests", &self.requests.to_string()]);
         let line = self.children.start_for_line("sandbox", command).await?;
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         let text = |path: &str| at(&said, path).and_then(Value::as_str).map(str::to_owned);
-        let (Some(url), Some(desk_password), Some(tracker_token)) =
-            (text("url"), text("desk.password"), text("tracker.token"))
-        else {
+        let (Some(url), Some(token)) = (text("url"), text("jsm.token")) else {
             return Err(broken("the sandbox did not say where it listens"));
         };
-        step.end(&format!("desk with {} requests, empty tracker, at {url}", self.requests));
-        Ok(Systems { url, desk_password, tracker_token })
+        step.end(&format!("simulated, a desk with {} requests and an empty one, at {url}", self.requests));
+        Ok(Jira { url, token })
     }
 
-    async fn agents(&mut self, client: &Client, systems: &Systems) -> Outcome {
+    async fn agents(&mut self, client: &Client, jira: &Jira) -> Outcome {
         let step = Step::begin(self.screen, "agents");
         client.post(&["environments"], json!({"name": ENVIRONMENT, "group": ENVIRONMENT})).await?;
         for name in AGENTS {
-            self.agent(name, client, systems).await?;
+            self.agent(name, client, jira).await?;
         }
-        step.end(&format!("{} enrolled and connected, with their secrets", AGENTS.join(" and ")));
+        step.end(&format!("{} enrolled and connected, with their secret", AGENTS.join(" and ")));
         Ok(())
     }
 
-    async fn agent(&mut self, name: &str, client: &Client, systems: &Systems) -> Outcome {
+    async fn agent(&mut self, name: &str, client: &Client, jira: &Jira) -> Outcome {
         let data = self.folder.folder(name)?;
         // Everything here is the person's own, so connectors may tell what they see.
         let config = format!("data_dir = {}\n[answers]\ndescribe = true\n", quoted(&data));
@@ -152,11 +149,9 @@ impl<'a> Stage<'a> {
         enrol.args(["enrol", "--url", &invitation.endpoint, "--name", name, "--token-file", "-"]);
         enrol.arg("--config").arg(&config).arg("--data").arg(&data);
         self.children.finish(name, enrol, invitation.token.as_str()).await?;
-        for (secret, value) in [("desk-password", &systems.desk_password), ("tracker-token", &systems.tracker_token)] {
-            let mut set = Command::new(&self.programs.agent);
-            set.args(["secret", "set", secret, "--environment", ENVIRONMENT]).arg("--data").arg(&data);
-            self.children.finish(name, set, value).await?;
-        }
+        let mut set = Command::new(&self.programs.agent);
+        set.args(["secret", "set", "jira-token", "--environment", ENVIRONMENT]).arg("--data").arg(&data);
+        self.children.finish(name, set, &jira.token).await?;
         let mut run = Command::new(&self.programs.agent);
         run.arg("run").arg("--config").arg(config);
         self.children.start(name, run)?;
@@ -167,7 +162,7 @@ impl<'a> Stage<'a> {
     async fn connector(&mut self, client: &Client) -> Outcome {
         let step = Step::begin(self.screen, "connector");
         let key = keys::create(&self.folder.path().join("publisher.key"))?;
-        client.post(&["publishers"], json!({"name": PUBLISHER, "key": key.public(), "prefix": "http"})).await?;
+        client.post(&["publishers"], json!({"name": PUBLISHER, "key": key.public(), "prefix": "jira-service-management"})).await?;
         let descriptor = match &self.programs.descriptor {
             Some(file) => file.clone(),
             None => self.folder.write("descriptor.json", DESCRIPTOR)?,
@@ -181,14 +176,14 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    async fn project(&self, client: &Client, systems: &Systems) -> Outcome {
+    async fn project(&self, client: &Client, jira: &Jira) -> Outcome {
         let step = Step::begin(self.screen, "project");
-        let folder = self.folder.example(&systems.url)?;
+        let folder = self.folder.example(&jira.url)?;
         let loaded = project::load(&folder);
         let environment: Name = ENVIRONMENT.parse().map_err(|_| broken("the environment has no proper name"))?;
         let deployment = submit(client, &loaded, &environment, false).await?;
         let number = deployment.get("number").and_then(Value::as_u64).unwrap_or_default();
-        step.end(&format!("desk, deployment {number} in {ENVIRONMENT}, from {}", folder.display()));
+        step.end(&format!("service-desk, deployment {number} in {ENVIRONMENT}, from {}", folder.display()));
         Ok(())
     }
 
@@ -200,17 +195,17 @@ impl<'a> Stage<'a> {
         follow::watch_to_end(client, id, self.screen).await
     }
 
-    /// Asks the tracker what it holds: a demo does not take its own word for it.
-    async fn count(&self, systems: &Systems, run: &Value) -> Outcome<u64> {
-        let sandbox = Url::parse(&systems.url).map_err(|_| broken("the sandbox has no address"))?;
-        let ledger = crate::client::fetch_open(sandbox, "/_ledger?summary=true").await?;
+    /// Asks the desk what it holds: a demo does not take its own word for it.
+    async fn count(&self, jira: &Jira, run: &Value) -> Outcome<u64> {
+        let sandbox = Url::parse(&jira.url).map_err(|_| broken("the sandbox has no address"))?;
+        let ledger = crate::client::fetch_open(sandbox, "/_sandbox/ledger?summary=true").await?;
         let created = ledger.get("created").and_then(Value::as_u64).unwrap_or_default();
         let twice = ledger.get("duplicates").and_then(Value::as_object).map_or(0, serde_json::Map::len);
         let written = at(run, "counts.written").and_then(Value::as_u64).unwrap_or_default();
-        if twice > 0 || created != written || written != u64::from(self.requests) {
+        let read = at(run, "counts.read").and_then(Value::as_u64).unwrap_or_default();
+        if twice > 0 || created != written || written != read || (read == 0 && self.requests > 0) {
             let message = format!(
-                "the desk has {} requests, the run says {written} written, the tracker holds {created} issues, {twice} of them twice",
-                self.requests
+                "the run says {read} read and {written} written, the second desk got {created} requests, {twice} of them twice"
             );
             return Err(CliError::new(Exit::RunFailed, codes::DEMO_COUNT_DIFFERS, message));
         }
@@ -223,7 +218,7 @@ impl Performance {
     pub(super) fn summary(&self) -> String {
         let millis = self.run.get("duration_ms").and_then(Value::as_u64).unwrap_or_default();
         format!(
-            "\n{} read, {} written in {}; the tracker holds {} issues, none twice.",
+            "\n{} open requests read, {} written in {}; the second desk holds {} requests, none twice.",
             grouped(self.read),
             grouped(self.written),
             span(millis),
@@ -241,7 +236,8 @@ impl Performance {
              wherry agent list\n  \
              wherry run show {run}\n  \
              wherry operation run {OPERATION} --environment {ENVIRONMENT} --follow\n  \
-             curl {}/_ledger?summary=true        what the tracker recorded\n\n\
+             wherry connection test jira --environment {ENVIRONMENT}\n  \
+             curl {}/_sandbox/ledger?summary=true        what the second desk recorded\n\n\
              Everything is in {}; the logs are in its folder logs.\n",
             self.controller,
             self.token_file.display(),

@@ -52,7 +52,7 @@ fn stage(controller: &str) -> tempfile::TempDir {
         ("wherry-controller", controller),
         ("wherry-agent", "#!/bin/sh\nexit 1\n"),
         ("wherry-sandbox", "#!/bin/sh\nexit 1\n"),
-        ("wherry_connector_http.wasm", ""),
+        ("wherry_connector_jira_service_management.wasm", ""),
     ] {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();

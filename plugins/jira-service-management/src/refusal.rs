@@ -87,11 +87,11 @@ impl Says {
     fn read(answer: &Answer) -> Self {
         let Ok(body) = answer.json::<Value>() else { return Self::default() };
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(|text| shown(text, WORDS));
-        let listed = body["errorMessages"].as_array().into_iter().flatten();
-        let messages = std::iter::once(&body["errorMessage"]).chain(listed).filter_map(text).take(ENTRIES).collect();
-        let fields = body["errors"].as_object().into_iter().flatten().take(ENTRIES);
+        let listed = body.get("errorMessages").and_then(Value::as_array).into_iter().flatten();
+        let messages = body.get("errorMessage").into_iter().chain(listed).filter_map(text).take(ENTRIES).collect();
+        let fields = body.get("errors").and_then(Value::as_object).into_iter().flatten().take(ENTRIES);
         let fields = fields.map(|(name, why)| (shown(name, 60), text(why).into())).collect();
-        let key = text(&body["i18nErrorMessage"]["i18nKey"]);
+        let key = body.pointer("/i18nErrorMessage/i18nKey").and_then(text);
         Self { messages, fields, key }
     }
 

@@ -1,6 +1,8 @@
 //! Jira Service Management through the whole system: from desk to desk, with every form of authentication, and what is
 //! told of a connection that does not work.
 
+mod third_party;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result};

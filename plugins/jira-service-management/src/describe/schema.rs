@@ -167,7 +167,7 @@ mod tests {
             (json!({ "type": "priority" }), small.clone(), object("id", by_id.clone())),
             (
                 json!({ "type": "array", "items": "option" }),
-                small.clone(),
+                small,
                 json!({ "type": "array", "items": object("id", by_id) }),
             ),
             (

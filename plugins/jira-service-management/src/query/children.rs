@@ -31,7 +31,7 @@ pub(super) enum Parents {
     /// These.
     Named(Vec<String>),
     /// Those of a list.
-    Found(List),
+    Found(Box<List>),
 }
 
 /// What is written of an answer.

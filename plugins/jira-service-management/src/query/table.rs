@@ -121,7 +121,7 @@ fn children(params: &Query, desk: Option<&str>, path: &'static str, shape: Shape
             }
             Parents::Named(named)
         }
-        None => Parents::Found(requests(params, desk, PAGE)?),
+        None => Parents::Found(Box::new(requests(params, desk, PAGE)?)),
     };
     let mut query: Vec<_> = params.expand.iter().map(|expand| ("expand", expand.clone())).collect();
     if params.table == Table::RequestComments {

@@ -21,7 +21,7 @@ fn a_recorded_search_becomes_issues() {
     let Some(answer) = recorded("a_recorded_search_becomes_issues", "search_issues") else { return };
     let whole: Value = serde_json::from_slice(&answer).unwrap();
     let params = json!({ "table": "Issues", "jql": "project = EX", "texts": "documents" });
-    let ran = bench("cloud").on("POST", "/rest/api/3/search/jql", Reply::bytes(answer.clone())).run("query", params);
+    let ran = bench("cloud").on("POST", "/rest/api/3/search/jql", Reply::bytes(answer)).run("query", params);
     let records = ran.records();
     assert_eq!(records, *whole["issues"].as_array().unwrap(), "records are the answer's own objects");
     let issue = &records[0];

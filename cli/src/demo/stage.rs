@@ -162,7 +162,9 @@ impl<'a> Stage<'a> {
     async fn connector(&mut self, client: &Client) -> Outcome {
         let step = Step::begin(self.screen, "connector");
         let key = keys::create(&self.folder.path().join("publisher.key"))?;
-        client.post(&["publishers"], json!({"name": PUBLISHER, "key": key.public(), "prefix": "jira-service-management"})).await?;
+        client
+            .post(&["publishers"], json!({"name": PUBLISHER, "key": key.public(), "prefix": "jira-service-management"}))
+            .await?;
         let descriptor = match &self.programs.descriptor {
             Some(file) => file.clone(),
             None => self.folder.write("descriptor.json", DESCRIPTOR)?,

@@ -233,7 +233,7 @@ impl Bed {
 /// The component of a connector.
 pub(crate) fn component(name: &str) -> anyhow::Result<PathBuf> {
     let folder = std::env::var_os("WHERRY_CONNECTORS").context("set WHERRY_CONNECTORS: use cargo xtask bench")?;
-    Ok(Path::new(&folder).join(format!("wherry_connector_{name}.wasm")))
+    Ok(Path::new(&folder).join(format!("wherry_connector_{}.wasm", name.replace('-', "_"))))
 }
 
 fn descriptor(name: &str) -> PathBuf {

@@ -11,6 +11,8 @@ const RECORDS: u64 = 1_000_000;
 const QUERIED: u64 = 100_000;
 const PAGE: u64 = 100;
 const REQUESTS: u64 = 5_000;
+const CREATED: u64 = 10_000;
+const IN_FLIGHT: usize = 16;
 
 /// Measures records per second and memory.
 ///
@@ -22,7 +24,7 @@ pub(crate) async fn measure() -> anyhow::Result<Map<String, Value>> {
     let large = System::start(bed.dir(), QUERIED).await?;
     let small = System::start(bed.dir(), REQUESTS).await?;
     bed.wherry(&["environment", "create", "bench", "--group", "bench"])?;
-    bed.publish(&["http", "synthetic"])?;
+    bed.publish(&["http", "synthetic", "jira-service-management"])?;
     bed.project(&project(&large, &small))?;
     let secrets = [("large", large.token.as_str()), ("small", small.token.as_str())];
     let (agent, _) = bed.agent_with("agent-1", &secrets, &format!("[proxy]\nurl = \"http://{proxy}\"\n")).await?;
@@ -31,6 +33,7 @@ pub(crate) async fn measure() -> anyhow::Result<Map<String, Value>> {
     inside(&bed, &agent, &mut figures).await?;
     queries(&bed, &large, &mut figures).await?;
     through_proxy(&bed, &small, &proxy, &mut figures).await?;
+    creates(&bed, &small, &mut figures).await?;
     Ok(figures)
 }
 
@@ -57,6 +60,19 @@ async fn queries(bed: &Bed, system: &System, figures: &mut Map<String, Value>) -
     figures.insert("query_native_records_per_s".to_owned(), rate(QUERIED, floor));
     figures.insert("query_records_per_s".to_owned(), rate(QUERIED, run));
     figures.insert("query_ratio".to_owned(), ratio(floor, run));
+    Ok(())
+}
+
+/// Requests created at the desk, sixteen at a time.
+async fn creates(bed: &Bed, system: &System, figures: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let native = Native::direct();
+    let begun = Instant::now();
+    native.creates(system, CREATED, IN_FLIGHT).await?;
+    let floor = begun.elapsed();
+    let run = timed(bed.run("create")).await?;
+    figures.insert("create_native_per_s".to_owned(), rate(CREATED, floor));
+    figures.insert("create_per_s".to_owned(), rate(CREATED, run));
+    figures.insert("create_ratio".to_owned(), ratio(floor, run));
     Ok(())
 }
 
@@ -105,6 +121,18 @@ fn project(large: &System, small: &System) -> Vec<(&'static str, String)> {
         (
             "operations/transform.yaml",
             format!("source: {}\ntransform: \"{{ id, text }}\"\n{to_nowhere}", generate(RECORDS)),
+        ),
+        (
+            "connections/jira.yaml",
+            connection(small, "small", false).replace("connector: http", "connector: jira-service-management"),
+        ),
+        (
+            "operations/create.yaml",
+            format!(
+                "source: {}\ntransform: |\n  {{ requestFieldValues: {{ summary: \"Request \\(.id)\", description: .text }} }}\n\
+                 target:\n  connection: jira\n  activity: create\n  with: {{ table: Requests, serviceDesk: \"2\", requestType: \"22\" }}\ntimeout: 10m\n",
+                generate(CREATED)
+            ),
         ),
         ("operations/query.yaml", pages("desk", PAGE)),
         ("operations/single.yaml", pages("proxied", 1)),

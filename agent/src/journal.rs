@@ -85,7 +85,8 @@ impl Journal {
     /// Those of the store.
     pub async fn open(store: SharedStore, least_seq: u64) -> Result<(Self, Found), StoreError> {
         let (outbox, interrupted, mut found) = read(&store, least_seq)?;
-        if least_seq > 1 {
+        // A record that cannot be read may have been of a run that began.
+        if least_seq > 1 || found.unreadable > 0 {
             let mut note = Batch::new().essential();
             note.put(NOTES, LOST, []);
             store.commit(note).await?;

@@ -1,7 +1,7 @@
 //! Failures: the one language in which agents, controller and people talk about what went wrong.
 
 use alloc::{borrow::Cow, string::String};
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,9 @@ pub struct Failure {
     /// Whether something outside may already have changed.
     #[serde(default)]
     pub effects_begun: bool,
+    /// How long the system asked to wait before another attempt, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -89,12 +92,19 @@ impl Failure {
         self
     }
 
+    /// The same failure, after which the system wants to be left alone for a while.
+    #[must_use]
+    pub fn asked_to_wait(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
     fn make(class: FailureClass, code: Code, mut message: String) -> Self {
         if message.len() > MAX_MESSAGE {
             let cut = (0..=MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
             message.truncate(cut);
         }
-        Self { class, code, message, effects_begun: false }
+        Self { class, code, message, effects_begun: false, retry_after: None }
     }
 }
 

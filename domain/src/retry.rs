@@ -9,6 +9,9 @@ use crate::duration;
 /// Most attempts that an operation may ask for.
 pub const MAX_ATTEMPTS: u32 = 100;
 
+/// Longest wait that a system may ask for; whoever wants more is asked again after this.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
 /// How the wait grows from attempt to attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -22,7 +22,7 @@ use crate::{
     fence::Fence,
     id::AgentId,
     lease::LeaseTerms,
-    retry::{Jitter, RetryRule},
+    retry::{Jitter, LONGEST_WAIT, RetryRule},
     time::Timestamp,
 };
 
@@ -244,8 +244,9 @@ impl Run {
             FailureClass::Retry if harmless && !self.cancel_asked => self.terms.retry.delay(self.failures, jitter),
             FailureClass::Retry | FailureClass::Permanent => None,
         };
+        let asked = failure.retry_after.unwrap_or_default().min(LONGEST_WAIT);
         match again {
-            Some(wait) => self.requeue(now.plus(wait), false, Reason::AttemptFailed),
+            Some(wait) => self.requeue(now.plus(wait.max(asked)), false, Reason::AttemptFailed),
             None => self.settle(Outcome::Failed(failure)),
         }
     }

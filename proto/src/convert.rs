@@ -1,5 +1,7 @@
 //! Wire to domain, checked; domain to wire, total.
 
+use core::time::Duration;
+
 use wherry_domain::{
     failure::{Code, Failure, FailureClass},
     fence::Fence,
@@ -86,7 +88,7 @@ fn wire_in_flight(list: Vec<InFlight>) -> Vec<wire::InFlight> {
 fn failure(wire: wire::Failure) -> Failure {
     let code = Code::received(&wire.code);
     let made = if wire.retry { Failure::retry(code, wire.message) } else { Failure::permanent(code, wire.message) };
-    made.after_effects(wire.effects_begun)
+    made.after_effects(wire.effects_begun).asked_to_wait(wire.retry_after_ms.map(Duration::from_millis))
 }
 
 fn wire_failure(failure: Failure) -> wire::Failure {
@@ -95,6 +97,7 @@ fn wire_failure(failure: Failure) -> wire::Failure {
         code: failure.code.as_str().to_owned(),
         message: failure.message,
         effects_begun: failure.effects_begun,
+        retry_after_ms: failure.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

@@ -117,7 +117,7 @@ fn refused(words: &str) -> CompileError {
     CompileError::Refused { code: code.map_or(FAILED, Code::received), reason }
 }
 
-/// How the child says why it compiles nothing; [`refused`] reads it.
+/// How the child says why it compiles nothing; `refused` reads it.
 pub fn say_why(error: &CompileError) -> String {
     format!("{} {error}", error.failure().code)
 }

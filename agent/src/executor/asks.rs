@@ -32,8 +32,6 @@ use crate::config::Answers;
 const AT_ONCE: usize = 2;
 /// More than the limit of the question, so that the limit that people set is the one they read about.
 const SLACK: Duration = Duration::from_secs(1);
-/// How long an answer may wait for the session.
-const SAYING: Duration = Duration::from_secs(5);
 /// Enough questions are being answered.
 const BUSY: Code = Code::new("agent.busy");
 /// The owner keeps to the agent what connectors write.
@@ -99,7 +97,7 @@ impl Asking {
         });
         drop(place);
         // A session that has ended forgot the question with it.
-        drop(timeout(SAYING, self.shared.voice.say(self.answer(result))).await);
+        self.shared.voice.say_soon(self.answer(result)).await;
     }
 
     fn answer(&self, result: Result<Vec<u8>, Trouble>) -> FromAgent {

@@ -76,14 +76,13 @@ impl Attempting {
         // Acceptance needs no record of its own: nothing has begun, and a process that dies now has lost an offer.
         machine.on(Event::Offered, now);
         if !self.running.may_begin_effect(now) && machine.on(Event::EffectsEnd, now).contains(&Effect::Decline) {
-            return self.decline(Failure::retry(
-                wherry_domain::execution::LEASE_ENDED,
-                "the lease ended before the run could begin",
-            ));
+            let failure =
+                Failure::retry(wherry_domain::execution::LEASE_ENDED, "the lease ended before the run could begin");
+            return self.decline(failure).await;
         }
         machine.on(Event::Begin, now);
         if let Err(error) = self.shared.journal.started(self.running.attempt()).await {
-            return self.not_journalled(&error);
+            return self.not_journalled(&error).await;
         }
         self.running.started();
         if machine.on(Event::Journalled(Stage::Started), self.shared.clock.now()).contains(&Effect::Start) {
@@ -151,21 +150,21 @@ impl Attempting {
         self.finish(Remains { ending, counts: Counts::default(), log: log.take(), cursor: None }).await;
     }
 
-    fn not_journalled(self, error: &StoreError) {
+    async fn not_journalled(self, error: &StoreError) {
         let run = self.running.attempt().run;
         tracing::error!(%run, code = error.code(), %error, "a run could not be journalled");
         if error.is_fatal() {
             return self.store_failed(error);
         }
-        self.decline(Failure::retry(Code::new(error.code()), "the agent's disk is full or too slow"));
+        self.decline(Failure::retry(Code::new(error.code()), "the agent's disk is full or too slow")).await;
     }
 
-    fn decline(self, failure: Failure) {
+    async fn decline(self, failure: Failure) {
         let Self { shared, permit, running, .. } = self;
         let attempt = running.attempt();
         drop((permit, running));
-        // If there is no room or no stream, the next hello does not name the attempt, which says the same.
-        shared.voice.try_say(FromAgent::Declined { attempt, failure });
+        // Without a stream the next hello does not name the attempt, which says the same.
+        shared.voice.say_soon(FromAgent::Declined { attempt, failure }).await;
     }
 
     async fn finish(self, remains: Remains) {

@@ -11,6 +11,9 @@ pub(super) struct Position {
     /// Records that earlier attempts applied.
     #[serde(rename = "wherry_rows")]
     pub(super) rows: u64,
+    /// How many of them the target refused; the run fails for it in the end, whichever attempt gets there.
+    #[serde(rename = "wherry_refused", default, skip_serializing_if = "is_none")]
+    pub(super) refused: u64,
     /// The connector's cursor.
     pub(super) cursor: Option<String>,
 }
@@ -22,7 +25,7 @@ impl Position {
             None => Self::default(),
             Some(text) => match serde_json::from_str(&text) {
                 Ok(position) => position,
-                Err(_) => Self { rows: 0, cursor: Some(text) },
+                Err(_) => Self { cursor: Some(text), ..Self::default() },
             },
         }
     }
@@ -33,17 +36,22 @@ impl Position {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_position_reads_back_and_a_foreign_cursor_is_kept() {
-        let position = Position { rows: 7, cursor: Some(r#"{"page":3}"#.to_owned()) };
+        let position = Position { rows: 7, refused: 2, cursor: Some(r#"{"page":3}"#.to_owned()) };
         assert_eq!(Position::read(position.write()), position);
         assert_eq!(Position::read(None), Position::default());
         let foreign = Position::read(Some(r#"{"page":3}"#.to_owned()));
-        assert_eq!(foreign, Position { rows: 0, cursor: Some(r#"{"page":3}"#.to_owned()) });
-        assert_eq!(Position { rows: 0, cursor: Some("x".repeat(20_000)) }.write(), None);
+        assert_eq!(foreign, Position { cursor: Some(r#"{"page":3}"#.to_owned()), ..Position::default() });
+        assert_eq!(Position { cursor: Some("x".repeat(20_000)), ..Position::default() }.write(), None);
     }
 }

@@ -79,7 +79,7 @@ impl<'a> Flow<'a> {
         let began = scene.clock.now();
         Self {
             scene,
-            tally: Tally::new(scene.errand.start.rows),
+            tally: Tally::new(scene.errand.start.clone()),
             log: RunLog::new(scene.clock.clone()),
             news: News::new(began),
             blobs,
@@ -159,8 +159,13 @@ impl<'a> Flow<'a> {
         let counts = self.tally.counts();
         match self.failure.take() {
             Some(failure) => self.fail(failure),
-            None if counts.rejected > 0 => {
-                let message = format!("the target refused {} of {} records", counts.rejected, self.tally.given());
+            None if self.tally.refused() > 0 => {
+                let refused = self.tally.refused();
+                let message = if refused == counts.rejected {
+                    format!("the target refused {refused} of {} records", self.tally.given())
+                } else {
+                    format!("the target refused {refused} records, in earlier attempts too")
+                };
                 self.fail(Failure::permanent(REJECTED, message))
             }
             None => Over::Ended(RunOutcome::Succeeded),

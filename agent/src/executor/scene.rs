@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wherry_daemon::clock::Clock;
 use wherry_domain::{effects::SideEffects, failure::Failure};
-use wherry_host::{Blobs, ConnectorFault, Egress, Task};
+use wherry_host::{Blobs, ConnectorFault, Egress, Outcome, Task};
 
 use super::{
     errand::Errand,
@@ -59,10 +59,22 @@ impl Scene<'_> {
         tracing::debug!(run = self.errand.run, step = step.label, ?level, message, "connector");
     }
 
+    /// What a connector says of its work at the end is for the agent owner only.
+    pub(super) fn local_output(&self, step: &Step, outcome: &Outcome) {
+        if let Some(output) = &outcome.output {
+            tracing::debug!(run = self.errand.run, step = step.label, output, "connector");
+        }
+    }
+
+    /// The sum of one of its counters.
+    pub(super) fn local_counter(&self, step: &Step, name: &str, sum: u64) {
+        tracing::info!(run = self.errand.run, step = step.label, counter = name, sum, "connector");
+    }
+
     /// The fault in words that may leave; the connector's own words go to the local log.
     pub(super) fn failure_of(&self, step: &Step, fault: &ConnectorFault) -> Failure {
         tracing::info!(run = self.errand.run, step = step.label, %fault, "a connector failed");
-        let Failure { class, code, message, effects_begun } = fault.failure();
-        Failure { class, code, message: format!("{}: {message}", step.label), effects_begun }
+        let failure = fault.failure();
+        Failure { message: format!("{}: {}", step.label, failure.message), ..failure }
     }
 }

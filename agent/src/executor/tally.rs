@@ -19,8 +19,8 @@ pub(super) struct Tally {
     /// Records for the target: as many as were used, unless the operation transforms them.
     given: u64,
     acknowledged: u64,
-    /// Records of the run before this attempt.
-    before: u64,
+    /// Where this attempt began.
+    before: Position,
     /// Cursors whose records are still worked on, each after how many records of the source.
     ahead: VecDeque<(u64, String)>,
     /// Cursors whose records are on their way to the target, each after how many records for it.
@@ -30,7 +30,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(before: u64) -> Self {
+    pub(super) fn new(before: Position) -> Self {
         Self {
             counts: Counts::default(),
             used: 0,
@@ -78,6 +78,11 @@ impl Tally {
         self.counts.written = self.acknowledged.saturating_sub(self.counts.rejected);
     }
 
+    /// Records that the target refused, in earlier attempts too.
+    pub(super) fn refused(&self) -> u64 {
+        self.before.refused + self.counts.rejected
+    }
+
     /// Everything given to the target so far has arrived.
     pub(super) fn all_arrived(&mut self) {
         self.acknowledged(self.given);
@@ -110,7 +115,8 @@ impl Tally {
 
     fn settle(&mut self) {
         while let Some((rows, cursor)) = self.marks.pop_front_if(|(rows, _)| *rows <= self.acknowledged) {
-            self.confirmed = Some(Position { rows: self.before + rows, cursor: Some(cursor) });
+            let rows = self.before.rows + rows;
+            self.confirmed = Some(Position { rows, refused: self.refused(), cursor: Some(cursor) });
         }
     }
 }
@@ -126,6 +132,20 @@ fn push(cursors: &mut VecDeque<(u64, String)>, cursor: (u64, String)) {
 mod tests {
     use super::*;
 
+    fn after(rows: u64) -> Tally {
+        Tally::new(Position { rows, ..Position::default() })
+    }
+
+    #[test]
+    fn what_was_refused_is_remembered_with_the_cursor() {
+        let mut tally = Tally::new(Position { rows: 10, refused: 1, cursor: None });
+        read(&mut tally, 5, Some("a"));
+        tally.rejected();
+        tally.acknowledged(5);
+        let position = tally.take_confirmed().unwrap();
+        assert_eq!((position.rows, position.refused, tally.refused()), (15, 2, 2));
+    }
+
     /// As without a transformation.
     fn read(tally: &mut Tally, records: u32, cursor: Option<&str>) {
         tally.read(records, cursor.map(str::to_owned));
@@ -138,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_confirmed_once_every_record_before_it_has_arrived() {
-        let mut tally = Tally::new(100);
+        let mut tally = after(100);
         read(&mut tally, 10, Some("a"));
         read(&mut tally, 5, Some("b"));
         tally.acknowledged(9);
@@ -152,7 +172,7 @@ mod tests {
 
     #[test]
     fn without_a_target_the_cursor_moves_and_nothing_is_written() {
-        let mut tally = Tally::new(0);
+        let mut tally = after(0);
         read(&mut tally, 10, Some("a"));
         tally.only_counted();
         assert_eq!(cursor(&mut tally), Some((10, "a".into())));
@@ -161,7 +181,7 @@ mod tests {
 
     #[test]
     fn refused_records_are_not_counted_as_written() {
-        let mut tally = Tally::new(0);
+        let mut tally = after(0);
         read(&mut tally, 10, None);
         tally.rejected();
         tally.acknowledged(10);
@@ -171,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_target_that_claims_more_than_it_was_given_gets_no_more() {
-        let mut tally = Tally::new(0);
+        let mut tally = after(0);
         read(&mut tally, 3, Some("a"));
         tally.acknowledged(1_000);
         assert_eq!(tally.counts().written, 3);
@@ -179,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_cursor_waits_until_everything_that_came_of_its_records_has_arrived() {
-        let mut tally = Tally::new(100);
+        let mut tally = after(100);
         tally.read(2, Some("a".into()));
         tally.handed_on(0, 1_000);
         tally.acknowledged(1_000);
@@ -195,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_cursor_moves_past_records_of_which_nothing_came() {
-        let mut tally = Tally::new(0);
+        let mut tally = after(0);
         tally.read(10, Some("a".into()));
         tally.read(0, Some("b".into()));
         tally.handed_on(0, 0);

@@ -119,7 +119,11 @@ impl Team {
                         return Said::Message(message);
                     }
                 }
-                Turn::Heard(None) => self.left = 0,
+                // An instance that broke off inside the host says nothing of its end.
+                Turn::Heard(None) => {
+                    self.left = 0;
+                    self.fault.get_or_insert_with(broken_off);
+                }
                 // An instance without room for ever has ended, which it says itself.
                 Turn::Room(_, Err(_)) => {}
                 Turn::Room(member, Ok(room)) => self.give(member, room),
@@ -195,7 +199,7 @@ impl Team {
         self.left -= 1;
         let saw_end = self.inboxes.get_mut(member).is_none_or(|inbox| inbox.take().is_none());
         match ended {
-            Ok(outcome) if saw_end => {
+            Ok(outcome) if saw_end && !outcome.input_left => {
                 self.outcome = outcome;
                 let up_to = self.books.finished(member)?;
                 return Some(FromConnector::Acked { up_to });
@@ -206,6 +210,14 @@ impl Team {
         self.pieces.clear();
         self.closing = true;
         None
+    }
+}
+
+fn broken_off() -> ConnectorFault {
+    ConnectorFault::Trap {
+        reason: "an instance did not come to its end".to_owned(),
+        output: String::new(),
+        cause: None,
     }
 }
 

@@ -40,7 +40,8 @@ impl Session {
         }
         let identity = self.parts.renewal.identity();
         let channel = link::dial(&self.parts.address, link::known_controller(&identity)?).await?;
-        match Line::open(channel.clone(), self.hello()).await {
+        let now = self.parts.clock.now();
+        match Line::open(channel.clone(), self.hello(), now).await {
             Ok(line) => {
                 self.parts.controller.connected(channel);
                 Ok(line)

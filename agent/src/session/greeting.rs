@@ -51,7 +51,7 @@ impl Session {
     /// Waits for the welcome, then lives on the line until it breaks.
     pub(super) async fn greet(&mut self, mut line: Line) {
         let Some(until) = self.machine.deadline() else { return };
-        let said_hello = self.parts.clock.now();
+        let said_hello = line.said_hello;
         let answer = tokio::select! {
             () = self.parts.shutdown.cancelled() => return self.drained(),
             () = self.parts.clock.sleep_until(until) => Err(Broken::Silent),

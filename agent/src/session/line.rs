@@ -38,6 +38,8 @@ pub(super) enum Broken {
 pub(super) struct Line {
     outbound: mpsc::Sender<wire::AgentFrame>,
     inbound: Streaming<wire::ControllerFrame>,
+    /// When the hello was made, before the line was opened: leases that the welcome renews count from then.
+    pub(super) said_hello: Timestamp,
     /// Number of the last result sent on it.
     pub(super) sent: u64,
     beats: VecDeque<Beat>,
@@ -53,14 +55,14 @@ pub(super) struct Beat {
 
 impl Line {
     /// Opens the stream and sends the first frame, which the controller waits for before it answers.
-    pub(super) async fn open(channel: Channel, hello: FromAgent) -> Result<Self, Status> {
+    pub(super) async fn open(channel: Channel, hello: FromAgent, said_hello: Timestamp) -> Result<Self, Status> {
         let (outbound, frames) = mpsc::channel(OUTBOUND);
         // The queue is empty, so there is room.
         drop(outbound.try_send(hello.into_wire()));
         let mut client =
             AgentServiceClient::new(channel).max_decoding_message_size(MAX_FRAME).max_encoding_message_size(MAX_FRAME);
         let inbound = client.connect(ReceiverStream::new(frames)).await?.into_inner();
-        Ok(Self { outbound, inbound, sent: 0, beats: VecDeque::new(), next_beat: 1 })
+        Ok(Self { outbound, inbound, said_hello, sent: 0, beats: VecDeque::new(), next_beat: 1 })
     }
 
     /// Queues a frame.

@@ -55,7 +55,7 @@ Examples:
     /// Asks a connector about the system behind a connection, such as for the fields of a request type.
     #[command(after_help = "\
 Examples:
-    wherry connection describe service-desk --environment prod --activity request.create --set requestType=25
+    wherry connection describe service-desk --environment prod --activity create --set table=Requests --set serviceDesk=1 --set requestType=25
     wherry connection describe crm --environment prod --question '{\"fields\": true}'
 
 The answer leaves an agent only if its owner wrote `describe = true` under [answers] in the agent's configuration.

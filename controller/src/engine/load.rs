@@ -192,7 +192,11 @@ fn load_runs(state: &mut State, store: &dyn Store, clock: &Clock) -> Result<(), 
     let now = clock.now();
     for record in read_all::<RunRecord>(store, ACTIVE, &[])? {
         let run = record.spec.id;
-        let (terms, stored) = (record.spec.terms, record.stored.clone());
+        let (mut terms, stored) = (record.spec.terms, record.stored.clone());
+        // Agents count with what the welcome says, whatever was in force when the run was submitted.
+        if state.settings.lease.term > terms.lease.term {
+            terms.lease = state.settings.lease;
+        }
         let machine = if stored.fence.generation() < state.generation {
             Run::restored_from_copy(terms, stored, RETURN_WITHIN, now)
         } else {

@@ -8,7 +8,10 @@
 //! Fences of the restored controller have a higher generation, so a fence of an older generation that is newer than
 //! the known one can only come from the time in between.
 
-use wherry_domain::{id::AgentId, run::Event};
+use wherry_domain::{
+    id::AgentId,
+    run::{Event, State as RunState},
+};
 use wherry_proto::frame::{Attempt, InFlight};
 
 use super::Turn;
@@ -27,6 +30,9 @@ impl Turn<'_> {
         let generation = self.state.generation;
         let Some(state) = self.state.agents.get_mut(&agent) else { return };
         let Some(active) = self.state.runs.get_mut(&run) else { return };
+        if matches!(active.machine.state(), RunState::Finished { .. }) {
+            return;
+        }
         let known = active.machine.fence();
         let forgotten = fence > known && fence.generation() < generation && known.generation() < generation;
         if !forgotten || active.record.spec.group != state.agent.group {

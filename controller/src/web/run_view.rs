@@ -119,7 +119,8 @@ impl Run {
 }
 
 fn failure(state: &State) -> Option<FailureView> {
-    let State::Finished { outcome: Outcome::Failed(Failure { class, code, message, effects_begun }) } = state else {
+    let State::Finished { outcome: Outcome::Failed(Failure { class, code, message, effects_begun, .. }) } = state
+    else {
         return None;
     };
     let class = match class {

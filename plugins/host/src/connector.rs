@@ -204,19 +204,31 @@ impl Connector {
         let invocation = Resource::new_borrow(table.push(Invocation { task, deadline, cancelled })?.rep());
         let activities = instance.wherry_connector_activities();
         let answer = match call {
-            Call::Test => activities.call_test(&mut store, invocation).await?.map(|output| (false, Some(output))),
+            Call::Test => activities
+                .call_test(&mut store, invocation)
+                .await?
+                .map(|output| Outcome { output: Some(output), ..Outcome::default() }),
             // What is no test carries records; questions were answered above.
             Call::Invoke | Call::Discover => {
                 let input = reader.map(|reader| table.push(reader)).transpose()?;
                 let output = writer.map(|writer| table.push(writer)).transpose()?;
-                let input = input.map(|reader| Resource::new_borrow(reader.rep()));
+                let rows = input.as_ref().map(Resource::rep);
+                let input = rows.map(Resource::new_borrow);
                 let output = output.map(|writer| Resource::new_borrow(writer.rep()));
                 let outcome = activities.call_invoke(&mut store, invocation, input, output).await?;
-                outcome.map(|outcome| (matches!(outcome.status, Status::More), outcome.output))
+                let table = &store.data().table;
+                let reader = rows.map(|rows| table.get(&Resource::<Reader>::new_borrow(rows))).transpose()?;
+                let input_left = reader.is_some_and(|reader| !reader.saw_end);
+                outcome.map(|outcome| Outcome {
+                    more: matches!(outcome.status, Status::More),
+                    output: outcome.output,
+                    input_left,
+                    ..Outcome::default()
+                })
             }
         };
         let state = store.data_mut().state.take_changed();
-        Ok(answer.map(|(more, output)| Outcome { more, output, state }))
+        Ok(answer.map(|outcome| Outcome { state, ..outcome }))
     }
 
     async fn ask(

@@ -1,5 +1,6 @@
 //! The WebAssembly engine and the clock that interrupts it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
@@ -36,18 +37,16 @@ impl Machine {
     pub(crate) fn new(settings: &HostSettings) -> Result<Self, HostError> {
         let plain = || Engine::new(&config(settings));
         let engine = if settings.instances == 0 { plain() } else { pooled(settings).or_else(|_| plain()) };
-        Self::of(engine)
-    }
-
-    /// A machine for few instances that differ from those of connectors: nothing is kept for the next one.
-    pub(crate) fn unpooled(settings: &HostSettings) -> Result<Self, HostError> {
-        Self::of(Engine::new(&config(settings)))
-    }
-
-    fn of(engine: wasmtime::Result<Engine>) -> Result<Self, HostError> {
         let engine = engine.map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(&engine)?;
         Ok(Self { engine, ticker })
+    }
+
+    /// Which compiled code the engine accepts, as 16 hexadecimal digits.
+    pub(crate) fn compatibility(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     /// Keeps the clock running until the guard is dropped.

@@ -10,7 +10,6 @@ mod message;
 mod settings;
 mod transformer;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,8 +42,7 @@ impl TransformHost {
     /// # Errors
     /// If the engine does not start.
     pub fn new(settings: TransformSettings) -> Result<Self, HostError> {
-        let machine =
-            Machine::unpooled(&HostSettings { stack_bytes: settings.stack_bytes, ..HostSettings::default() })?;
+        let machine = Machine::new(&HostSettings { stack_bytes: settings.stack_bytes, ..HostSettings::default() })?;
         Ok(Self { machine: Arc::new(machine), settings: Arc::new(settings) })
     }
 
@@ -61,9 +59,7 @@ impl TransformHost {
 
     /// Which compiled code this host accepts, as 16 hexadecimal digits.
     pub fn compatibility(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.machine.engine.precompile_compatibility_hash().hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
+        self.machine.compatibility()
     }
 
     /// Loads compiled code, with the same duties of the caller as [`Host::load`](crate::Host::load).

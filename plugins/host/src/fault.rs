@@ -1,5 +1,7 @@
 //! Why an invocation failed: what the connector said, or which wall of the box it ran into.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use wherry_domain::failure::{Code, Failure, FailureClass};
 
@@ -236,10 +238,11 @@ impl ConnectorFault {
             Self::Trap { cause: None, reason, .. } => format!("the connector broke off: {reason}"),
             Self::Limit(_) | Self::Cancelled | Self::Host(_) => self.to_string(),
         };
-        match self.class() {
+        let failure = match self.class() {
             FailureClass::Retry => Failure::retry(self.code(), message),
             FailureClass::Permanent => Failure::permanent(self.code(), message),
-        }
+        };
+        failure.asked_to_wait(self.retry_after_ms().map(Duration::from_millis))
     }
 }
 

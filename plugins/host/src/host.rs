@@ -1,6 +1,5 @@
 //! Compiles and loads connectors.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,9 +45,7 @@ impl Host {
 
     /// Which compiled code this host accepts, as 16 hexadecimal digits: part of the key of a cache.
     pub fn compatibility(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.machine.engine.precompile_compatibility_hash().hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
+        self.machine.compatibility()
     }
 
     /// Loads compiled code.

@@ -142,6 +142,9 @@ pub struct Outcome {
     pub more: bool,
     /// A small JSON document for people and later operations.
     pub output: Option<String>,
+    /// A target ended without having heard that there are no more records: it has not seen all of them.
+    #[serde(default)]
+    pub input_left: bool,
     /// The connection's whole new state, if the connector changed it.
     pub state: Option<Vec<(String, Vec<u8>)>>,
 }

@@ -12,6 +12,10 @@ use crate::clock;
 use crate::fault::{ConnectorFault, Limit};
 use crate::inbox::{Cancelled, Pump};
 
+/// Most that is charged for one poll. Code hands the thread back every 10 ms: what is much longer was a pause of the
+/// machine.
+const LONGEST_POLL: Duration = Duration::from_millis(500);
+
 /// The time an invocation has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowance {
@@ -70,7 +74,7 @@ impl<W: Future> Future for Metered<W> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let begun = clock::now();
         let polled = self.work.as_mut().poll(cx);
-        self.spent += begun.elapsed();
+        self.spent += begun.elapsed().min(LONGEST_POLL);
         match polled {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending if self.spent > self.limit => Poll::Ready(Err(Limit::Cpu { limit_ms: millis(self.limit) })),

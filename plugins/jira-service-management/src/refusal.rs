@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Map;
+use wherry_sdk::calendar;
 use wherry_sdk::http::Answer;
 use wherry_sdk::prelude::*;
 
@@ -125,20 +126,10 @@ fn moment(text: &str) -> Option<u64> {
     let mut time = time.split(':').map(str::parse::<u64>);
     let (hour, minute) = (time.next()?.ok()?, time.next()?.ok()?);
     let second = time.next().unwrap_or(Ok(0)).ok()?;
-    let proper = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !proper || hour > 23 || minute > 59 || second > 60 || date.next().is_some() || time.next().is_some() {
+    if date.next().is_some() || time.next().is_some() {
         return None;
     }
-    Some(((days(year, month, day)? * 24 + hour) * 60 + minute) * 60 + second)
-}
-
-/// Days since 1970-01-01. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era).checked_sub(719_468)
+    calendar::seconds((year, month, day), (hour, minute, second))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ mod checking;
 mod creating;
 mod describing;
 mod reading;
-mod recorded;
 mod refusing;
+mod third_party;
 
 use wherry_sdk::testing::{Bench, Reply};
 

@@ -62,6 +62,7 @@
 pub mod activities;
 pub mod auth;
 pub mod blobs;
+pub mod calendar;
 pub mod connector;
 pub mod context;
 #[cfg(not(target_family = "wasm"))]

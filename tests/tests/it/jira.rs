@@ -42,6 +42,25 @@ async fn requests_of_one_desk_become_requests_of_another_and_none_twice() -> Res
     world.close().await
 }
 
+/// Creating happens in several instances at once. The one that fails ends the run; the others finish what they hold.
+#[tokio::test]
+async fn when_one_of_many_instances_fails_the_counts_are_what_the_desk_holds() -> Result<()> {
+    let world = World::plan().requests(250).start().await?;
+    let project = Project::named("desks").connection("it", cloud(&world)).operation("hand-over", hand_over());
+    let _agent = ready(&world, &project).await?;
+    let fault =
+        json!({ "path": "/rest/servicedeskapi/request", "method": "POST", "fault": "error", "skip": 60, "times": 1 });
+    world.sandbox.misbehave(json!([fault])).await?;
+    let run = ended(&world, "hand-over").await?.failed_with("http.server_error")?;
+    let ledger = world.sandbox.desk_ledger().await?;
+    assert_eq!((run.counts.rejected, ledger.duplicates.len()), (0, 0), "{run:?}");
+    assert!(ledger.created >= 60 && ledger.created < 250, "{} were created", ledger.created);
+    // The low-water mark: what it tells as written is there, and what came after a gap is not claimed.
+    assert!(run.counts.written <= ledger.created, "{run:?}, {} created", ledger.created);
+    assert_eq!(run.attempt, 1, "an unsafe run that began is not repeated");
+    world.close().await
+}
+
 #[tokio::test]
 async fn limits_are_waited_out_by_a_new_attempt_before_effects_and_by_patience_after_them() -> Result<()> {
     let world = World::plan().requests(20).start().await?;

@@ -11,6 +11,9 @@ use super::{Flow, Said};
 /// The source asked to be called again without saying where to continue.
 const NO_CURSOR: Code = Code::new("connector.no_cursor");
 
+/// The run was stopped between two slices of the source.
+const STOPPED: Code = Code::new("sandbox.cancelled");
+
 impl Flow<'_> {
     pub(super) fn start_source(&mut self, cursor: Option<String>) {
         let step = &self.scene.plan.source;
@@ -36,12 +39,17 @@ impl Flow<'_> {
                 self.tally.handed_on(0, 0);
             }
             Said::Message(FromConnector::Log { level, message, .. }) => self.scene.local_log(step, level, &message),
-            Said::Message(
-                FromConnector::Acked { .. } | FromConnector::Rejected { .. } | FromConnector::Counter { .. },
-            )
-            | Said::Taken => {}
+            Said::Message(FromConnector::Counter { name, delta }) => self.scene.local_counter(step, &name, delta),
+            Said::Message(FromConnector::Acked { .. } | FromConnector::Rejected { .. }) | Said::Taken => {}
             Said::Ended(Ok(Outcome { more: true, .. })) if self.stopping.is_none() => self.next_slice(),
-            Said::Ended(Ok(Outcome { .. })) => self.source_over(None),
+            Said::Ended(Ok(Outcome { more: true, .. })) => {
+                let message = format!("{}: stopped before its end", step.label);
+                self.source_over(Some(Failure::permanent(STOPPED, message)));
+            }
+            Said::Ended(Ok(outcome)) => {
+                self.scene.local_output(step, &outcome);
+                self.source_over(None);
+            }
             Said::Ended(Err(fault)) => self.source_over(Some(self.scene.failure_of(step, &fault))),
         }
     }

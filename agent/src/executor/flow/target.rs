@@ -29,10 +29,8 @@ impl Flow<'_> {
                 self.tally.rejected();
             }
             Said::Message(FromConnector::Log { level, message, .. }) => self.scene.local_log(step, level, &message),
-            Said::Message(
-                FromConnector::Batch { .. } | FromConnector::Checkpoint { .. } | FromConnector::Counter { .. },
-            )
-            | Said::Taken => {}
+            Said::Message(FromConnector::Counter { name, delta }) => self.scene.local_counter(step, &name, delta),
+            Said::Message(FromConnector::Batch { .. } | FromConnector::Checkpoint { .. }) | Said::Taken => {}
             Said::Ended(ended) => return self.target_over(step, ended),
         }
         None
@@ -44,7 +42,8 @@ impl Flow<'_> {
         let saw_all = self.source_done && self.stage.is_none() && self.outgoing.is_none();
         self.outgoing = None;
         match ended {
-            Ok(_) if saw_all => {
+            Ok(outcome) if saw_all && !outcome.input_left => {
+                self.scene.local_output(step, &outcome);
                 self.tally.all_arrived();
                 None
             }

@@ -1,5 +1,7 @@
 //! `wherry:connector/rows`: records in and out, with backpressure.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use wasmtime::component::Resource;
@@ -49,11 +51,15 @@ pub struct Reader {
     rest: Option<Batch>,
     handed: u64,
     acked: u64,
+    /// Rejected since the last acknowledgement.
+    rejected: BTreeSet<u64>,
+    /// It was told that there are no more.
+    pub(crate) saw_end: bool,
 }
 
 impl Reader {
     pub(crate) fn new(rows: mpsc::Receiver<Batch>, outbox: Outbox, first_row: u64) -> Self {
-        Self { rows, outbox, first_row, rest: None, handed: 0, acked: 0 }
+        Self { rows, outbox, first_row, rest: None, handed: 0, acked: 0, rejected: BTreeSet::new(), saw_end: false }
     }
 
     async fn next(&mut self, max_rows: u32, max_bytes: u32) -> Result<Option<Batch>, Error> {
@@ -65,7 +71,10 @@ impl Reader {
                 batch = self.rows.recv() => match batch {
                     Some(batch) => batch,
                     None if self.outbox.cancelled.is_set() => return Err(stopped()),
-                    None => return Ok(None),
+                    None => {
+                        self.saw_end = true;
+                        return Ok(None);
+                    }
                 },
             },
         };
@@ -83,6 +92,7 @@ impl Reader {
         }
         if up_to > self.acked {
             self.acked = up_to;
+            self.rejected = self.rejected.split_off(&up_to);
             self.outbox.send(FromConnector::Acked { up_to }).await?;
         }
         Ok(())
@@ -178,9 +188,9 @@ impl HostReader for Guest {
     async fn reject(&mut self, this: Resource<Reader>, row: u64, reason: Error) -> wasmtime::Result<Result<(), Error>> {
         let error = trap::reported(reason, &self.failure);
         let reader = self.table.get_mut(&this)?;
-        if row >= reader.handed || row < reader.acked {
+        if row >= reader.handed || row < reader.acked || !reader.rejected.insert(row) {
             let (acked, handed) = (reader.acked, reader.handed);
-            let message = format!("rejected record {row}, open are {acked} to {handed} (exclusive)");
+            let message = format!("rejected record {row}, open are {acked} to {handed} (exclusive), each of them once");
             return Ok(Err(misuse("sandbox.reject_invalid", message)));
         }
         Ok(reader.outbox.send(FromConnector::Rejected { row, error }).await)

@@ -31,13 +31,13 @@ pub(super) fn send<'c>(cx: &'c Cx<'_>, request: impl Fn() -> RequestBuilder<'c>)
             Err(error) if error.kind == Kind::Throttled => refusal::with_patience(error, cx.now()),
             answered => return answered,
         };
-        let wait = refused.retry_after.unwrap_or_else(|| FIRST * 2_u32.pow(tried - 1));
+        let wait = spread(refused.retry_after.unwrap_or_else(|| FIRST * 2_u32.pow(tried - 1)).max(SHORTEST));
         if tried >= TRIES || wait > LONGEST || wait + RESERVE > cx.remaining() {
             return Err(refused);
         }
         warn!(cx, "Jira asks for patience", seconds = wait.as_secs());
         cx.count("throttled", 1);
-        pause(cx, spread(wait.max(SHORTEST)))?;
+        pause(cx, wait)?;
         tried += 1;
     }
 }

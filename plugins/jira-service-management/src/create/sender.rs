@@ -84,10 +84,11 @@ fn customer(cx: &Cx<'_>, params: &Create, record: NewCustomer) -> Result<Option<
     };
     let name = display_name.unwrap_or_else(|| email.clone());
     let created = post(cx, &["customer"], &json!({ "email": email, name_field: name }), 201)?;
-    let (Some(desk), Some(Created { account_id, name, .. })) = (desk, &created) else { return Ok(created) };
-    let people = match account_id {
-        Some(id) => json!({ "accountIds": [id] }),
-        None => json!({ "usernames": [name] }),
+    let Some(desk) = desk else { return Ok(created) };
+    let people = match &created {
+        Some(Created { account_id: Some(id), .. }) => json!({ "accountIds": [id] }),
+        Some(Created { name: Some(name), .. }) => json!({ "usernames": [name] }),
+        Some(Created { .. }) | None => return Err(half_done(unnamed(), &created)),
     };
     post(cx, &["servicedesk", desk.as_str(), "customer"], &people, 204).map_err(|error| half_done(error, &created))?;
     Ok(created)
@@ -96,13 +97,19 @@ fn customer(cx: &Cx<'_>, params: &Create, record: NewCustomer) -> Result<Option<
 fn organization(cx: &Cx<'_>, params: &Create, record: NewOrganization) -> Result<Option<Created>> {
     let created = post(cx, &["organization"], &json!({ "name": record.name }), 201)?;
     let desk = record.service_desk_id.as_ref().or(params.service_desk.as_ref());
-    let (Some(desk), Some(Created { id: Some(id), .. })) = (desk, &created) else { return Ok(created) };
+    let Some(desk) = desk else { return Ok(created) };
+    let Some(Created { id: Some(id), .. }) = &created else { return Err(half_done(unnamed(), &created)) };
     // Here Jira wants a number.
     let id = id.parse::<u64>().map_or_else(|_| json!(id), Value::from);
     let body = json!({ "organizationId": id });
     post(cx, &["servicedesk", desk.as_str(), "organization"], &body, 204)
         .map_err(|error| half_done(error, &created))?;
     Ok(created)
+}
+
+/// The answer to the first of two steps does not say what was created.
+fn unnamed() -> Error {
+    Error::data("jira.half_created", "the answer does not name what was created")
 }
 
 /// The first of two steps stands although the second failed: whoever repeats the record has to know.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::calendar;
+
 /// Longest wait that is passed on; a system that says more is not taken at its word.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -23,23 +25,13 @@ fn date(text: &str) -> Option<u64> {
     let year: u64 = parts.nth(1)?.parse().ok()?;
     let mut clock = parts.next()?.split(':').map(str::parse::<u64>);
     let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
-    let proper = (1970..10_000).contains(&year) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
-    if parts.next() != Some("GMT") || !proper {
+    if parts.next() != Some("GMT") {
         return None;
     }
-    Some(((days(year, month as u64, day)? * 24 + hour) * 60 + minute) * 60 + second)
+    calendar::seconds((year, month as u64, day), (hour, minute, second))
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// Days since 1970-01-01. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era).checked_sub(719_468)
-}
 
 #[cfg(test)]
 mod tests {

@@ -146,7 +146,8 @@ fn failed(code: &ErrorCode) -> Error {
             | ErrorCode::HttpRequestUriInvalid
     );
     let kind = match (is_denied, is_misconfigured) {
-        (true, _) => Kind::Forbidden,
+        // Not the system's answer to one record: no other record would get out either.
+        (true, _) => Kind::Config,
         (false, true) => Kind::Config,
         (false, false) => Kind::Transient,
     };

@@ -138,6 +138,22 @@ fn a_run_read_from_a_copy_waits_for_whoever_may_have_it_and_takes_their_word() {
 }
 
 #[test]
+fn a_system_that_asks_to_wait_is_left_alone_for_that_long_and_at_most_an_hour() {
+    for (asked, waits) in [(600, 600), (0, 0), (86_400, 3_600)] {
+        let retry = RetryRule { attempts: 2, ..RetryRule::default() };
+        let terms = Terms { retry, side_effects: SideEffects::Read, ..plain() };
+        let mut run = Run::submitted(terms, 0, Timestamp::default());
+        run.on(Event::Placed { agent: AgentId::from_u128(1), generation: 0 }, Timestamp::default());
+        let failure = Failure::retry(Code::new("http.throttled"), "the system asks for patience");
+        let failure = failure.asked_to_wait(Some(Duration::from_secs(asked)));
+        let reported = Event::Reported { fence: run.fence(), outcome: Outcome::Failed(failure), jitter: Jitter(0) };
+        let effects = run.on(reported, Timestamp::default());
+        let due = Timestamp::from_millis(waits * 1_000);
+        assert!(matches!(effects.as_slice(), [Effect::Requeue { due: at, .. }] if *at == due), "{asked}: {effects:?}");
+    }
+}
+
+#[test]
 fn a_run_whose_fences_are_used_up_fails_instead_of_repeating_one() {
     let last = Fence::from_bits(u64::from(u32::MAX));
     let stored = Stored { fence: last, ..Run::submitted(plain(), 0, Timestamp::default()).stored() };

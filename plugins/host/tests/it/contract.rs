@@ -80,6 +80,18 @@ async fn state_is_given_handed_back_when_changed_and_limited() {
 }
 
 #[tokio::test]
+async fn a_target_that_does_not_hear_the_end_of_its_input_has_left_some() {
+    let connector = hostile();
+    let records: &[&[Value]] = &[&[json!({"id": 1}), json!({"id": 2})]];
+    let unread = invoke("good", &Value::Null).input(records).on(&connector).await;
+    assert!(outcome(unread).input_left, "a good end, and nothing was read");
+    let read = invoke("drain", &Value::Null).input(records).on(&connector).await;
+    assert!(!outcome(read).input_left);
+    let source = invoke("good", &Value::Null).on(&connector).await;
+    assert!(!outcome(source).input_left, "it has no input");
+}
+
+#[tokio::test]
 async fn a_target_opens_the_blob_that_its_source_wrote() {
     let connector = hostile();
     let blobs = Blobs::new(1 << 20);

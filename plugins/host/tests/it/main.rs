@@ -2,7 +2,6 @@
 #![cfg(test)]
 
 mod contract;
-mod figures;
 mod frozen;
 mod http_answers;
 mod http_query;
@@ -15,5 +14,4 @@ mod outside;
 mod pooled;
 mod support;
 mod transforms;
-mod transforms_figures;
 mod transforms_hostile;

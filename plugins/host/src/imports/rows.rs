@@ -14,6 +14,9 @@ use crate::message::{Batch, FromConnector};
 use crate::settings::contract::{BATCH_BYTES, BATCH_ROWS, CURSOR_BYTES};
 use crate::trap;
 
+/// Rejected records that may wait for an acknowledgement: their numbers are kept.
+const OPEN_REJECTIONS: usize = 100_000;
+
 /// The caller's ear, for as long as it wants to hear more.
 #[derive(Clone)]
 pub(crate) struct Outbox {
@@ -82,6 +85,21 @@ impl Reader {
         self.rest = rest;
         self.handed += u64::from(head.count);
         Ok(Some(head))
+    }
+
+    /// Each open record can be rejected once; who rejects many has to acknowledge them on the way.
+    fn note_rejected(&mut self, row: u64) -> Result<(), Error> {
+        let (acked, handed) = (self.acked, self.handed);
+        if self.rejected.len() >= OPEN_REJECTIONS {
+            let message =
+                format!("{OPEN_REJECTIONS} records are rejected and not acknowledged; acknowledge them first");
+            return Err(misuse("sandbox.reject_invalid", message));
+        }
+        if row >= handed || row < acked || !self.rejected.insert(row) {
+            let message = format!("rejected record {row}, open are {acked} to {handed} (exclusive), each of them once");
+            return Err(misuse("sandbox.reject_invalid", message));
+        }
+        Ok(())
     }
 
     async fn ack(&mut self, up_to: u64) -> Result<(), Error> {
@@ -188,10 +206,8 @@ impl HostReader for Guest {
     async fn reject(&mut self, this: Resource<Reader>, row: u64, reason: Error) -> wasmtime::Result<Result<(), Error>> {
         let error = trap::reported(reason, &self.failure);
         let reader = self.table.get_mut(&this)?;
-        if row >= reader.handed || row < reader.acked || !reader.rejected.insert(row) {
-            let (acked, handed) = (reader.acked, reader.handed);
-            let message = format!("rejected record {row}, open are {acked} to {handed} (exclusive), each of them once");
-            return Ok(Err(misuse("sandbox.reject_invalid", message)));
+        if let Err(misuse) = reader.note_rejected(row) {
+            return Ok(Err(misuse));
         }
         Ok(reader.outbox.send(FromConnector::Rejected { row, error }).await)
     }

@@ -18,7 +18,7 @@ use super::{
 use crate::clock;
 
 /// Most batches that share one sync.
-const MAX_GROUP: usize = 256;
+pub(super) const MAX_GROUP: usize = 256;
 /// Bytes after which a group takes no further batch: together with the largest batch it stays
 /// below one log segment.
 const MAX_GROUP_BYTES: usize = 3 * 1024 * 1024;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Longest wait for a group to fill: about as long as one or two syncs.
 pub(super) const GATHER: Duration = Duration::from_millis(1);
+/// More than fit into one group are not waited for.
+const MOST: usize = super::committer::MAX_GROUP;
 /// Groups after a wait in vain before more callers are expected again.
 const REST: u8 = 16;
 
@@ -31,7 +33,7 @@ impl Pace {
     pub(super) fn closed(&mut self, came: usize, full: bool) {
         self.rest = if full { self.rest.saturating_sub(1) } else { REST };
         let more = if came > 1 && self.rest == 0 { came / 4 + 1 } else { 0 };
-        self.expected = came.max(1).saturating_add(more);
+        self.expected = came.max(1).saturating_add(more).min(MOST);
     }
 }
 

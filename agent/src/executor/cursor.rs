@@ -32,7 +32,13 @@ impl Position {
 
     /// What to send; `None` if it is too long for the wire.
     pub(super) fn write(&self) -> Option<String> {
-        serde_json::to_string(self).ok().filter(|text| text.len() <= wherry_proto::MAX_CURSOR)
+        let text = serde_json::to_string(self).ok()?;
+        if text.len() > wherry_proto::MAX_CURSOR {
+            let (bytes, most) = (text.len(), wherry_proto::MAX_CURSOR);
+            tracing::warn!(bytes, most, "a cursor is too long to be kept: a retry would begin at an older one");
+            return None;
+        }
+        Some(text)
     }
 }
 

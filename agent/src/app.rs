@@ -11,6 +11,7 @@ use wherry_daemon::{
     clock::Clock,
     exit::Exit,
     ids, notify,
+    redaction::Redactor,
     shutdown::Shutdown,
     store::{OpenReport, SharedStore, SledStore, StoreError, StoreStats},
     tasks::{OnError, OnStop, Tasks},
@@ -18,6 +19,7 @@ use wherry_daemon::{
 use wherry_domain::{failure::Code, name::Name};
 use wherry_host::{Host, HostError, HostSettings};
 use wherry_proto::frame::FromAgent;
+use wherry_trust::keys::SigningKey;
 
 use crate::{
     config::Config,
@@ -28,7 +30,10 @@ use crate::{
     executor::{self, Executor},
     identity::{Identity, IdentityError, Renewal, renew_when_due},
     journal::Journal,
+    keyring::{self, Keyring, KeyringError},
     link::{Address, LinkError},
+    oauth::{self, OAuth, link::Link, place::PlaceError, shared::Shared},
+    paths::DataDir,
     presence::Presence,
     runs::{Runs, StopCause},
     secrets::{self, SecretError, Secrets},
@@ -59,6 +64,12 @@ pub enum AppError {
     /// Its local key.
     #[error(transparent)]
     Secrets(#[from] SecretError),
+    /// The keys of its group.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The folder for tokens.
+    #[error(transparent)]
+    Tokens(#[from] PlaceError),
     /// The engine for connectors.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -75,6 +86,8 @@ impl AppError {
             Self::Link(error) => error.code(),
             Self::Store(error) => Code::new(error.code()),
             Self::Secrets(error) => error.code(),
+            Self::Keyring(error) => error.code(),
+            Self::Tokens(error) => error.code(),
             Self::Host(error) => error.code(),
             Self::System(_) => Code::new("agent.system"),
         }
@@ -85,7 +98,7 @@ impl AppError {
         match self {
             Self::Identity(error) => error.exit(),
             Self::Link(_) => Exit::Config,
-            Self::Store(_) | Self::Secrets(_) => Exit::Store,
+            Self::Store(_) | Self::Secrets(_) | Self::Keyring(_) | Self::Tokens(_) => Exit::Store,
             Self::Host(_) | Self::System(_) => Exit::Software,
         }
     }
@@ -109,6 +122,8 @@ pub struct Surroundings {
     pub shutdown: Shutdown,
     /// The program that compiles connectors.
     pub compiler: PathBuf,
+    /// Told of the secrets in use, which must not be logged.
+    pub redactor: Redactor,
 }
 
 /// What several parts hold a handle to.
@@ -121,6 +136,9 @@ struct Ground {
     runs: Runs,
     slots: Slots,
     secrets: Arc<Secrets>,
+    keyring: Keyring,
+    oauth: OAuth,
+    link: Link,
     controller: Controller,
 }
 
@@ -130,21 +148,25 @@ impl App {
     /// # Errors
     /// With the first part that cannot be opened.
     pub async fn build(config: &Config, surroundings: Surroundings) -> Result<Self, AppError> {
-        let Surroundings { clock, shutdown, compiler } = surroundings;
+        let Surroundings { clock, shutdown, compiler, redactor } = surroundings;
         let identity = Identity::load(&config.data)?;
         let url = config.controller_url.as_ref().unwrap_or(&identity.note().url);
         let address = Arc::new(Address::parse(url, config.controller_proxy.clone())?);
         let name = config.name.clone().unwrap_or_else(|| identity.note().name.clone());
         let presence = Presence::new(&config.data, identity.note().agent_id, name.clone());
-        let ground = Ground::open(config, clock, shutdown).await?;
+        let (to_session, from_runs) = session::queue();
+        let ring = ring(&config.data, &identity, clock.clone(), to_session.clone())?;
+        let ground =
+            Ground::open(config, (clock, shutdown), redactor, ring, (identity.identity_key()?, to_session.clone()))
+                .await?;
         let transforms = Transforms::new(config.data.clone(), compiler.clone(), ground.tasks.clone());
         let connectors = ground.connectors(config, compiler)?;
         connectors.trust(&identity.note().publishers);
         let guests = guest_runtime()?;
-        let (to_session, from_runs) = session::queue();
         let executor = ground.executor(config, name, (connectors, transforms), guests.handle().clone(), to_session)?;
+        ground.link.serve(ground.oauth.flows(executor.deployed())?);
         let renewal = Renewal::new(config.data.clone(), Arc::clone(&address), ground.clock.clone(), identity);
-        let Ground { clock, shutdown, journal, runs, slots, secrets, controller, .. } = ground.clone();
+        let Ground { clock, shutdown, journal, runs, slots, secrets, keyring, link, controller, .. } = ground.clone();
         let session = Session::new(session::Parts {
             clock,
             shutdown,
@@ -156,6 +178,8 @@ impl App {
             slots,
             executor: Arc::new(executor),
             secrets,
+            keyring,
+            oauth: link,
             controller,
             presence: presence.clone(),
             from_runs,
@@ -186,10 +210,22 @@ impl App {
 }
 
 impl Ground {
-    async fn open(config: &Config, clock: Clock, shutdown: Shutdown) -> Result<Self, AppError> {
+    async fn open(
+        config: &Config,
+        (clock, shutdown): (Clock, Shutdown),
+        redactor: Redactor,
+        (keyring, service): (Keyring, keyring::Service),
+        (signer, to_session): (SigningKey, mpsc::Sender<FromAgent>),
+    ) -> Result<Self, AppError> {
         let tasks = Tasks::new(shutdown.clone());
         let journal = Arc::new(open_journal(config, &clock, &tasks).await?);
         let key = secrets::local_key(&config.data.local_key())?;
+        let secrets = Secrets::new(config.data.secrets(), key).with_keys(keyring.keys()).redacted_by(redactor);
+        let service = Arc::new(service);
+        tasks.service("keyring", OnError::Restart, OnStop::Cancel, move || Arc::clone(&service).serve());
+        let link = Link::new(clock.clone(), tasks.clone(), to_session);
+        let group = Shared::new(keyring.keys(), signer);
+        let oauth = oauth(config, (&clock, &tasks), (&link, group))?;
         Ok(Self {
             clock,
             tasks,
@@ -197,7 +233,10 @@ impl Ground {
             journal,
             runs: Runs::default(),
             slots: Slots::new(config.slots),
-            secrets: Arc::new(Secrets::new(config.data.secrets(), key)),
+            secrets: Arc::new(secrets),
+            keyring,
+            oauth,
+            link,
             controller: Controller::default(),
         })
     }
@@ -225,6 +264,7 @@ impl Ground {
         Ok(Executor::new(executor::Parts {
             name,
             clock: self.clock.clone(),
+            tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
             runtime,
             journal: Arc::clone(&self.journal),
@@ -233,12 +273,44 @@ impl Ground {
             deployments: Deployments::open(&config.data, self.controller.clone())?,
             connectors,
             transforms,
-            endpoints: Endpoints::new(config.egress.clone()),
+            endpoints: Endpoints::new(config.egress.clone()).with_secrets(Arc::clone(&self.secrets)),
             secrets: Arc::clone(&self.secrets),
+            tokens: Arc::new(self.oauth.clone()),
             answers: config.answers.clone(),
             to_session,
         }))
     }
+}
+
+/// The tokens of connections.
+fn oauth(config: &Config, (clock, tasks): (&Clock, &Tasks), (link, group): (&Link, Shared)) -> Result<OAuth, AppError> {
+    Ok(OAuth::open(oauth::Parts {
+        data: config.data.clone(),
+        locations: config.locations.clone(),
+        files: config.egress.files.clone(),
+        key: secrets::local_key(&config.data.local_key())?,
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        copies: Arc::new(link.clone()),
+        group: Arc::new(group),
+    })?)
+}
+
+/// The keys of the group, with what works on them.
+fn ring(
+    data: &DataDir,
+    identity: &Identity,
+    clock: Clock,
+    to_session: mpsc::Sender<FromAgent>,
+) -> Result<(Keyring, keyring::Service), AppError> {
+    Ok(Keyring::open(keyring::Parts {
+        data: data.clone(),
+        key: secrets::local_key(&data.local_key())?,
+        identity: identity.name()?,
+        identity_key: identity.identity_key()?,
+        clock,
+        to_session,
+    })?)
 }
 
 /// Instances for which the host keeps room: every run has a source, a transformation and a target, and a target may be

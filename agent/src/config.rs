@@ -1,5 +1,6 @@
 //! What an agent owner can set: read as written, then checked as a whole. All faults are reported at once.
 
+mod proxies;
 mod raw;
 
 use std::{
@@ -17,17 +18,16 @@ use wherry_domain::name::Name;
 use wherry_proto::MAX_SLOTS;
 use wherry_trust::keys::PublicKey;
 
+use self::proxies::proxy;
 pub use self::raw::Raw;
-use self::raw::RawProxy;
 use crate::{
-    egress::{AddressRules, EgressSettings, Limits},
+    certificates::FileRules,
+    egress::{AddressRules, EgressSettings, Limits, TlsRules},
     net::{Proxy, WebAddress},
+    oauth::place::LocationSettings,
     paths::DataDir,
-    private_file,
 };
 
-/// Largest password file.
-const MAX_PASSWORD: u64 = 4 << 10;
 /// Most bytes that one answer may be allowed to have.
 const MAX_RESPONSE_MIB: u64 = 1_024;
 /// Most memory or disk, in MiB, that a setting may ask for.
@@ -60,6 +60,8 @@ pub struct Config {
     pub publishers: Vec<PublicKey>,
     /// What connectors write that may leave the agent.
     pub answers: Answers,
+    /// Where tokens of OAuth 2.0 may lie.
+    pub locations: LocationSettings,
     /// The journal.
     pub store: StoreOptions,
     /// As written, for `--check`; holds no secret.
@@ -97,7 +99,7 @@ impl Config {
         faults.check("log.filter", check_filter(&raw.log.filter));
         let controller_url = raw.controller_url.clone().and_then(|url| controller_url(&mut faults, url));
         let controller_proxy =
-            raw.controller_proxy.as_ref().and_then(|raw| proxy(&mut faults, "controller_proxy", raw));
+            raw.controller_proxy.as_ref().and_then(|raw| proxy(&mut faults, "controller_proxy", None, raw));
         let egress = egress(&mut faults, &raw);
         let publishers = raw
             .connectors
@@ -106,6 +108,7 @@ impl Config {
             .enumerate()
             .filter_map(|(at, key)| faults.check(&format!("connectors.publishers.{at}"), key.parse()));
         let publishers = publishers.collect();
+        let locations = locations(&mut faults, &raw);
         faults.into_result()?;
         let store = StoreOptions {
             cache_bytes: raw.store.cache_mib << 20,
@@ -123,10 +126,20 @@ impl Config {
             egress,
             publishers,
             answers: Answers { describe: raw.answers.describe, file: None },
+            locations,
             store,
             raw,
         })
     }
+}
+
+fn locations(faults: &mut Faults, raw: &Raw) -> LocationSettings {
+    for (at, root) in raw.oauth.location_roots.iter().enumerate() {
+        if !root.is_absolute() {
+            faults.push(format!("oauth.location_roots.{at}"), "is not an absolute path");
+        }
+    }
+    LocationSettings { enabled: raw.oauth.enable_local_file_location, roots: raw.oauth.location_roots.clone() }
 }
 
 fn ranges(faults: &mut Faults, raw: &Raw) {
@@ -169,7 +182,12 @@ fn controller_url(faults: &mut Faults, url: WebAddress) -> Option<WebAddress> {
 
 fn egress(faults: &mut Faults, raw: &Raw) -> EgressSettings {
     let rules = faults.check("egress.allow", AddressRules::new(&raw.egress.allow)).unwrap_or_default();
-    let proxy = raw.proxy.as_ref().and_then(|raw| proxy(faults, "proxy", raw));
+    let default = raw.proxy.as_ref().and_then(|raw| proxy(faults, "proxy", None, raw));
+    let proxies = raw.proxies.iter().filter_map(|(name, raw)| {
+        let made = proxy(faults, &format!("proxies.{name}"), Some(name), raw);
+        made.map(|proxy| (name.clone(), proxy))
+    });
+    let proxies = proxies.collect();
     let mut extra_roots = Vec::new();
     for (at, file) in raw.tls.extra_ca_files.iter().enumerate() {
         let path = format!("tls.extra_ca_files.{at}");
@@ -181,38 +199,12 @@ fn egress(faults: &mut Faults, raw: &Raw) -> EgressSettings {
         first_byte: raw.egress.first_byte_timeout,
         idle: raw.egress.idle_timeout,
     };
-    EgressSettings { rules, proxy, extra_roots, limits }
-}
-
-fn proxy(faults: &mut Faults, path: &str, raw: &RawProxy) -> Option<Proxy> {
-    let url = &raw.url;
-    let host =
-        url.host_str().filter(|_| url.scheme() == "http" && url.username().is_empty() && url.password().is_none());
-    let Some(host) = host else {
-        faults.push(format!("{path}.url"), "is not http://host:port; credentials go to username and password_file");
-        return None;
+    let tls = TlsRules {
+        refuse_invalid_certificates: raw.tls.refuse_invalid_certificates,
+        refuse_non_tls: raw.tls.refuse_non_tls,
     };
-    let port = url.port().unwrap_or(3128);
-    match (&raw.username, &raw.password_file) {
-        (None, None) => Some(Proxy::new(host, port, None)),
-        (Some(username), Some(file)) if !username.contains(':') => {
-            let password = faults.check(&format!("{path}.password_file"), password(file))?;
-            Some(Proxy::new(host, port, Some((username, &password))))
-        }
-        (Some(_), Some(_)) => {
-            faults.push(format!("{path}.username"), "contains a colon, which basic authentication cannot express");
-            None
-        }
-        (Some(_), None) | (None, Some(_)) => {
-            faults.push(path, "username and password_file belong together");
-            None
-        }
-    }
-}
-
-fn password(file: &Path) -> Result<secrecy::SecretString, private_file::FileError> {
-    let text = private_file::read_text(file, MAX_PASSWORD)?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    let files = FileRules { closed: vec![raw.data_dir.clone()] };
+    EgressSettings { rules, proxy: default, proxies, extra_roots, files, tls, limits, ..EgressSettings::default() }
 }
 
 #[cfg(test)]
@@ -238,12 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn a_written_port_is_used_also_if_it_is_the_default_of_the_scheme() {
-        let with = |url: &str| {
-            let raw = RawProxy { url: url.parse().unwrap(), username: None, password_file: None };
-            Config::check(Raw { proxy: Some(raw), ..Raw::default() }).unwrap().egress.proxy.unwrap().to_string()
-        };
-        assert_eq!((with("http://proxy:80"), with("http://proxy")), ("proxy:80".to_owned(), "proxy:3128".to_owned()));
+    fn proxies_with_a_name_stand_beside_the_default_one() {
+        let text = "[proxy]\nurl = \"http://proxy\"\n[proxies.dmz]\nurl = \"socks5h://dmz\"\nbypass = [\".corp\"]\n";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.toml");
+        std::fs::write(&file, text).unwrap();
+        let egress = Config::load(Some(&file), &[]).unwrap().egress;
+        let named: Vec<String> = egress.proxies.iter().map(|(name, proxy)| format!("{name} {proxy}")).collect();
+        assert_eq!(
+            (egress.proxy.unwrap().to_string(), named),
+            ("proxy:3128".to_owned(), vec!["dmz dmz:1080".to_owned()])
+        );
+        assert!(egress.proxies.values().all(|proxy| proxy.bypasses("a.corp")));
     }
 
     #[test]
@@ -252,10 +250,12 @@ mod tests {
         raw.controller_url = Some("http://controller".parse().unwrap());
         raw.egress.allow = vec!["nonsense".to_owned()];
         raw.connectors.publishers = vec!["ed25519:short".to_owned()];
-        raw.proxy = Some(RawProxy {
+        raw.proxy = Some(raw::RawProxy {
             url: "http://user:hunter2@proxy:3128".parse().unwrap(),
             username: None,
             password_file: None,
+            bypass: Vec::new(),
+            ca_files: Vec::new(),
         });
         let error = Config::check(raw).unwrap_err();
         let mut paths: Vec<&str> = error.faults().iter().map(|fault| fault.path.as_str()).collect();

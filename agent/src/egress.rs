@@ -12,11 +12,17 @@ mod destination;
 mod endpoint;
 mod endpoints;
 mod headers;
+mod look;
+mod replay;
+mod resolver;
 mod tls;
 
 pub use address::{AddressRules, InvalidAllowance};
 pub use client::Limits;
 pub use destination::{Destination, InvalidUrl};
 pub use endpoint::Endpoint;
+pub(crate) use endpoint::StillMay;
 pub(crate) use endpoints::Identity;
 pub use endpoints::{EgressSettings, Endpoints, NoProxy};
+pub use resolver::{Found, Resolver};
+pub use tls::{TlsChoice, TlsFault, TlsRefusal, TlsRules};

@@ -4,11 +4,14 @@
 mod access;
 mod asks;
 mod attempt;
+mod counters;
 mod cursor;
+mod deployed;
 mod errand;
 mod flow;
 mod gate;
 mod log;
+mod memory;
 mod plan;
 mod plans;
 mod programs;
@@ -23,7 +26,7 @@ mod voice;
 use std::sync::Arc;
 
 use tokio::{runtime::Handle, sync::mpsc};
-use wherry_daemon::{clock::Clock, shutdown::Shutdown};
+use wherry_daemon::{clock::Clock, shutdown::Shutdown, tasks::Tasks};
 use wherry_domain::{
     digest::Digest,
     failure::{Code, Failure},
@@ -35,8 +38,8 @@ use wherry_proto::frame::{Desired, FromAgent, Offer};
 
 use self::{asks::Asks, attempt::Attempting, plan::Workshop, plans::Plans, voice::Voice};
 use crate::{
-    config::Answers, connectors::Connectors, deployments::Deployments, egress::Endpoints, journal::Journal, runs::Runs,
-    secrets::Secrets, slots::Slots, transforms::Transforms,
+    auth::Tokens, config::Answers, connectors::Connectors, deployments::Deployments, egress::Endpoints,
+    journal::Journal, runs::Runs, secrets::Secrets, slots::Slots, transforms::Transforms,
 };
 
 /// The agent stops.
@@ -56,6 +59,8 @@ pub struct Parts {
     pub name: Name,
     /// The clock.
     pub clock: Clock,
+    /// Where logins run.
+    pub tasks: Tasks,
     /// When to stop.
     pub shutdown: Shutdown,
     /// Where runs run, apart from everything else.
@@ -76,6 +81,8 @@ pub struct Parts {
     pub endpoints: Endpoints,
     /// Secrets.
     pub secrets: Arc<Secrets>,
+    /// Tokens of OAuth 2.0.
+    pub tokens: Arc<dyn Tokens>,
     /// What connectors write that may leave the agent.
     pub answers: Answers,
     /// The way to the session.
@@ -108,6 +115,9 @@ impl Executor {
             connectors: parts.connectors,
             endpoints: parts.endpoints,
             secrets: parts.secrets,
+            tokens: parts.tokens,
+            clock: clock.clone(),
+            tasks: parts.tasks,
             transforms: parts.transforms,
         };
         let plans = Plans::new(name, parts.deployments, workshop);

@@ -20,8 +20,8 @@ use std::{
 use tokio::sync::Notify;
 use wherry_daemon::store::{Batch, Direction, SharedStore, Space, StoreError, StoreStats, record as typed};
 use wherry_proto::{
-    MAX_IN_FLIGHT,
-    frame::{Attempt, Counts, Ending, InFlight, LogLine, Report, Stage},
+    MAX_IN_FLIGHT, MAX_STATES,
+    frame::{Attempt, ConnectionState, Counts, Ending, InFlight, LogLine, Report, Stage},
 };
 
 use self::{outbox::Outbox, record::Record};
@@ -29,6 +29,8 @@ pub use record::Finished;
 
 /// Attempts by run and fence.
 const ATTEMPTS: Space = Space(1);
+/// What connections remember by results that wait, by run, fence and number: too large to stand beside them.
+const STATES: Space = Space(3);
 /// Notes of the journal about itself.
 const NOTES: Space = Space(2);
 /// Set from the loss of some of the past until the controller was told.
@@ -57,12 +59,16 @@ pub struct Ended {
     pub ending: Ending,
     /// How many records went where.
     pub counts: Counts,
+    /// What attempts before it did, as far as it went on behind them.
+    pub earlier: Counts,
     /// How long it took.
     pub duration: Duration,
     /// The last lines of its log.
     pub log: Vec<LogLine>,
     /// Where the next attempt goes on, if that is not known to the controller yet.
     pub cursor: Option<String>,
+    /// What connections remember from now on.
+    pub states: Vec<ConnectionState>,
 }
 
 /// What a newly opened journal found.
@@ -74,6 +80,15 @@ pub struct Found {
     pub interrupted: usize,
     /// Records that could not be read and were left where they are.
     pub unreadable: usize,
+}
+
+impl Ended {
+    /// Its process died; nothing more is known.
+    fn interrupted(attempt: Attempt) -> Self {
+        let (counts, duration) = (Counts::default(), Duration::ZERO);
+        let (ending, log, states) = (Ending::Interrupted, Vec::new(), Vec::new());
+        Self { attempt, ending, counts, earlier: counts, duration, log, cursor: None, states }
+    }
 }
 
 impl Journal {
@@ -96,9 +111,7 @@ impl Journal {
         let journal = Self { store, outbox: Mutex::new(outbox), lost_past, changed, settled };
         found.interrupted = interrupted.len();
         for attempt in interrupted {
-            let (ending, counts) = (Ending::Interrupted, Counts::default());
-            let ended = Ended { attempt, ending, counts, duration: Duration::ZERO, log: Vec::new(), cursor: None };
-            journal.finished(ended, || ()).await?;
+            journal.finished(Ended::interrupted(attempt), || ()).await?;
         }
         Ok((journal, found))
     }
@@ -229,16 +242,22 @@ impl Journal {
 
     /// Gives the result its number. Results may become durable in another order; the outbox sends them in this one.
     fn number(&self, ended: Ended) -> Finished {
-        let Ended { attempt, ending, counts, duration, log, cursor } = ended;
+        let Ended { attempt, ending, counts, earlier, duration, log, cursor, states } = ended;
         let seq = self.lock().take_seq();
-        Finished { report: Report { seq, attempt, ending, counts, duration, log }, cursor }.within_limits()
+        Finished { report: Report { seq, attempt, ending, counts, duration, log, earlier, states }, cursor }
+            .within_limits()
     }
 
     fn write(&self, finished: &Arc<Finished>) -> Result<wherry_daemon::store::Commit, StoreError> {
         let value = typed::encode(SCHEMA, &Record::Finished(Arc::clone(finished)))?;
+        let states = finished.report.states.iter().map(|state| typed::encode(SCHEMA, state));
+        let states: Vec<Vec<u8>> = states.collect::<Result<_, _>>()?;
         let mut outbox = self.lock();
         let mut batch = outbox.take_pruned().essential();
         batch.put(ATTEMPTS, key(finished.report.attempt), value);
+        for (number, state) in (0..).zip(states) {
+            batch.put(STATES, record::state_key(finished.report.attempt, number), state);
+        }
         Ok(self.store.commit(batch))
     }
 
@@ -261,7 +280,7 @@ fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Attempt>, Fo
                 (Some(attempt), Ok(Record::Started)) => interrupted.push(attempt),
                 (Some(_), Ok(Record::Finished(finished))) => {
                     found.finished += 1;
-                    outbox.restore(finished);
+                    outbox.restore(with_states(store, finished)?);
                 }
                 (_, Err(error @ StoreError::Newer { .. })) => return Err(error),
                 (None, _) | (_, Err(_)) => found.unreadable += 1,
@@ -272,13 +291,25 @@ fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Attempt>, Fo
     Ok((outbox, interrupted, found))
 }
 
+/// A result with what was kept beside it.
+fn with_states(store: &SharedStore, mut finished: Arc<Finished>) -> Result<Arc<Finished>, StoreError> {
+    let attempt = finished.report.attempt;
+    let kept = store.scan(STATES, &key(attempt), None, Direction::Ascending, MAX_STATES)?;
+    let states = kept.iter().map(|(_, value)| typed::decode(SCHEMA, value));
+    Arc::make_mut(&mut finished).report.states = states.collect::<Result<_, _>>()?;
+    Ok(finished)
+}
+
 fn key(attempt: Attempt) -> Vec<u8> {
     record::key(attempt)
 }
 
-/// The deletions that ride along with the next commit.
-fn deletions(attempts: impl Iterator<Item = Attempt>) -> Batch {
+/// The deletions that ride along with the next commit: of attempts, and of as many states beside each.
+fn deletions(attempts: impl Iterator<Item = (Attempt, u8)>) -> Batch {
     let mut batch = Batch::new();
-    attempts.for_each(|attempt| batch.delete(ATTEMPTS, key(attempt)));
+    for (attempt, states) in attempts {
+        batch.delete(ATTEMPTS, key(attempt));
+        (0..states).for_each(|number| batch.delete(STATES, record::state_key(attempt, number)));
+    }
     batch
 }

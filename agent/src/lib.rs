@@ -3,6 +3,8 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`app`] | puts the parts together and runs them |
+//! | [`auth`] | how requests prove who they are |
+//! | [`certificates`] | private keys and certificates out of PEM and PKCS#12 |
 //! | [`commands`] | what `wherry-agent` can be told to do |
 //! | [`config`] | what an agent owner can set |
 //! | [`connectors`] | fetched, believed, compiled, loaded |
@@ -12,8 +14,10 @@
 //! | [`executor`] | carries out runs |
 //! | [`identity`] | keys and certificates: enrol, renew, recover |
 //! | [`journal`] | what survives the process, and results until they are acknowledged |
+//! | [`keyring`] | the keys of the agent's group |
 //! | [`link`] | the connection to the controller |
 //! | [`net`] | TCP and proxies |
+//! | [`oauth`] | tokens of OAuth 2.0 |
 //! | [`paths`] | the data folder |
 //! | [`peer`] | what the controller's refusals mean |
 //! | [`presence`] | `ready.json` |
@@ -26,7 +30,9 @@
 //! | [`transforms`] | the box for transformations |
 
 pub mod app;
+pub mod auth;
 mod causes;
+pub mod certificates;
 pub mod commands;
 pub mod config;
 pub mod connectors;
@@ -36,8 +42,10 @@ pub mod egress;
 pub mod executor;
 pub mod identity;
 pub mod journal;
+pub mod keyring;
 pub mod link;
 pub mod net;
+pub mod oauth;
 pub mod paths;
 pub mod peer;
 pub mod presence;

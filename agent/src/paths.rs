@@ -57,6 +57,16 @@ impl DataDir {
         self.0.join("secrets")
     }
 
+    /// Keys of the agent's group, and the secrets sealed to them.
+    pub fn keyring(&self) -> PathBuf {
+        self.0.join("keyring")
+    }
+
+    /// Tokens of connections.
+    pub fn oauth(&self) -> PathBuf {
+        self.0.join("oauth")
+    }
+
     /// The key that seals what lies in this folder.
     pub fn local_key(&self) -> PathBuf {
         self.0.join("local-key")

@@ -90,6 +90,27 @@ fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Adds to the end of a file that is there; durable when it returns, and not there at all if it fails.
+///
+/// # Errors
+/// If the system refuses.
+pub fn append(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut file = OpenOptions::new().append(true).open(path).map_err(FileError::of("write", path))?;
+    let before = file.metadata().map_err(FileError::of("write", path))?.len();
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // Half of it must not stand before what is written next.
+        drop(file.set_len(before));
+        FileError::of("write", path)(error)
+    })
+}
+
+/// The names in a folder, in no order; none if there is no such folder.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries: io::Result<Vec<_>> = fs::read_dir(folder).and_then(Iterator::collect);
+    entries.unwrap_or_default().iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
 /// Gives a file another name, in place of whatever had it.
 ///
 /// # Errors

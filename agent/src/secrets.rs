@@ -4,20 +4,29 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use secrecy::SecretString;
+use wherry_daemon::redaction::{Redactor, Watch};
 use wherry_domain::{
     failure::{Code, Failure},
     name::Name,
 };
-use wherry_trust::seal_local::{LocalKey, SealError};
+use wherry_proto::frame::KeyringState;
+use wherry_trust::{
+    seal_local::{LocalKey, SealError},
+    sealing::{SealingError, secret::MAX_JSON},
+};
+use zeroize::Zeroizing;
 
-use crate::private_file::{self, FileError};
+use crate::{
+    keyring::Keys,
+    private_file::{self, FileError},
+};
 
 /// Largest secret, in bytes.
 pub const MAX_SECRET: usize = 64 << 10;
@@ -32,8 +41,8 @@ const EXTENSION: &str = "sealed";
 pub enum SecretError {
     /// It is not there.
     #[error(
-        "the secret {environment}/{name} is not set on this agent, run \
-         `wherry-agent secret set {name} --environment {environment}`"
+        "the secret {environment}/{name} is not set, run `wherry secret set {name} --environment {environment}` for \
+         the whole group, or `wherry-agent secret set {name} --environment {environment}` on this agent"
     )]
     Missing {
         /// Environment.
@@ -41,6 +50,20 @@ pub enum SecretError {
         /// Name.
         name: Name,
     },
+    /// It was set for the whole group, and this agent does not have the group's key yet.
+    #[error(
+        "the secret {environment}/{name} cannot be opened, this agent waits for its group's keys: start another agent \
+         of the group, or enrol this one again if `wherry-agent status` says so"
+    )]
+    PendingKeys {
+        /// Environment.
+        environment: Name,
+        /// Name.
+        name: Name,
+    },
+    /// It was sealed by an operator and does not hold.
+    #[error(transparent)]
+    Sealed(#[from] SealingError),
     /// It is too large, empty or not text.
     #[error("the secret cannot be kept: {0}")]
     Unacceptable(String),
@@ -60,6 +83,8 @@ impl SecretError {
     pub fn code(&self) -> Code {
         match self {
             Self::Missing { .. } => Code::new("secret.missing"),
+            Self::PendingKeys { .. } => Code::new("secret.pending_keys"),
+            Self::Sealed(error) => error.code(),
             Self::Unacceptable(_) => Code::new("secret.unacceptable"),
             Self::TooMany(_) => Code::new("secret.too_many"),
             Self::Seal(error) => error.code(),
@@ -69,7 +94,16 @@ impl SecretError {
 
     /// The failure of a run that needed the secret. Another agent of the group may have it.
     pub fn failure(&self) -> Failure {
-        Failure::permanent(self.code(), self.to_string())
+        match self {
+            // Another agent may have the keys, and this one gets them as soon as one of its group is there.
+            Self::PendingKeys { .. } => Failure::retry(self.code(), self.to_string()),
+            Self::Missing { .. }
+            | Self::Sealed(_)
+            | Self::Unacceptable(_)
+            | Self::TooMany(_)
+            | Self::Seal(_)
+            | Self::File(_) => Failure::permanent(self.code(), self.to_string()),
+        }
     }
 }
 
@@ -77,6 +111,8 @@ impl SecretError {
 pub struct Secrets {
     dir: PathBuf,
     key: LocalKey,
+    keys: Option<Keys>,
+    redactor: Redactor,
     open: Mutex<HashMap<(Name, Name), Open>>,
 }
 
@@ -84,6 +120,7 @@ pub struct Secrets {
 struct Open {
     stamp: Stamp,
     value: Arc<SecretString>,
+    _unlogged: Watch,
 }
 
 /// Tells one version of a file from another.
@@ -98,17 +135,46 @@ struct Stamp {
 impl Secrets {
     /// The secrets below `dir`, sealed under `key`.
     pub fn new(dir: PathBuf, key: LocalKey) -> Self {
-        Self { dir, key, open: Mutex::default() }
+        Self { dir, key, keys: None, redactor: Redactor::default(), open: Mutex::default() }
+    }
+
+    /// The same, and those that operators sealed to the group, which come first.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    /// The same, with every value that was used kept out of the logs.
+    #[must_use]
+    pub fn redacted_by(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
     }
 
     /// The secret's value. The same `Arc` as last time means the same value.
     ///
     /// # Errors
-    /// If it is not set, or its file was altered.
+    /// If it is not set, its file was altered, or the keys are not here yet.
     pub fn get(&self, environment: &Name, name: &Name) -> Result<Arc<SecretString>, SecretError> {
+        if let Some(keys) = &self.keys {
+            let path = keys.path(environment, name);
+            if let Some(stamp) = stamp(&path) {
+                return self.opened((environment, name), stamp, || open_sealed(keys, &path, environment, name));
+            }
+        }
         let path = self.path(environment, name);
-        let missing = || SecretError::Missing { environment: environment.clone(), name: name.clone() };
-        let stamp = stamp(&path).ok_or_else(missing)?;
+        let Some(stamp) = stamp(&path) else { return Err(self.missing(environment, name)) };
+        self.opened((environment, name), stamp, || {
+            let sealed = private_file::read(&path, (MAX_SECRET + 1_024) as u64)?;
+            Ok(self.key.open(&associated(environment, name), &sealed)?)
+        })
+    }
+
+    fn opened(
+        &self,
+        (environment, name): (&Name, &Name),
+        stamp: Stamp,
+        read: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, SecretError>,
+    ) -> Result<Arc<SecretString>, SecretError> {
         let id = (environment.clone(), name.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = open.get(&id)
@@ -116,15 +182,20 @@ impl Secrets {
         {
             return Ok(Arc::clone(&known.value));
         }
-        let sealed = private_file::read(&path, (MAX_SECRET + 1_024) as u64)?;
-        let content = self.key.open(&associated(environment, name), &sealed)?;
+        let content = read()?;
         let text = std::str::from_utf8(&content).map_err(|_| SealError::Unreadable)?;
         let value = Arc::new(SecretString::from(text));
         if open.len() >= MAX_SECRETS {
             open.clear();
         }
-        open.insert(id, Open { stamp, value: Arc::clone(&value) });
+        open.insert(id, Open { stamp, value: Arc::clone(&value), _unlogged: self.redactor.watch(text) });
         Ok(value)
+    }
+
+    fn missing(&self, environment: &Name, name: &Name) -> SecretError {
+        let (environment, name) = (environment.clone(), name.clone());
+        let waits = self.keys.as_ref().is_some_and(|keys| keys.state() == KeyringState::PendingKeys);
+        if waits { SecretError::PendingKeys { environment, name } } else { SecretError::Missing { environment, name } }
     }
 
     /// Keeps a secret, sealed and durable.
@@ -163,20 +234,22 @@ impl Secrets {
         }
     }
 
-    /// All names as `environment/name`, sorted.
+    /// All names as `environment/name`, sorted: what can be used on this agent.
     pub fn names(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for environment in listed(&self.dir).into_iter().take(MAX_ENVIRONMENTS) {
+        let sealed = self.keys.iter().flat_map(Keys::names);
+        let mut names: Vec<String> = sealed.map(|(environment, name)| format!("{environment}/{name}")).collect();
+        for environment in private_file::names(&self.dir).into_iter().take(MAX_ENVIRONMENTS) {
             if let Ok(environment) = environment.parse::<Name>() {
                 names.extend(self.of(&environment).into_iter().map(|name| format!("{environment}/{name}")));
             }
         }
         names.sort_unstable();
+        names.dedup();
         names
     }
 
     fn of(&self, environment: &Name) -> Vec<Name> {
-        let files = listed(&self.dir.join(environment.as_str()));
+        let files = private_file::names(&self.dir.join(environment.as_str()));
         files
             .iter()
             .filter_map(|file| file.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok())
@@ -187,6 +260,17 @@ impl Secrets {
     fn path(&self, environment: &Name, name: &Name) -> PathBuf {
         self.dir.join(environment.as_str()).join(format!("{name}.{EXTENSION}"))
     }
+}
+
+fn open_sealed(keys: &Keys, path: &Path, environment: &Name, name: &Name) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let json = private_file::read(path, MAX_JSON as u64)?;
+    keys.open(environment, name, &json).map_err(|error| {
+        if matches!(error, SealingError::EpochUnknown { .. }) {
+            SecretError::PendingKeys { environment: environment.clone(), name: name.clone() }
+        } else {
+            error.into()
+        }
+    })
 }
 
 /// The machine's own key, made at first use.
@@ -216,12 +300,6 @@ fn read_key(path: &Path) -> Result<LocalKey, SecretError> {
 /// Binds a sealed file to its place: moved under another name it does not open.
 fn associated(environment: &Name, name: &Name) -> Vec<u8> {
     format!("wherry/secret/v1/{environment}/{name}").into_bytes()
-}
-
-fn listed(dir: &Path) -> Vec<String> {
-    let entries: Result<Vec<_>, io::Error> = fs::read_dir(dir).and_then(Iterator::collect);
-    // A folder that is not there holds nothing.
-    entries.unwrap_or_default().iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

@@ -22,8 +22,8 @@ use wherry_domain::{
 use wherry_proto::frame::FromAgent;
 
 use crate::{
-    controller::Controller, executor::Executor, identity::Renewal, journal::Journal, link::Address, presence::Presence,
-    runs::Runs, secrets::Secrets, slots::Slots,
+    controller::Controller, executor::Executor, identity::Renewal, journal::Journal, keyring::Keyring, link::Address,
+    oauth::link::Link, presence::Presence, runs::Runs, secrets::Secrets, slots::Slots,
 };
 
 /// Frames of runs that wait to be sent; beyond it progress is dropped.
@@ -51,6 +51,10 @@ pub struct Parts {
     pub executor: Arc<Executor>,
     /// Names of secrets, for the hello.
     pub secrets: Arc<Secrets>,
+    /// The group's keys.
+    pub keyring: Keyring,
+    /// Tokens of connections, as far as the controller has a part in them.
+    pub oauth: Link,
     /// Told which connection is open.
     pub controller: Controller,
     /// Told whether the agent is connected.

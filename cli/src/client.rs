@@ -64,6 +64,10 @@ impl<'a> Call<'a> {
         Self { method: Method::POST, body, ..Self::get(path) }
     }
 
+    pub(crate) fn put(path: &'a [&'a str], body: Body) -> Self {
+        Self { method: Method::PUT, body, ..Self::get(path) }
+    }
+
     pub(crate) fn delete(path: &'a [&'a str]) -> Self {
         Self { method: Method::DELETE, ..Self::get(path) }
     }

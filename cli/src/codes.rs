@@ -63,3 +63,15 @@ pub(crate) const DEMO_TIMED_OUT: Code = Code::new("demo.timed_out");
 pub(crate) const DEMO_ANSWER_UNEXPECTED: Code = Code::new("demo.answer_unexpected");
 /// The tracker does not hold what the run says.
 pub(crate) const DEMO_COUNT_DIFFERS: Code = Code::new("demo.count_differs");
+/// A group's roster is not the one that was seen before.
+pub(crate) const ROSTER_FORKED: Code = Code::new("roster.forked");
+/// A group's roster was founded by someone else, and its fingerprint was not compared.
+pub(crate) const ROSTER_UNPINNED: Code = Code::new("roster.unpinned");
+/// This person's key is not one of a group's operators.
+pub(crate) const OPERATOR_UNKNOWN: Code = Code::new("operator.unknown");
+/// A group has no key to seal to.
+pub(crate) const SECRET_NO_KEYRING: Code = Code::new("secret.no_keyring");
+/// The value of a secret is empty, too large or not text.
+pub(crate) const SECRET_UNACCEPTABLE: Code = Code::new("secret.unacceptable");
+/// A file is not a recovery key of the group.
+pub(crate) const RECOVERY_KEY_INVALID: Code = Code::new("recovery.key_invalid");

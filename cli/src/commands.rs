@@ -1,6 +1,7 @@
 //! The commands, one file per group of them.
 
 mod agent;
+mod app;
 mod audit;
 mod completions;
 mod connection;
@@ -8,10 +9,12 @@ mod connector;
 mod environment;
 mod expr;
 mod key;
+mod oauth;
 mod operation;
 mod project;
 mod run;
 mod sandbox;
+mod secret;
 mod session;
 
 use clap::{Parser, Subcommand};
@@ -74,12 +77,21 @@ enum Command {
     /// Publishers' keys: make, show, trust.
     #[command(subcommand)]
     Key(key::Keys),
+    /// Secrets: set, list, remove; sealed here, so that only agents can read them.
+    #[command(subcommand)]
+    Secret(secret::Secrets),
     /// Connectors: package, publish, list.
     #[command(subcommand)]
     Connector(connector::Connectors),
     /// Connections: list, test, ask about the system behind them.
     #[command(subcommand)]
     Connection(connection::Connections),
+    /// Accounts of connections that sign in with OAuth: connect, show, disconnect.
+    #[command(subcommand, name = "oauth")]
+    OAuth(oauth::OAuth),
+    /// Applications registered with providers of OAuth.
+    #[command(subcommand)]
+    App(app::Apps),
     /// Projects: check, deploy, list.
     #[command(subcommand)]
     Project(project::Projects),
@@ -136,8 +148,11 @@ pub(crate) async fn run(cli: Cli, screen: Screen) -> Outcome {
         Command::Group(command) => command.run(&context).await,
         Command::Agent(command) => command.run(&context).await,
         Command::Key(command) => command.run(&context).await,
+        Command::Secret(command) => command.run(&context).await,
         Command::Connector(command) => command.run(&context).await,
         Command::Connection(command) => command.run(&context).await,
+        Command::OAuth(command) => command.run(&context).await,
+        Command::App(command) => command.run(&context).await,
         Command::Project(command) => command.run(&context).await,
         Command::Expr(command) => command.run(&context).await,
         Command::Operation(command) => command.run(&context).await,

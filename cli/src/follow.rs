@@ -68,9 +68,22 @@ pub(crate) fn judge(run: Value) -> Outcome<Value> {
     let code = at(&run, "failure.code").and_then(Value::as_str).map_or(codes::RUN_NOT_SUCCEEDED, Code::received);
     let why = at(&run, "failure.message").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
     let error = CliError::new(Exit::RunFailed, code, format!("{id} {state}{why}"));
-    let mut error = error.fix(format!("look with: wherry run show {id}; repeat it with: wherry run retry {id}"));
+    let mut error = error.fix(next_step(&run, &id));
     error.problem = Some(Box::new(serde_json::json!({ "run": run })));
     Err(error)
+}
+
+/// What to do after a run that did not succeed. Where something was changed already, repeating it may change it twice.
+fn next_step(run: &Value, id: &str) -> String {
+    let begun = at(run, "failure.effects_begun").and_then(Value::as_bool) == Some(true);
+    let safe = matches!(run.get("side_effects").and_then(Value::as_str), Some("read" | "idempotent"));
+    if begun && !safe {
+        return format!(
+            "look with: wherry run show {id}; its target was changed already, so look there first: \
+             wherry run retry {id} begins with the first record again and may write records twice"
+        );
+    }
+    format!("look with: wherry run show {id}; repeat it with: wherry run retry {id}")
 }
 
 pub(crate) fn is_over(run: &Value) -> bool {
@@ -193,7 +206,9 @@ impl View {
         if rejected > 0 {
             text += &format!("  rejected {}", grouped(rejected));
         }
-        if let Some(rate) = self.pace.rate(read.max(written)) {
+        if !is_over(run)
+            && let Some(rate) = self.pace.rate(read.max(written))
+        {
             text += &format!("  {} records/s", grouped(rate));
         }
         text
@@ -253,6 +268,16 @@ mod tests {
         assert_eq!(error.message, "run_1 failed: 500 from the tracker");
         assert!(judge(json!({"id": "run_1", "state": "succeeded"})).is_ok());
         assert_eq!(judge(json!({"state": "cancelled"})).unwrap_err().exit, Exit::RunFailed);
+    }
+
+    #[test]
+    fn repeating_what_changed_something_already_comes_with_a_warning() {
+        let failed = |class: &str, begun: bool| json!({"id": "run_1", "side_effects": class, "failure": {"effects_begun": begun}});
+        for (class, begun, warned) in [("unsafe", true, true), ("unsafe", false, false), ("read", true, false)] {
+            let fix = next_step(&failed(class, begun), "run_1");
+            assert_eq!(fix.contains("twice"), warned, "{class} {begun}: {fix}");
+            assert!(fix.contains("wherry run retry run_1"), "{fix}");
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ struct Descriptor {
     activities: Vec<Described>,
     #[serde(default)]
     capabilities: Capabilities,
+    #[serde(default)]
+    connection: DescribedConnection,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,6 +42,18 @@ struct Described {
     name: String,
     kind: ActivityKind,
     side_effects: SideEffects,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct DescribedConnection {
+    #[serde(default)]
+    auth: Vec<DescribedAuth>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedAuth {
+    #[serde(rename = "type")]
+    method: String,
 }
 
 /// A signed package.
@@ -68,6 +82,7 @@ pub(crate) fn assemble(wasm: &Path, descriptor: &Path, key: &SigningKey, min_age
         capabilities: described.capabilities,
         min_agent,
         activities: described.activities.into_iter().map(activity).collect(),
+        auth: described.connection.auth.into_iter().map(|scheme| scheme.method).collect(),
         notes: String::new(),
     };
     let envelope = sign_release(&release, key).map_err(|error| {

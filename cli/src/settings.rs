@@ -157,6 +157,12 @@ fn stored() -> Outcome<Option<Stored>> {
     Ok(Some(stored))
 }
 
+/// The folder of the file with the sign-in, for what is kept beside it.
+pub(crate) fn folder() -> Outcome<PathBuf> {
+    let path = path()?;
+    Ok(path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf))
+}
+
 fn path() -> Outcome<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let default = || {

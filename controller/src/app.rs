@@ -92,7 +92,8 @@ impl App {
         first_token(&ledger, &config.data_dir).await?;
         let scheme = if config.web.tls_cert.is_some() { "https" } else { "http" };
         let web_url = format!("{scheme}://{}", web_listener.local_addr()?);
-        let router = router(&ledger, &clock, &authority, &config, audits);
+        let redirect_uri = redirect_uri(&config, &web_url);
+        let router = router(&ledger, &clock, &authority, &config, (audits, redirect_uri));
         let web_port = web::WebPort {
             listener: web_listener,
             router,
@@ -146,12 +147,25 @@ fn start_audits(tasks: &Tasks, audits: Audits) {
     });
 }
 
-fn router(ledger: &Ledger, clock: &Clock, authority: &Authority, config: &Config, audits: Audits) -> axum::Router {
+/// Where providers send browsers back to.
+fn redirect_uri(config: &Config, listening: &str) -> Arc<str> {
+    let public = config.web.public_url.trim_end_matches('/');
+    format!("{}{}", if public.is_empty() { listening } else { public }, web::CALLBACK).into()
+}
+
+fn router(
+    ledger: &Ledger,
+    clock: &Clock,
+    authority: &Authority,
+    config: &Config,
+    (audits, redirect_uri): (Audits, Arc<str>),
+) -> axum::Router {
     let shared = Web {
         ledger: ledger.clone(),
         clock: clock.clone(),
         pin: Arc::new(authority.pin().clone()),
         agent_endpoint: config.agents.public_url.as_str().into(),
+        redirect_uri,
         audits,
     };
     web::router(shared)

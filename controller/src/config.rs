@@ -11,7 +11,7 @@ use wherry_daemon::{
     config::{ConfigFaults, Faults, load},
     telemetry::{LogOptions, check_filter},
 };
-use wherry_domain::{duration, lease::LeaseTerms};
+use wherry_domain::{duration, lease::LeaseTerms, project::application::origin};
 
 /// Below it there would be no room left for results and cancellations.
 const MIN_RESERVE_MIB: u64 = 8;
@@ -46,6 +46,9 @@ pub struct Web {
     pub tls_cert: Option<PathBuf>,
     /// PEM file with its key.
     pub tls_key: Option<PathBuf>,
+    /// How people reach it. Providers of OAuth send browsers back to `/oauth/callback` below it. If empty, the address
+    /// that it listens on.
+    pub public_url: String,
     /// Allows plain HTTP beyond loopback, for use behind a TLS proxy on the same machine or pod.
     pub allow_plain: bool,
 }
@@ -121,7 +124,13 @@ impl Default for Config {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8443)), tls_cert: None, tls_key: None, allow_plain: false }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            tls_cert: None,
+            tls_key: None,
+            public_url: String::new(),
+            allow_plain: false,
+        }
     }
 }
 
@@ -174,6 +183,10 @@ impl Config {
         if self.web.tls_cert.is_none() && !self.web.listen.ip().is_loopback() && !self.web.allow_plain {
             faults
                 .push("web.listen", "without a certificate only loopback is allowed: set web.tls_cert and web.tls_key");
+        }
+        let public = self.web.public_url.as_str();
+        if !public.is_empty() && origin(public).is_none() {
+            faults.push("web.public_url", "it must be https:// and a host, or http:// and this machine");
         }
         if self.public_host().is_none() {
             faults.push("agents.public_url", "it must be https:// and a host, with or without a port");

@@ -4,7 +4,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use wherry_controller::{app, backup, config::Config};
-use wherry_daemon::{clock::Clock, exit, exit::Exit, limits, shutdown::Shutdown, store::StoreError, telemetry};
+use wherry_daemon::{
+    clock::Clock, exit, exit::Exit, limits, redaction::Redactor, shutdown::Shutdown, store::StoreError, telemetry,
+};
 
 /// Controller of Wherry: environments, agents, connectors, projects and runs.
 #[derive(Parser)]
@@ -85,10 +87,11 @@ fn show(config: &Config) -> ExitCode {
 }
 
 fn run(config: Config) -> ExitCode {
-    if let Err(error) = telemetry::init(&config.log) {
+    if let Err(error) = telemetry::init(&config.log, &Redactor::default()) {
         return exit::report(&error, "config.invalid", Exit::Config);
     }
     limits::raise_open_files();
+    limits::no_core_dumps();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&error, "controller.failed", Exit::Unavailable),

@@ -7,15 +7,23 @@ use wherry_daemon::store::Space;
 
 mod access;
 mod agent;
+mod application;
 mod connector;
 mod deployment;
+mod keyring;
+mod memory;
+mod oauth;
 mod run;
 
 pub use access::{AccessToken, AuditEntry, Scope};
 pub use agent::{Agent, EnrolmentToken, Environment, Group, Redeemed};
+pub use application::AppRegistration;
 pub use connector::{Connector, Publisher};
 pub use deployment::Deployment;
-pub use run::{Happened, LogEntry, RunRecord, RunSpec};
+pub use keyring::{ForgottenRosters, RosterEntry, SecretRecord, StoredWrap};
+pub use memory::Memory;
+pub use oauth::{Account, StoredCopy, TokenRecord};
+pub use run::{Happened, LogEntry, RunRecord, RunSpec, Tied};
 
 /// Version of the records; a controller refuses newer ones.
 pub const SCHEMA: u8 = 1;
@@ -36,3 +44,7 @@ pub const LATE: Space = Space(6);
 pub const KEYS: Space = Space(7);
 /// The audit chain, by number.
 pub const AUDIT: Space = Space(8);
+/// What connections remember, by environment, project and name.
+pub const MEMORIES: Space = Space(10);
+/// Groups' rosters, wrapped keys and sealed secrets, by kind and group.
+pub const KEYRINGS: Space = Space(12);

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware,
+    routing::{any, get},
+};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -19,9 +25,11 @@ use crate::engine::Ledger;
 
 mod access;
 mod agents;
+mod applications;
 mod audit;
 mod auth;
 mod body;
+mod callback;
 mod connections;
 mod connectors;
 mod defect;
@@ -29,17 +37,23 @@ mod deployments;
 mod environments;
 mod events;
 mod listener;
+mod oauth;
 mod pages;
+mod path;
 mod patience;
 mod problem;
 mod publishers;
+mod roster;
 mod run_view;
 mod runs;
+mod secrets;
 mod status;
 
 pub use listener::{WebPort, serve};
 pub use patience::Patience;
 
+/// Path to which providers send browsers back.
+pub const CALLBACK: &str = "/oauth/callback";
 /// Largest JSON body, in bytes.
 const MAX_BODY: usize = 1 << 20;
 
@@ -54,6 +68,8 @@ pub struct Web {
     pub pin: Arc<SpkiPin>,
     /// How agents reach their port.
     pub agent_endpoint: Arc<str>,
+    /// Where providers send browsers back to.
+    pub redirect_uri: Arc<str>,
     /// When the store was last looked through.
     pub audits: Audits,
 }
@@ -97,9 +113,12 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(agents::unlock))
         .routes(routes!(publishers::list, publishers::trust))
         .routes(routes!(publishers::distrust))
+        .routes(routes!(applications::list, applications::add))
+        .routes(routes!(applications::remove))
         .routes(routes!(connectors::list))
         .routes(routes!(connectors::versions))
         .merge(projects())
+        .merge(sealed())
         .routes(routes!(runs::submit))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
@@ -127,6 +146,18 @@ fn projects() -> OpenApiRouter<Web> {
         .routes(routes!(connections::list))
         .routes(routes!(connections::test))
         .routes(routes!(connections::describe))
+        .routes(routes!(oauth::begin, oauth::show, oauth::disconnect))
+        .routes(routes!(oauth::confirm))
+}
+
+/// Secrets that this side cannot read, and the logs that say who can.
+fn sealed() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::show, secrets::set, secrets::remove))
+        .routes(routes!(roster::show, roster::append, roster::reset))
+        .routes(routes!(roster::wraps))
+        .routes(routes!(roster::joins))
 }
 
 /// The OpenAPI document of the API.
@@ -140,6 +171,7 @@ pub fn router(web: Web) -> Router {
     let served = serde_json::to_string(&document).unwrap_or_default();
     router
         .route("/healthz", get(|| async { "ok" }))
+        .route(CALLBACK, any(callback::callback))
         .route("/openapi.json", get(move || async move { ([("content-type", "application/json")], served) }))
         .fallback(|| async {
             let message = "there is nothing at this path: see /openapi.json";

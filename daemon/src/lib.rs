@@ -9,6 +9,7 @@
 //! | [`ids`] | new identifiers |
 //! | [`limits`] | what the system lets the process have |
 //! | [`notify`] | readiness for systemd |
+//! | [`redaction`] | cutting secrets in use out of logs |
 //! | [`shutdown`] | the end in two stages: stop, then cancel |
 //! | [`store`] | the durable key-value store (the only user of sled) and content-addressed files |
 //! | [`tasks`] | named background tasks that never end unnoticed |
@@ -22,6 +23,7 @@ pub mod exit;
 pub mod ids;
 pub mod limits;
 pub mod notify;
+pub mod redaction;
 pub mod shutdown;
 pub mod store;
 pub mod tasks;

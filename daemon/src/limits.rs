@@ -25,9 +25,23 @@ pub fn raise_open_files() -> OpenFiles {
     OpenFiles { before, now }
 }
 
+/// Lets no crash write the memory of the process to a disk: keys and secrets are in it.
+pub fn no_core_dumps() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum }) {
+        tracing::warn!(%error, "a crash could write the memory of this process to a disk");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_core_is_written() {
+        no_core_dumps();
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+    }
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {

@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
+use crate::redaction::{Redactor, Scrubbed};
+
 /// The `log` section of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,16 +52,18 @@ pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
     parse(filter).map(drop)
 }
 
-/// Sends the process's events to standard error from now on. Once per process.
-pub fn init(options: &LogOptions) -> Result<(), TelemetryError> {
+/// Sends the process's events to standard error from now on, without what `redactor` knows. Once per process.
+pub fn init(options: &LogOptions, redactor: &Redactor) -> Result<(), TelemetryError> {
     let filter = parse(&options.filter)?;
     let colours = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
+    let redactor = redactor.clone();
+    let writer = move || Scrubbed::new(redactor.clone(), std::io::stderr());
     let set = match options.format {
-        LogFormat::Human => registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours)).try_init(),
+        LogFormat::Human => registry.with(fmt::layer().with_writer(writer).with_ansi(colours)).try_init(),
         LogFormat::Json => {
             let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
-            registry.with(layer.with_writer(std::io::stderr)).try_init()
+            registry.with(layer.with_writer(writer)).try_init()
         }
     };
     set.map_err(|_| TelemetryError::AlreadySet)

@@ -106,6 +106,9 @@ fn seen(code: &str) -> Option<Area> {
             Area::Network
         }
         (_, "connection.client_certificate" | "connection.credentials") => Area::Authentication,
+        (_, "auth.settings_invalid" | "connector.auth_unsupported") => Area::Configuration,
+        (_, "auth.echoed") => Area::Connector,
+        ("auth" | "oauth", _) => Area::Authentication,
         ("egress" | "controller", _) => Area::Network,
         ("secret" | "sealed", _) => Area::Authentication,
         ("connection" | "deployment", _) => Area::Configuration,
@@ -143,6 +146,11 @@ mod tests {
             ("connection.tls_untrusted", Area::Network),
             ("connection.timed_out", Area::Network),
             ("connection.credentials", Area::Authentication),
+            ("auth.login_refused", Area::Authentication),
+            ("auth.settings_invalid", Area::Configuration),
+            ("auth.echoed", Area::Connector),
+            ("connector.auth_unsupported", Area::Configuration),
+            ("oauth.needs_consent", Area::Authentication),
             ("connection.no_proxy", Area::Configuration),
             ("secret.missing", Area::Authentication),
             ("deployment.variable_unknown", Area::Configuration),

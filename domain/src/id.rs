@@ -140,6 +140,10 @@ id!(
     /// A question to an agent about a connection.
     AskId, "ask"
 );
+id!(
+    /// One attempt of a person to connect an account to a connection.
+    FlowId, "flo"
+);
 
 #[cfg(test)]
 mod tests {

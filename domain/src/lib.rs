@@ -15,6 +15,8 @@ extern crate std;
 
 pub mod area;
 pub mod capability;
+pub mod connection;
+pub mod consent;
 pub mod digest;
 pub mod duration;
 pub mod effects;
@@ -25,6 +27,8 @@ pub mod fence;
 pub mod id;
 pub mod lease;
 pub mod name;
+pub mod owner;
+pub mod path;
 pub mod presence;
 pub mod project;
 pub mod retry;

@@ -12,8 +12,16 @@ use serde_json::{Map, Value};
 
 use crate::{digest::Digest, duration, effects::SideEffects, name::Name, retry::RetryRule};
 
+pub mod application;
+pub mod auth;
 pub mod check;
 pub mod template;
+pub mod tls;
+mod way;
+
+pub use self::way::ProxyChoice;
+
+pub use self::{auth::Auth, tls::Tls};
 
 /// Longest time that an operation may ask for.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
@@ -53,67 +61,32 @@ pub struct Connection {
     /// How the agent authenticates; secrets by reference only.
     #[serde(default)]
     pub auth: Auth,
-    /// Whether the agent's proxy applies to this endpoint.
+    /// Whether the agent's default proxy applies to this endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_proxy: Option<bool>,
+    /// A named proxy of the agent that applies to this endpoint instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Name>,
+    /// Whether its work goes to one agent at a time: for systems that let a user in from one address only.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub use_proxy: bool,
+    pub single_agent: bool,
+    /// TLS beyond what the agent does anyway.
+    #[serde(default, skip_serializing_if = "Tls::is_default")]
+    pub tls: Tls,
     /// What the connector itself defines.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
 }
 
-/// How the agent authenticates requests of a connection, outside the connector's sandbox.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", from = "AuthShape")]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// HTTP Basic.
-    Basic {
-        /// User name; takes variables.
-        username: String,
-        /// The password's name on the agent.
-        password: SecretRef,
-    },
-    /// A bearer or personal access token.
-    Bearer {
-        /// The token's name on the agent.
-        token: SecretRef,
-    },
-}
-
-/// [`Auth`] as it is read: a unit variant would swallow fields it does not know.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-enum AuthShape {
-    None {},
-    Basic { username: String, password: SecretRef },
-    Bearer { token: SecretRef },
-}
-
-impl From<AuthShape> for Auth {
-    fn from(shape: AuthShape) -> Self {
-        match shape {
-            AuthShape::None {} => Self::None,
-            AuthShape::Basic { username, password } => Self::Basic { username, password },
-            AuthShape::Bearer { token } => Self::Bearer { token },
-        }
-    }
-}
-
-impl Auth {
-    /// The secrets it names.
-    pub fn secrets(&self) -> Option<&Name> {
-        match self {
-            Self::None => None,
-            Self::Basic { password, .. } => Some(&password.secret),
-            Self::Bearer { token } => Some(&token.secret),
-        }
+impl Connection {
+    /// Whether requests go to a proxy first, so that even those to `localhost` cross a network.
+    pub fn through_proxy(&self) -> bool {
+        self.proxy_choice() != ProxyChoice::Direct
     }
 }
 
 /// A secret by name: `{ secret: helix-password }`. Its value is known to the agents alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {
     /// The secret's name.

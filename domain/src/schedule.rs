@@ -18,7 +18,7 @@ use crate::{
 pub mod queue;
 pub mod slots;
 
-pub use queue::{Queue, Turns};
+pub use queue::{Queue, Tie, Turns};
 pub use slots::Slots;
 
 /// One group, as the planner sees it. `P` names a project.

@@ -18,6 +18,10 @@ use crate::{
 mod agent;
 mod ask;
 mod controller;
+mod keyring;
+mod oauth;
+mod path;
+mod state;
 
 /// A frame that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +41,13 @@ impl Invalid {
     fn missing(field: &'static str) -> Self {
         Self::new(field, "it is missing")
     }
+}
+
+fn bounded(field: &'static str, length: usize, most: usize) -> Result<(), Invalid> {
+    if length <= most {
+        return Ok(());
+    }
+    Err(Invalid::new(field, format!("it has {length} bytes, more than {most}")))
 }
 
 /// Reads one value of a frame.

@@ -3,6 +3,9 @@
 use core::time::Duration;
 
 mod ask;
+mod keyring;
+mod oauth;
+mod state;
 
 use serde::{Deserialize, Serialize};
 use wherry_domain::{
@@ -15,7 +18,18 @@ use wherry_domain::{
     run::Outcome,
 };
 
-pub use self::ask::{Answer, Ask, Question, Trouble};
+pub use self::{
+    ask::{Answer, Ask, Question, Trouble},
+    keyring::{
+        Departed, Keyring, KeyringReport, KeyringState, KeyringTrouble, MissingWrap, PendingJoin, RemovedItem,
+        SealedItem, WrappedKey,
+    },
+    oauth::{
+        ConsentAddress, ConsentedAccount, OAuthAsked, OAuthOrder, OAuthReport, OAuthSaid, TokenCopy, TokenOwnership,
+        Unshown,
+    },
+    state::{ConnectionState, Wrapped},
+};
 
 /// From the agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +53,8 @@ pub enum FromAgent {
         attempt: Attempt,
         /// How far.
         counts: Counts,
+        /// What earlier attempts did of the run, as far as this one goes on behind it.
+        earlier: Counts,
     },
     /// The target confirmed everything up to this cursor of the source.
     Checkpoint {
@@ -46,6 +62,8 @@ pub enum FromAgent {
         attempt: Attempt,
         /// JSON, at most [`crate::MAX_CURSOR`] bytes.
         cursor: String,
+        /// What connections remember from here on.
+        states: Vec<ConnectionState>,
     },
     /// Lines of a run's log.
     Log {
@@ -56,6 +74,10 @@ pub enum FromAgent {
     },
     /// Answers an [`Ask`].
     Answer(Answer),
+    /// What it knows of its group's keys, and what it adds.
+    Keyring(KeyringReport),
+    /// What it says of a connection's tokens.
+    OAuth(OAuthReport),
     /// The agent leaves on purpose.
     Goodbye {
         /// Why, for people.
@@ -86,6 +108,10 @@ pub enum FromController {
     Desired(Desired),
     /// A question about a connection.
     Ask(Ask),
+    /// The group's keys and secrets.
+    Keyring(Keyring),
+    /// About a connection's tokens.
+    OAuth(OAuthOrder),
     /// The stream ends.
     GoAway {
         /// Why.
@@ -131,6 +157,8 @@ pub struct Hello {
     pub journal_lost: bool,
     /// It answers an [`Ask`]; older agents do not know the frame.
     pub asks: bool,
+    /// It knows [`OAuthOrder`].
+    pub oauth: bool,
 }
 
 /// How far an attempt is on the agent.
@@ -230,6 +258,9 @@ pub struct Offer {
     pub cursor: Option<String>,
     /// Idempotency key: the same for every attempt of the run.
     pub key: String,
+    /// What the operation's connections remember.
+    #[serde(default)]
+    pub states: Vec<ConnectionState>,
 }
 
 /// How many records went where.
@@ -243,6 +274,19 @@ pub struct Counts {
     pub rejected: u64,
     /// Batches moved.
     pub batches: u64,
+}
+
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read.saturating_add(other.read),
+            written: self.written.saturating_add(other.written),
+            rejected: self.rejected.saturating_add(other.rejected),
+            batches: self.batches.saturating_add(other.batches),
+        }
+    }
 }
 
 /// How an attempt ended, as the agent saw it.
@@ -269,6 +313,12 @@ pub struct Report {
     pub duration: Duration,
     /// The last lines of its log.
     pub log: Vec<LogLine>,
+    /// What earlier attempts did of the run, as far as this one went on behind it.
+    #[serde(default)]
+    pub earlier: Counts,
+    /// What connections remember from now on. Kept apart wherever a report is stored: it may be large.
+    #[serde(skip)]
+    pub states: Vec<ConnectionState>,
 }
 
 /// A line of a run's log, from the host's own templates.

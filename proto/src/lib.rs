@@ -35,8 +35,13 @@ pub const MAX_LOG_TEXT: usize = 2_048;
 pub const MAX_IN_FLIGHT: usize = 10_000;
 /// Most slots an agent may announce.
 pub const MAX_SLOTS: u32 = 256;
-/// Largest cursor, in bytes.
-pub const MAX_CURSOR: usize = 16 << 10;
+/// Largest cursor, in bytes: a connector's own of 16 KiB, and what the agent counts beside it.
+pub const MAX_CURSOR: usize = 17 << 10;
+/// Largest state of a connection, in bytes: 16 KiB of keys and values, the lengths between them, which may take as much
+/// again, and room for a seal.
+pub const MAX_STATE: usize = 36 << 10;
+/// Most connections of an operation: that of its source and that of its target.
+pub const MAX_STATES: usize = 2;
 /// Largest question to a connector, in bytes.
 pub const MAX_QUESTION: usize = 16 << 10;
 /// Largest answer of a connector, in bytes.
@@ -45,5 +50,24 @@ pub const MAX_ANSWER: usize = 256 << 10;
 pub const MAX_ACTIVITY: usize = 128;
 /// Longest time for an answer.
 pub const MAX_ASK: Duration = Duration::from_secs(60);
+/// Largest entry of a roster, join or invitation, in bytes.
+pub const MAX_ENTRY: usize = 8 << 10;
+/// Largest wrapped key, in bytes.
+pub const MAX_WRAP: usize = 512;
+/// Largest sealed secret, in bytes: 64 KiB in base64, and what stands around it.
+pub const MAX_SEALED: usize = 90 << 10;
+/// Most of anything in one frame about keys; more travels in several.
+pub const MAX_KEYRING_ITEMS: usize = 1_000;
+/// What a sender puts into one frame about keys, in bytes: half of [`MAX_FRAME`].
+pub const MAX_KEYRING_FRAME: usize = 512 << 10;
+/// Longest text for people in a frame about keys, in bytes.
+pub const MAX_KEYRING_TEXT: usize = 512;
+/// Largest copy of a connection's tokens, in bytes: in base64 it fits into one record of the store, and two generations
+/// of the longest tokens that providers give are below half of it.
+pub const MAX_COPY: usize = 40 << 10;
+/// Longest address for a person's consent, in bytes: what browsers and proxies carry.
+pub const MAX_CONSENT_URL: usize = 8 << 10;
+/// Longest authorisation code, `state` or `iss`, in bytes.
+pub const MAX_CODE: usize = 4 << 10;
 /// Context of the signature that recovers an expired certificate.
 pub const RECOVER_CONTEXT: &[u8] = b"wherry/recover/v1";

@@ -175,7 +175,7 @@ impl Envelope {
         Ok(Verified { payload, signers })
     }
 
-    fn decode_payload(&self, limit: usize) -> Result<Vec<u8>, DsseError> {
+    pub(crate) fn decode_payload(&self, limit: usize) -> Result<Vec<u8>, DsseError> {
         let too_large = DsseError::TooLarge { what: "bytes of payload", limit };
         if self.payload.len() / 4 > limit / 3 + 1 {
             return Err(too_large);

@@ -28,7 +28,7 @@ pub enum KeyError {
     #[error("this is not an ed25519 private key in PEM form, make one with `wherry key new`")]
     PrivateMalformed,
     /// The text is not `ed25519:` and 43 base64url characters.
-    #[error("a public key looks like `ed25519:` and 43 base64url characters, copy it from `wherry key list`")]
+    #[error("a public key looks like `ed25519:` and 43 base64url characters, copy it from `wherry key show FILE`")]
     PublicMalformed,
     /// The provider failed.
     #[error(transparent)]
@@ -54,6 +54,11 @@ impl SigningKey {
     /// Makes a new key.
     pub fn generate() -> Result<Self, CryptoUnavailable> {
         Ed25519KeyPair::generate().map(Self).map_err(|_| CryptoUnavailable)
+    }
+
+    /// The key that belongs to 32 secret bytes, RFC 8032, section 5.1.5.
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Result<Self, CryptoUnavailable> {
+        Ed25519KeyPair::from_seed_unchecked(seed).map(Self).map_err(|_| CryptoUnavailable)
     }
 
     /// Reads a key from the text `to_pem` made, or `openssl genpkey -algorithm ed25519`.

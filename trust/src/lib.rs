@@ -9,6 +9,7 @@ pub mod keys;
 pub mod names;
 pub mod release;
 pub mod seal_local;
+pub mod sealing;
 pub mod token;
 
 mod checksum;

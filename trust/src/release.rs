@@ -46,6 +46,9 @@ pub struct Release {
     pub min_agent: Version,
     /// The activity types it offers.
     pub activities: Vec<Activity>,
+    /// The ways to authenticate that it supports, such as `basic`. Empty, it says nothing about them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub auth: BTreeSet<String>,
     /// What changed, for the person who decides about an upgrade.
     #[serde(default)]
     pub notes: String,

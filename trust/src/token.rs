@@ -155,7 +155,12 @@ impl AuthPart {
 pub struct RosterPart(Secret32);
 
 impl RosterPart {
-    /// The bytes, to be sealed to the group's key or used as a MAC key; never sent in the clear.
+    /// Takes back the half that an agent kept sealed until it belonged to its group; it has exactly 32 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, MalformedToken> {
+        AuthPart::from_slice(bytes).map(|part| Self(part.0))
+    }
+
+    /// The bytes; never sent, and kept only sealed. `sealing::invite` derives a signing key from them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -22,6 +22,10 @@ pub(crate) struct Options {
     /// Only the tests against mock servers, clients and API descriptions that others wrote.
     #[arg(long)]
     third_party: bool,
+    /// Only the tests of the whole system, once: every program logs all it can, and each test ends with a look for the
+    /// secrets it used, in every log and file.
+    #[arg(long)]
+    canaries: bool,
     /// Print one JSON object as the last line: the report of the kill suite, or whether the tests passed.
     #[arg(long)]
     json: bool,
@@ -30,7 +34,13 @@ pub(crate) struct Options {
 /// Builds, tests, and tells by the exit code.
 pub(crate) fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
     prepare(layout)?;
-    let passed = if options.third_party { third_party(layout)? } else { workspace(layout)? };
+    let passed = if options.third_party {
+        third_party(layout)?
+    } else if options.canaries {
+        canaries(layout)?
+    } else {
+        workspace(layout)?
+    };
     let report = options.kills.map(|kills| kill_suite(layout, kills)).transpose()?;
     if options.json {
         println!("{}", report.unwrap_or_else(|| serde_json::json!({ "passed": passed }).to_string()));
@@ -42,7 +52,8 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
 pub(crate) fn everything(layout: &Layout) -> Result<bool> {
     prepare(layout)?;
     let third_party = ThirdParty::prepare(layout)?;
-    let filter = third_party.filter().into_iter().flat_map(|filter| ["--filterset", filter]);
+    let filter = third_party.filter();
+    let filter = filter.iter().flat_map(|filter| ["--filterset", filter]);
     let run = nextest(layout).arguments(["--workspace", "--no-fail-fast"]).arguments(filter);
     Ok(third_party.describe(run).status()?.success())
 }
@@ -58,10 +69,17 @@ fn workspace(layout: &Layout) -> Result<bool> {
     Ok(run.status()?.success())
 }
 
+fn canaries(layout: &Layout) -> Result<bool> {
+    let run = nextest(layout).env("WHERRY_CANARIES", "1");
+    let run = run.env("WHERRY_AGENT__LOG__FILTER", "trace").env("WHERRY_CONTROLLER__LOG__FILTER", "trace");
+    let run = run.arguments(["--package", "wherry-tests", "--no-fail-fast", "--filterset", EXCEPT_THIRD_PARTY]);
+    Ok(run.status()?.success())
+}
+
 fn third_party(layout: &Layout) -> Result<bool> {
     let third_party = ThirdParty::prepare(layout)?;
     let run = third_party.describe(nextest(layout));
-    if let ThirdParty::Missing(_) = third_party {
+    if !third_party.has_any() {
         return Ok(true);
     }
     let selection = third_party.selection();

@@ -48,10 +48,19 @@ pub fn enrol(args: EnrolArgs, output: Output) -> ExitCode {
     match runtime.block_on(identity::enrol(&config.data, options, &Clock::system())) {
         Err(error) => refused(&error),
         Ok(enrolled) if output == Output::Json => {
-            print_json(&json!({ "agent_id": enrolled.agent, "group": enrolled.group }))
+            let operator = enrolled.invited.as_ref().map(|invited| invited.operator);
+            let fingerprint = enrolled.invited.and_then(|invited| invited.fingerprint);
+            print_json(&json!({
+                "agent_id": enrolled.agent, "group": enrolled.group, "operator": operator, "fingerprint": fingerprint
+            }))
         }
         Ok(enrolled) => {
             println!("enrolled as {} in group {}", enrolled.agent, enrolled.group);
+            if let Some(invited) = &enrolled.invited {
+                println!("operator of the group's keys: {}", invited.operator);
+                let fingerprint = invited.fingerprint.as_deref().unwrap_or("none yet, this agent founds it");
+                println!("fingerprint of the group: {fingerprint}");
+            }
             println!("start it with: wherry-agent run --data {}", config.data.root().display());
             Exit::Success.into()
         }

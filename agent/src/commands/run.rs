@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use wherry_daemon::{clock::Clock, exit::Exit, limits, shutdown::Shutdown, telemetry, tls};
+use wherry_daemon::{clock::Clock, exit::Exit, limits, redaction::Redactor, shutdown::Shutdown, telemetry, tls};
 use wherry_domain::failure::Code;
 
 use super::{SettingArgs, failed, print_json};
@@ -33,11 +33,13 @@ pub fn run(args: &RunArgs) -> ExitCode {
     if args.check {
         return print_json(&config.raw);
     }
-    if let Err(error) = telemetry::init(&config.log) {
+    let redactor = Redactor::default();
+    if let Err(error) = telemetry::init(&config.log, &redactor) {
         return failed(&error, &Code::new("config.invalid"), Exit::Config);
     }
     limits::raise_open_files();
-    match start(&config) {
+    limits::no_core_dumps();
+    match start(&config, redactor) {
         Ok(exit) => exit.into(),
         Err(error) => failed(&error, &error.code(), error.exit()),
     }
@@ -50,13 +52,13 @@ fn own_program() -> std::io::Result<PathBuf> {
 }
 
 /// Everything but runs happens on this one thread: there is little of it, and it never waits for a run.
-fn start(config: &Config) -> Result<Exit, AppError> {
+fn start(config: &Config, redactor: Redactor) -> Result<Exit, AppError> {
     tls::provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (exit, guests) = runtime.block_on(async {
         let shutdown = Shutdown::on_signals(config.grace)?;
         let compiler = own_program()?;
-        let surroundings = Surroundings { clock: Clock::system(), shutdown: shutdown.clone(), compiler };
+        let surroundings = Surroundings { clock: Clock::system(), shutdown: shutdown.clone(), compiler, redactor };
         let app = App::build(config, surroundings).await?;
         let ended = app.run().await;
         if let Some(cause) = shutdown.cause().filter(|cause| cause.exit != Exit::Success) {

@@ -10,6 +10,7 @@ use super::{Output, SettingArgs, failed, print_json};
 use crate::{
     VERSION,
     identity::{Identity, IdentityError},
+    keyring::{self, Standing},
     paths::DataDir,
     presence::Presence,
     secrets::{Secrets, local_key},
@@ -34,6 +35,8 @@ struct Status {
     pid: Option<u32>,
     certificate_generation: u64,
     certificate_expired: bool,
+    keys: Option<Standing>,
+    sealed_secrets: usize,
     secrets: Vec<String>,
 }
 
@@ -59,13 +62,15 @@ pub fn status(args: &StatusArgs, output: Output) -> ExitCode {
         (false, _) => "not running",
     };
     let certificate = if status.certificate_expired { "expired" } else { "valid" };
-    let secrets = status.secrets.len().to_string();
+    let secrets = format!("{} of the group, {} set here", status.sealed_secrets, status.secrets.len());
     let rows = [
         ("agent", format!("{} ({})", status.name, status.agent_id)),
         ("group", status.group),
         ("controller", status.controller),
         ("state", state.to_owned()),
         ("certificate", format!("{certificate}, generation {}", status.certificate_generation)),
+        ("keys", status.keys.as_ref().map_or("unreadable", |keys| keys.state).to_owned()),
+        ("fingerprint", status.keys.and_then(|keys| keys.fingerprint).unwrap_or_else(|| "none".to_owned())),
         ("secrets", secrets),
         ("version", status.version.to_owned()),
     ];
@@ -90,6 +95,8 @@ fn gather(data: &DataDir) -> Result<Status, IdentityError> {
         pid: ready.map(|ready| ready.pid),
         certificate_generation: identity.generation(),
         certificate_expired: identity.has_expired(wherry_daemon::clock::Clock::system().wall_unix_millis()),
+        keys: keyring::standing(data, note.agent_id).ok(),
+        sealed_secrets: keyring::sealed_names(data).len(),
         secrets: secrets.unwrap_or_default(),
     })
 }

@@ -1,6 +1,6 @@
 //! The configuration as written. Every key has a default; unknown keys are refused.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use wherry_daemon::telemetry::LogOptions;
@@ -29,6 +29,8 @@ pub struct Raw {
     pub controller_proxy: Option<RawProxy>,
     /// The proxy for connections with `use_proxy`.
     pub proxy: Option<RawProxy>,
+    /// Proxies for connections that name one.
+    pub proxies: BTreeMap<Name, RawProxy>,
     /// TLS towards customers' systems.
     pub tls: RawTls,
     /// Traffic to customers' systems.
@@ -37,22 +39,30 @@ pub struct Raw {
     pub connectors: RawConnectors,
     /// What connectors write that may leave the agent.
     pub answers: RawAnswers,
+    /// Tokens of OAuth 2.0.
+    pub oauth: RawOAuth,
     /// The journal.
     pub store: RawStore,
 }
 
-/// An HTTP proxy.
+/// A proxy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawProxy {
-    /// `http://host:port`.
+    /// `http://`, `https://`, `socks5://` or `socks5h://`, then `host:port`.
     pub url: WebAddress,
-    /// For basic authentication.
+    /// For basic authentication, or that of SOCKS5.
     #[serde(default)]
     pub username: Option<String>,
     /// File with the password, readable by the agent only.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// Hosts, suffixes (`.example.com`), addresses and networks (`10.0.0.0/8`) that do not go through it.
+    #[serde(default)]
+    pub bypass: Vec<String>,
+    /// PEM files with authorities that may have issued the certificate of an `https://` proxy, beside the platform's.
+    #[serde(default)]
+    pub ca_files: Vec<PathBuf>,
 }
 
 /// TLS towards customers' systems.
@@ -61,6 +71,10 @@ pub struct RawProxy {
 pub struct RawTls {
     /// PEM files with authorities trusted beside the platform's.
     pub extra_ca_files: Vec<PathBuf>,
+    /// Whether connections with `allow_invalid_certificates` are refused.
+    pub refuse_invalid_certificates: bool,
+    /// Whether connections with `use_non_tls_connections` are refused.
+    pub refuse_non_tls: bool,
 }
 
 /// Traffic to customers' systems.
@@ -88,6 +102,16 @@ pub struct RawEgress {
 pub struct RawConnectors {
     /// Public keys (`ed25519:...`); if there are any, only connectors they signed run here.
     pub publishers: Vec<String>,
+}
+
+/// Tokens of OAuth 2.0.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawOAuth {
+    /// Whether projects may choose where tokens lie, with `oauth_settings_location`.
+    pub enable_local_file_location: bool,
+    /// Below which folders; none means `oauth-files` in the data folder.
+    pub location_roots: Vec<PathBuf>,
 }
 
 /// What connectors write that may leave the agent.
@@ -119,10 +143,12 @@ impl Default for Raw {
             log: LogOptions::default(),
             controller_proxy: None,
             proxy: None,
+            proxies: BTreeMap::new(),
             tls: RawTls::default(),
             egress: RawEgress::default(),
             connectors: RawConnectors::default(),
             answers: RawAnswers::default(),
+            oauth: RawOAuth::default(),
             store: RawStore::default(),
         }
     }

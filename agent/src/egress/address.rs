@@ -1,9 +1,13 @@
 //! Which addresses a connection may lead to.
 //!
 //! Link-local, metadata, unspecified and multicast addresses are never reached unless the agent owner lists that very
-//! host and port. A loopback address is reached only by a connection that says so itself (`localhost`, `127.0.0.1`),
-//! so that a stranger's DNS cannot point a name at the agent's own machine. Private networks are what agents exist
-//! for.
+//! host and port. A loopback address is reached only by a connection that says so itself (`localhost`, `127.0.0.1`,
+//! `[::1]`), so that a stranger's DNS cannot point a name at the agent's own machine; `localhost` in turn never leads to
+//! another machine. Private networks are what agents exist for.
+//!
+//! All this is about the agent's own machine, where it connects itself. Through a proxy that `bypass` does not spare,
+//! `localhost` is the proxy's machine and a system like any other there: the proxy's operator decides who gets to it, and
+//! without TLS it counts as plain traffic over a network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -43,8 +47,8 @@ impl AddressRules {
         let allowed = entries.iter().map(|entry| {
             let (host, port) = entry.rsplit_once(':').ok_or_else(|| InvalidAllowance(entry.clone()))?;
             let port = port.parse().ok().filter(|port| *port != 0);
-            let port = port.filter(|_| !host.is_empty()).ok_or_else(|| InvalidAllowance(entry.clone()))?;
-            Ok((host.to_ascii_lowercase(), port))
+            let port = port.filter(|_| !bare(host).is_empty()).ok_or_else(|| InvalidAllowance(entry.clone()))?;
+            Ok((bare(host).to_ascii_lowercase(), port))
         });
         Ok(Self { allowed: allowed.collect::<Result<_, _>>()? })
     }
@@ -58,7 +62,7 @@ impl AddressRules {
             return Ok(());
         }
         let denied = |address: &&SocketAddr| match class(address.ip()) {
-            Class::Ordinary => false,
+            Class::Ordinary => destination.is_localhost(),
             Class::Loopback => !names_this_machine(destination),
             Class::Denied => true,
         };
@@ -72,21 +76,27 @@ impl AddressRules {
     }
 
     fn lists(&self, host: &str, port: u16) -> bool {
-        self.allowed.iter().any(|(allowed, its)| *its == port && allowed == host)
+        self.allowed.iter().any(|(allowed, its)| *its == port && allowed == bare(host))
     }
 }
 
+/// Without the brackets of IPv6.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// An address that the connection itself names was judged by its class alone.
 fn names_this_machine(destination: &Destination) -> bool {
-    let host = destination.host();
-    destination.is_literal() || host == "localhost" || host.ends_with(".localhost")
+    destination.is_literal() || destination.is_localhost()
 }
 
 fn class(address: IpAddr) -> Class {
     match address {
         IpAddr::V4(address) => class_v4(address),
-        IpAddr::V6(address) => match embedded_v4(address) {
-            Some(inner) => class_v4(inner),
-            None => class_v6(address),
+        IpAddr::V6(address) => match (class_v6(address), embedded_v4(address).map(class_v4)) {
+            (class, None | Some(Class::Ordinary)) => class,
+            // Nobody writes this machine's address in such a way without wanting to hide it.
+            (_, Some(Class::Loopback | Class::Denied)) => Class::Denied,
         },
     }
 }
@@ -110,8 +120,8 @@ fn class_v6(address: Ipv6Addr) -> Class {
     if denied { Class::Denied } else { Class::Ordinary }
 }
 
-/// The IPv4 address inside a mapped (`::ffff:0:0/96`), compatible (`::/96`), NAT64 (`64:ff9b::/96`) or 6to4
-/// (`2002::/16`) address.
+/// The IPv4 address inside a mapped (`::ffff:0:0/96`), compatible (`::/96`), translated (`::ffff:0:0:0/96`), NAT64
+/// (`64:ff9b::/96`, `64:ff9b:1::/48`), 6to4 (`2002::/16`), Teredo (`2001::/32`) or ISATAP address.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let inner = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -120,8 +130,12 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         // `::` and `::1` are IPv6 addresses in their own right.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inner(high, low),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => inner(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => inner(high, low),
         [0x2002, high, low, ..] => inner(high, low),
+        // Every bit of the client's address is turned over (RFC 4380).
+        [0x2001, 0, .., high, low] => inner(!high, !low),
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => inner(high, low),
         _ => None,
     }
 }
@@ -158,6 +172,12 @@ mod tests {
             "::169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b::7f00:1",
+            "2001:0:1:2:3:4:5601:5601",
+            "2001:db8::5efe:a9fe:a9fe",
+            "fe80::5efe:10.0.0.1",
             "127.0.0.1",
             "::1",
             "::ffff:127.0.0.1",
@@ -173,6 +193,17 @@ mod tests {
         assert!(check(&rules, "http://localhost:8080", "::1"));
         assert!(!check(&rules, "http://localhost.evil.example", "127.0.0.1"));
         assert!(!check(&rules, "http://localhost:80", "169.254.169.254"));
+        assert!(!check(&rules, "http://[::ffff:127.0.0.1]:80", "::ffff:127.0.0.1"));
+        assert!(!check(&rules, "http://[64:ff9b::7f00:1]:80", "64:ff9b::7f00:1"));
+    }
+
+    #[test]
+    fn localhost_leads_to_this_machine_or_nowhere() {
+        let rules = AddressRules::default();
+        for elsewhere in ["8.8.8.8", "10.0.0.1", "2001:db8::1", "::ffff:127.0.0.1"] {
+            assert!(!check(&rules, "http://localhost:80", elsewhere), "{elsewhere}");
+            assert!(!check(&rules, "https://app.localhost", elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]
@@ -189,7 +220,9 @@ mod tests {
         assert!(check(&rules, "http://169.254.169.254", "169.254.169.254"));
         assert!(!check(&rules, "http://169.254.169.254:81", "169.254.169.254"));
         assert!(check(&rules, "https://intranet", "127.0.1.1"));
-        for bad in ["host", "host:0", ":80", "host:x"] {
+        let six = AddressRules::new(&["[FD00:ec2::254]:80".to_owned()]).unwrap();
+        assert!(check(&six, "http://[fd00:ec2::254]", "fd00:ec2::254") && check(&six, "http://host", "fd00:ec2::254"));
+        for bad in ["host", "host:0", ":80", "host:x", "[]:80"] {
             assert!(AddressRules::new(&[bad.to_owned()]).is_err(), "{bad}");
         }
     }

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,21 +19,29 @@ use wherry_host::{Body, EgressError};
 
 use super::client::{Limits, translate_body};
 
+/// Fewer bytes than this within the longest silence count as silence: otherwise a byte now and then would hold a place
+/// for as long as the operation may last. The slowest modem did more in the default of 30 s.
+const LEAST: u64 = 1 << 10;
+
 /// An answer's body within its limits.
 pub(super) struct Answer {
     inner: Incoming,
     host: Arc<str>,
     limits: Limits,
     seen: u64,
-    /// Made at the first wait: most answers arrive whole with their head.
-    silence: Option<Pin<Box<Sleep>>>,
+    /// What came of the [`LEAST`] that end a silence.
+    fresh: u64,
+    /// How long it was waited for that, without the time in which nobody asked for more.
+    waited: Duration,
+    /// The wait that is under way. Made when nothing is there: most answers arrive whole with their head.
+    wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Answer {
     /// # Errors
     /// If the announced length is beyond the limit already.
     pub(super) fn new(inner: Incoming, host: Arc<str>, limits: Limits) -> Result<Self, EgressError> {
-        let body = Self { inner, host, limits, seen: 0, silence: None };
+        let body = Self { inner, host, limits, seen: 0, fresh: 0, waited: Duration::ZERO, wait: None };
         if body.inner.size_hint().lower() > limits.response_bytes { Err(body.too_large()) } else { Ok(body) }
     }
 
@@ -46,8 +55,15 @@ impl Answer {
     }
 
     fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, EgressError> {
-        self.silence = None;
-        self.seen = self.seen.saturating_add(frame.data_ref().map_or(0, |data| data.len() as u64));
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.seen = self.seen.saturating_add(length);
+        self.fresh = self.fresh.saturating_add(length);
+        if let Some((since, _)) = self.wait.take() {
+            self.waited += since.elapsed();
+        }
+        if self.fresh >= LEAST {
+            (self.fresh, self.waited) = (0, Duration::ZERO);
+        }
         if self.seen > self.limits.response_bytes { Err(self.too_large()) } else { Ok(frame) }
     }
 }
@@ -63,8 +79,8 @@ impl HttpBody for Answer {
                 Err(error) => Err(translate_body(&self.host, &error)),
             }));
         }
-        let idle = self.limits.idle;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        let left = self.limits.idle.saturating_sub(self.waited);
+        let (_, silence) = self.wait.get_or_insert_with(|| (now(), Box::pin(tokio::time::sleep(left))));
         ready!(silence.as_mut().poll(cx));
         Poll::Ready(Some(Err(self.silent())))
     }
@@ -78,6 +94,11 @@ impl HttpBody for Answer {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "compared with tokio's own timer only")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// When a request's body last moved; the wait for the answer begins there.
 #[derive(Clone)]
 pub(super) struct Progress {
@@ -86,13 +107,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    #[expect(clippy::disallowed_methods, reason = "compared with tokio's own timer only")]
     pub(super) fn begin() -> Self {
-        Self { began: Instant::now(), moved_ms: Arc::new(AtomicU64::new(0)) }
+        Self { began: now(), moved_ms: Arc::new(AtomicU64::new(0)) }
     }
 
     pub(super) fn last(&self) -> Instant {
-        self.began + std::time::Duration::from_millis(self.moved_ms.load(Relaxed))
+        self.began + Duration::from_millis(self.moved_ms.load(Relaxed))
     }
 
     fn moved(&self) {

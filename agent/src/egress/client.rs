@@ -1,6 +1,6 @@
 //! The HTTP client of one destination, with its pool of connections.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use hyper_util::{
     client::legacy::{self, Client},
@@ -8,7 +8,10 @@ use hyper_util::{
 };
 use wherry_host::{Body, EgressError};
 
-use super::connector::{Connector, Route};
+use super::{
+    connector::{Connector, Route},
+    tls,
+};
 use crate::causes;
 
 /// Connections kept for the next run.
@@ -58,6 +61,9 @@ pub(super) fn translate(host: &str, error: &legacy::Error) -> EgressError {
     let host = host.to_owned();
     if let Some(own) = find::<EgressError>(error) {
         return own.clone();
+    }
+    if let Some(refused) = find::<io::Error>(error).and_then(|error| tls::refused_certificate(&host, error)) {
+        return refused;
     }
     let reason = causes::root(error).to_string();
     match find::<hyper::Error>(error) {

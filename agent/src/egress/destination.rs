@@ -49,6 +49,10 @@ impl Destination {
         }
         let port = url.port_or_known_default().filter(|port| *port != 0).ok_or(InvalidUrl("its port is 0"))?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidUrl("it names no host"))?;
+        if host.ends_with('.') {
+            // Another spelling of the same host, under which exact rules and certificates do not match.
+            return Err(InvalidUrl("its host ends with a dot"));
+        }
         let literal = matches!(url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_)));
         Ok(Self { secure, host: host.to_owned(), port, literal })
     }
@@ -94,6 +98,11 @@ impl Destination {
         self.port
     }
 
+    /// Whether the host is the name of this machine (RFC 6761, section 6.3).
+    pub fn is_localhost(&self) -> bool {
+        self.host == "localhost" || self.host.ends_with(".localhost")
+    }
+
     /// Whether the host is an address and not a name.
     pub const fn is_literal(&self) -> bool {
         self.literal
@@ -133,6 +142,13 @@ mod tests {
             "https://host\n",
             "https:\\\\host",
             "http://host:0",
+            "http://localhost.",
+            "https://example.com./a",
+            "https://example.com\u{3002}/a",
+            "https://%0aexample.com",
+            "https://exa%00mple.com",
+            "https://exa mple.com",
+            "https://example.com:65536",
             "https://",
             "host",
             "",

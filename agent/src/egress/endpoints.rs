@@ -1,13 +1,29 @@
 //! The endpoints of recent runs, kept so that the next run finds its connections open.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rustls_pki_types::CertificateDer;
+use wherry_domain::{name::Name, project::ProxyChoice};
 
 use super::{
-    address::AddressRules, client::Limits, connector::Route, destination::Destination, endpoint::Endpoint, tls::Tls,
+    address::AddressRules,
+    client::Limits,
+    connector::Route,
+    destination::Destination,
+    endpoint::Endpoint,
+    resolver::Resolver,
+    tls::{Owner, Tls, TlsChoice, TlsRules},
 };
-use crate::{net::Proxy, recent::Recent};
+use crate::{
+    certificates::FileRules,
+    net::{Proxy, Trace},
+    recent::Recent,
+    secrets::Secrets,
+};
 
 /// More connections than a busy agent uses at a time.
 const KEPT: usize = 64;
@@ -17,10 +33,18 @@ const KEPT: usize = 64;
 pub struct EgressSettings {
     /// Exceptions from the address rules.
     pub rules: AddressRules,
+    /// Where names become addresses.
+    pub resolver: Resolver,
     /// For connections with `use_proxy`.
     pub proxy: Option<Proxy>,
+    /// For connections that name one.
+    pub proxies: BTreeMap<Name, Proxy>,
     /// Authorities trusted beside the platform's.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Which files connections may name.
+    pub files: FileRules,
+    /// What connections may say about TLS.
+    pub tls: TlsRules,
     /// Sizes and times.
     pub limits: Limits,
 }
@@ -33,36 +57,112 @@ pub(crate) struct Identity {
     pub(crate) connection: String,
     /// Where it leads.
     pub(crate) destination: Destination,
-    /// Through the proxy.
-    pub(crate) use_proxy: bool,
+    /// Through which proxy.
+    pub(crate) proxy: ProxyChoice,
     /// How it authenticates, without the secret.
     pub(crate) auth: String,
+    /// Its options for TLS, if it has any.
+    pub(crate) tls: Option<TlsChoice>,
+}
+
+impl Identity {
+    /// Whether a request without a credential would be a mistake.
+    fn needs_credential(&self) -> bool {
+        !self.auth.is_empty()
+    }
 }
 
 /// Makes and keeps endpoints.
 pub struct Endpoints {
     rules: Arc<AddressRules>,
+    resolver: Resolver,
     proxy: Option<Proxy>,
+    proxies: BTreeMap<Name, Proxy>,
+    owner: Arc<Owner>,
     tls: Arc<Tls>,
+    tls_rules: TlsRules,
+    secrets: Option<Arc<Secrets>>,
     limits: Limits,
     kept: Mutex<Recent<Identity, Endpoint>>,
 }
 
-/// A connection asks for the proxy and the agent has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the connection says use_proxy, but this agent has no proxy: set [proxy] in its configuration")]
-pub struct NoProxy;
+/// A connection asks for a proxy that the agent does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct NoProxy {
+    /// The name it asks for; none for the default proxy.
+    wanted: Option<Name>,
+    /// Whether the agent has a default proxy.
+    default: bool,
+    /// Those it has by name.
+    known: Vec<Name>,
+}
+
+/// More names than this say nothing more to a person.
+const SHOWN: usize = 10;
+
+impl fmt::Display for NoProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let section = match &self.wanted {
+            None => {
+                f.write_str("the connection says use_proxy, but this agent has no default proxy: ")?;
+                "[proxy]".to_owned()
+            }
+            Some(name) => {
+                write!(f, "the connection says proxy: {name}, but this agent has no proxy of that name: ")?;
+                format!("[proxies.{name}]")
+            }
+        };
+        let default = self.default.then_some("the default one");
+        let known: Vec<&str> = default.into_iter().chain(self.known.iter().take(SHOWN).map(Name::as_str)).collect();
+        let more = if self.known.len() > SHOWN { " and more" } else { "" };
+        match known.is_empty() {
+            true => write!(f, "it has none, set {section} in its configuration"),
+            false => write!(f, "it has {}{more}, set {section} in its configuration", known.join(", ")),
+        }
+    }
+}
 
 impl Endpoints {
     /// With the owner's settings.
     pub fn new(settings: EgressSettings) -> Self {
+        let owner = Arc::new(Owner { extra_roots: settings.extra_roots, files: settings.files });
         Self {
             rules: Arc::new(settings.rules),
+            resolver: settings.resolver,
             proxy: settings.proxy,
-            tls: Arc::new(Tls::new(settings.extra_roots)),
+            proxies: settings.proxies,
+            tls: Arc::new(Tls::new(Arc::clone(&owner))),
+            owner,
+            tls_rules: settings.tls,
+            secrets: None,
             limits: settings.limits,
             kept: Mutex::new(Recent::new(KEPT)),
         }
+    }
+
+    /// The same, with the secrets that connections name under `tls`.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
+        Self { secrets: Some(secrets), ..self }
+    }
+
+    /// Which files connections may name.
+    pub(crate) fn files(&self) -> &FileRules {
+        &self.owner.files
+    }
+
+    /// What connections may say about TLS.
+    pub const fn tls_rules(&self) -> TlsRules {
+        self.tls_rules
+    }
+
+    /// The endpoint of a connection that needs no credential and goes no way but the direct one.
+    ///
+    /// # Errors
+    /// Never: it needs no proxy.
+    pub fn secured(&self, connection: &str, destination: Destination, tls: TlsChoice) -> Result<Endpoint, NoProxy> {
+        let (connection, auth) = (connection.to_owned(), String::new());
+        self.open(Identity { connection, destination, proxy: ProxyChoice::Direct, auth, tls: Some(tls) })
     }
 
     /// The endpoint of a connection that needs no credential.
@@ -75,7 +175,8 @@ impl Endpoints {
         destination: Destination,
         use_proxy: bool,
     ) -> Result<Endpoint, NoProxy> {
-        self.open(Identity { connection: connection.to_owned(), destination, use_proxy, auth: String::new() })
+        let proxy = if use_proxy { ProxyChoice::Default } else { ProxyChoice::Direct };
+        self.open(Identity { connection: connection.to_owned(), destination, proxy, auth: String::new(), tls: None })
     }
 
     /// The endpoint of that identity, with the connections it has open.
@@ -87,16 +188,40 @@ impl Endpoints {
         if let Some(endpoint) = kept.get(&identity) {
             return Ok(endpoint);
         }
-        let proxy = if identity.use_proxy { Some(self.proxy.clone().ok_or(NoProxy)?) } else { None };
+        let proxy = self.proxy(&identity.proxy)?;
         let route = Route {
             destination: identity.destination.clone(),
             proxy,
             rules: Arc::clone(&self.rules),
-            tls: Arc::clone(&self.tls),
+            resolver: self.resolver.clone(),
+            tls: self.tls(identity.tls.as_ref()),
+            owners_tls: Arc::clone(&self.tls),
             limit: self.limits.connect,
+            trace: Trace::default(),
         };
-        let endpoint = Endpoint::new(route, self.limits);
+        let endpoint = match identity.needs_credential() {
+            true => Endpoint::closed(route, self.limits),
+            false => Endpoint::open(route, self.limits),
+        };
         kept.insert(identity, endpoint.clone());
         Ok(endpoint)
+    }
+
+    fn tls(&self, choice: Option<&TlsChoice>) -> Arc<Tls> {
+        match choice {
+            None => Arc::clone(&self.tls),
+            Some(choice) => Arc::new(Tls::chosen(Arc::clone(&self.owner), choice.clone(), self.secrets.clone())),
+        }
+    }
+
+    fn proxy(&self, choice: &ProxyChoice) -> Result<Option<Proxy>, NoProxy> {
+        let (proxy, wanted) = match choice {
+            ProxyChoice::Direct => return Ok(None),
+            ProxyChoice::Default => (self.proxy.as_ref(), None),
+            ProxyChoice::Named(name) => (self.proxies.get(name), Some(name.clone())),
+        };
+        let known = || self.proxies.keys().cloned().collect();
+        let missing = || NoProxy { wanted, default: self.proxy.is_some(), known: known() };
+        proxy.cloned().map(Some).ok_or_else(missing)
     }
 }

@@ -1,24 +1,25 @@
 //! A connection of a deployment made ready: its connector loaded, its texts filled in, its way out opened.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use wherry_domain::{
+    connection::ConnectionPath,
     failure::{Code, Failure},
     name::Name,
-    project::{Auth, Connection, Snapshot, template::Scope},
+    project::{Connection, Snapshot, template::Scope},
 };
 use wherry_host::{Connector, Descriptor, Egress};
 use wherry_trust::release::Activity;
 
 use super::plan::{Workshop, invalid};
 use crate::{
+    auth::{AuthFailure, Made, Scheme, token::Wanted},
+    certificates::{self, Seen},
     connectors::Loaded,
-    egress::{Destination, Endpoint, Identity},
-    net::proxy,
-    secrets::Secrets,
+    egress::{Destination, Endpoint, Identity, TlsChoice},
+    net::Trace,
+    oauth,
 };
 
 /// A text refers to a variable that neither the deployment nor the run has.
@@ -27,8 +28,8 @@ const VARIABLE: Code = Code::new("deployment.variable_unknown");
 const NO_PROXY: Code = Code::new("connection.no_proxy");
 /// The release offers no such activity.
 const ACTIVITY: Code = Code::new("connector.activity_unknown");
-/// The secret cannot stand in a header.
-const UNUSABLE_SECRET: Code = Code::new("secret.unusable");
+/// The connector does not support the way to authenticate.
+const SCHEME: Code = Code::new("connector.auth_unsupported");
 
 /// Instances of a target at most: for more of them the host keeps no room.
 const MOST_INSTANCES: usize = 16;
@@ -45,14 +46,12 @@ pub(super) struct Access {
     /// The connection as the connector sees it, without credentials.
     pub(super) connection: String,
     endpoint: Arc<Endpoint>,
-    environment: Name,
-    credential: Credential,
-}
-
-enum Credential {
-    None,
-    Basic { username: String, password: Name },
-    Bearer { token: Name },
+    path: ConnectionPath,
+    /// Its URL in the spelling of requests.
+    base: String,
+    scheme: Scheme,
+    /// What the log of every run has to say.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Access {
@@ -68,12 +67,21 @@ impl Access {
         let pin = snapshot.connectors.get(&connection.connector);
         let pin = pin.ok_or_else(|| invalid(format!("the deployment pins no connector {}", connection.connector)))?;
         let Loaded { connector, activities, descriptor } = workshop.connectors.load(&connection.connector, pin).await?;
-        let url = fill_text(scope, &connection.url)?;
+        let scheme = Scheme::read(&connection.auth, scope)?;
+        // Atlassian takes OAuth's tokens at one address for all sites.
+        let site = scheme.oauth2().and_then(oauth::site);
+        let url = site.map_or_else(|| fill_text(scope, &connection.url), Ok)?;
         let destination = Destination::parse(&url)
             .map_err(|error| Failure::permanent(error.code(), format!("connection {name}: {error}")))?;
         let url = destination.base(&url);
-        let credential = credential(&connection.auth, scope)?;
-        let endpoint = open(workshop, snapshot, (name, connection), destination, &credential)?;
+        let warnings = admit(workshop, (name, connection), &destination)?;
+        supported(&scheme, &descriptor)?;
+        let path = ConnectionPath {
+            environment: snapshot.environment.clone(),
+            project: snapshot.project.name.clone(),
+            connection: name.clone(),
+        };
+        let endpoint = open(workshop, &path, connection, destination, &scheme)?;
         let options = fill(scope, &Value::Object(connection.options.clone()))?;
         Ok(Self {
             connector,
@@ -82,8 +90,10 @@ impl Access {
             descriptor,
             connection: json!({ "url": url, "options": options }).to_string(),
             endpoint: Arc::new(endpoint),
-            environment: snapshot.environment.clone(),
-            credential,
+            path,
+            base: url,
+            scheme,
+            warnings,
         })
     }
 
@@ -101,54 +111,112 @@ impl Access {
         usize::try_from(most).unwrap_or(1).clamp(1, MOST_INSTANCES)
     }
 
+    /// Whether the activity declares a counter of that name.
+    pub(super) fn declares_counter(&self, activity: &str, name: &str) -> bool {
+        let activity = self.descriptor.activity(activity);
+        activity.is_some_and(|activity| activity.counters.iter().any(|known| known == name))
+    }
+
     pub(super) fn egress(&self) -> Arc<dyn Egress> {
         Arc::<Endpoint>::clone(&self.endpoint)
     }
 
-    /// Makes sure that the endpoint carries the credential as it is now.
-    pub(super) fn refresh(&self, secrets: &Secrets) -> Result<(), Failure> {
-        let open = |name| secrets.get(&self.environment, name).map_err(|error| error.failure());
-        match &self.credential {
-            Credential::None => Ok(()),
-            Credential::Basic { username, password } => self.endpoint.use_credential(&open(password)?, |secret| {
-                proxy::basic(username, secret).ok_or_else(|| unusable(password))
-            }),
-            Credential::Bearer { token } => {
-                self.endpoint.use_credential(&open(token)?, |secret| bearer(secret).ok_or_else(|| unusable(token)))
-            }
-        }
+    /// A way out of its own with no connection open, noted in `trace`.
+    pub(super) fn traced_egress(&self, trace: &Trace) -> Arc<dyn Egress> {
+        Arc::new(self.endpoint.traced(trace))
     }
+
+    /// What it needs to have tokens of OAuth 2.0; nothing if it has another scheme.
+    pub(super) fn wanted(&self, workshop: &Workshop) -> Option<Wanted> {
+        let (secrets, environment) = (Arc::clone(&workshop.secrets), self.path.environment.clone());
+        Some(Wanted {
+            path: self.path.clone(),
+            oauth: self.scheme.oauth2()?.clone(),
+            base: self.base.clone(),
+            secret: Arc::new(move |name| secrets.get(&environment, name).map_err(AuthFailure::from)),
+            calls: self.endpoint.calls(),
+        })
+    }
+
+    /// Makes sure that the endpoint carries the credential as it is now.
+    pub(super) fn refresh(&self, workshop: &Workshop) -> Result<(), Failure> {
+        self.endpoint.renew_tls().map_err(|fault| fault.failure())?;
+        let (secrets, environment) = (Arc::clone(&workshop.secrets), self.path.environment.clone());
+        let lookup = |name: &Name| workshop.secrets.get(&self.path.environment, name);
+        let mut seen = Seen::default();
+        for name in self.scheme.secrets() {
+            seen.secret(lookup(name).map_err(|error| error.failure())?);
+        }
+        if let Some(store) = self.scheme.store() {
+            let noticed = certificates::see(store, &mut seen, &lookup);
+            noticed.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
+        }
+        self.endpoint.use_credential(seen, || {
+            self.scheme.credential(&Made {
+                path: &self.path,
+                base: &self.base,
+                destination: self.endpoint.destination(),
+                clock: &workshop.clock,
+                tasks: &workshop.tasks,
+                files: workshop.endpoints.files(),
+                tokens: &workshop.tokens,
+                secret: Arc::new(move |name| secrets.get(&environment, name).map_err(AuthFailure::from)),
+                lookup: &lookup,
+                calls: self.endpoint.calls(),
+            })
+        })
+    }
+}
+
+/// Whether the connection may be used with the TLS it asks for, and what of that has to be said.
+fn admit(
+    workshop: &Workshop,
+    (name, connection): (&Name, &Connection),
+    destination: &Destination,
+) -> Result<Vec<String>, Failure> {
+    let (proxied, oauth) = (connection.through_proxy(), connection.auth.is_oauth());
+    let admitted = workshop.endpoints.tls_rules().admit(&connection.tls, destination, proxied, oauth);
+    let warnings =
+        admitted.map_err(|refusal| Failure::permanent(refusal.code(), format!("connection {name}: {refusal}")))?;
+    Ok(warnings.iter().map(|warning| format!("connection {name}: {warning}")).collect())
 }
 
 fn open(
     workshop: &Workshop,
-    snapshot: &Snapshot,
-    (name, connection): (&Name, &Connection),
+    path: &ConnectionPath,
+    connection: &Connection,
     destination: Destination,
-    credential: &Credential,
+    scheme: &Scheme,
 ) -> Result<Endpoint, Failure> {
     let identity = Identity {
-        connection: format!("{}/{}/{name}", snapshot.environment, snapshot.project.name),
+        connection: path.to_string(),
         destination,
-        use_proxy: connection.use_proxy,
-        auth: match credential {
-            Credential::None => String::new(),
-            Credential::Basic { username, password } => format!("basic {password} {username}"),
-            Credential::Bearer { token } => format!("bearer {token}"),
-        },
+        proxy: connection.proxy_choice(),
+        tls: (!connection.tls.is_default())
+            .then(|| TlsChoice { environment: path.environment.clone(), options: connection.tls.clone() }),
+        auth: scheme.identity(),
     };
     let opened = workshop.endpoints.open(identity);
-    opened.map_err(|error| Failure::permanent(NO_PROXY, format!("connection {name}: {error}")))
+    let endpoint =
+        opened.map_err(|error| Failure::permanent(NO_PROXY, format!("connection {}: {error}", path.connection)))?;
+    endpoint.protect(scheme.headers());
+    Ok(endpoint)
 }
 
-fn credential(auth: &Auth, scope: &Scope<'_>) -> Result<Credential, Failure> {
-    Ok(match auth {
-        Auth::None => Credential::None,
-        Auth::Basic { username, password } => {
-            Credential::Basic { username: fill_text(scope, username)?, password: password.secret.clone() }
-        }
-        Auth::Bearer { token } => Credential::Bearer { token: token.secret.clone() },
-    })
+/// Whether the connector names the scheme. One that names none says nothing about it.
+fn supported(scheme: &Scheme, descriptor: &Descriptor) -> Result<(), Failure> {
+    let known: BTreeSet<&str> = descriptor.connection.auth.iter().map(|scheme| scheme.method.as_str()).collect();
+    if known.is_empty() || known.contains(scheme.name()) || scheme.name() == "none" {
+        return Ok(());
+    }
+    let known: Vec<&str> = known.into_iter().collect();
+    let message = format!(
+        "connector {} does not support auth of type {}; it has {}",
+        descriptor.name,
+        scheme.name(),
+        known.join(", ")
+    );
+    Err(Failure::permanent(SCHEME, message))
 }
 
 pub(super) fn fill(scope: &Scope<'_>, value: &Value) -> Result<Value, Failure> {
@@ -159,17 +227,7 @@ fn fill_text(scope: &Scope<'_>, text: &str) -> Result<String, Failure> {
     match fill(scope, &Value::from(text))? {
         Value::String(text) => Ok(text),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Err(Failure::permanent(VARIABLE, "a variable in a url or user name is not a text".to_owned()))
+            Err(Failure::permanent(VARIABLE, "a variable in a url is not a text".to_owned()))
         }
     }
-}
-
-fn bearer(token: &SecretString) -> Option<HeaderValue> {
-    let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose_secret()));
-    proxy::sensitive(&text)
-}
-
-fn unusable(name: &Name) -> Failure {
-    let message = format!("the secret {name} cannot stand in a header: it has line breaks or other control characters");
-    Failure::permanent(UNUSABLE_SECRET, message)
 }

@@ -13,6 +13,7 @@ use tokio::{
 use wherry_domain::{
     area::{Area, Complaint},
     failure::{Code, Failure},
+    path::Path,
     time::Timestamp,
 };
 use wherry_host::{Blobs, Call, ConnectorFault, ErrorKind, FromConnector, Outcome, Task};
@@ -26,7 +27,7 @@ use super::{
     access::Access,
     side::{Said, Side},
 };
-use crate::config::Answers;
+use crate::{config::Answers, net::Trace};
 
 /// Questions answered at once.
 const AT_ONCE: usize = 2;
@@ -84,35 +85,41 @@ impl Executor {
         match admitted {
             Ok(place) => drop(self.runtime.spawn(asking.run(place))),
             // If there is no room or no stream, the caller waits in vain, but not for ever.
-            Err(failure) => drop(self.shared.voice.try_say(asking.answer(Err(trouble(failure, None))))),
+            Err(failure) => drop(self.shared.voice.try_say(asking.answer(Err(trouble(failure, None)), None))),
         }
     }
 }
 
 impl Asking {
     async fn run(self, place: OwnedSemaphorePermit) {
-        let result = AssertUnwindSafe(self.look()).catch_unwind().await.unwrap_or_else(|_| {
+        let trace = match &self.ask.question {
+            Question::Test => Trace::wanted(),
+            Question::Discover { .. } => Trace::default(),
+        };
+        let result = AssertUnwindSafe(self.look(&trace)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(ask = %self.ask.id, "a question about a connection panicked");
             Err(trouble(Failure::permanent(DEFECT, "the agent has a defect, see its log"), None))
         });
         drop(place);
         // A session that has ended forgot the question with it.
-        self.shared.voice.say_soon(self.answer(result)).await;
+        let failure = result.as_ref().err().map(|trouble| &trouble.failure);
+        let path = trace.path(failure.map(|failure| (&failure.code, failure.message.as_ref())));
+        self.shared.voice.say_soon(self.answer(result, path)).await;
     }
 
-    fn answer(&self, result: Result<Vec<u8>, Trouble>) -> FromAgent {
+    fn answer(&self, result: Result<Vec<u8>, Trouble>, path: Option<Path>) -> FromAgent {
         let duration = self.shared.clock.now().since(self.began);
-        FromAgent::Answer(Answer { id: self.ask.id, duration, result })
+        FromAgent::Answer(Answer { id: self.ask.id, duration, result, path })
     }
 
-    async fn look(&self) -> Result<Vec<u8>, Trouble> {
+    async fn look(&self, trace: &Trace) -> Result<Vec<u8>, Trouble> {
         let Ask { id, deployment, connection, question, limit } = &self.ask;
         let run = id.to_string();
         let access = timeout(*limit, self.shared.plans.connection(*deployment, connection, &run)).await;
         let access = access.unwrap_or_else(|_| Err(not_ready(*limit))).map_err(|failure| trouble(failure, None))?;
         let left = limit.saturating_sub(self.shared.clock.now().since(self.began));
         let task = task(&access, question, run, left).map_err(|failure| trouble(failure, None))?;
-        let outcome = timeout(left, self.call(&access, task)).await;
+        let outcome = timeout(left, self.call(&access, task, trace)).await;
         let outcome = outcome.map_err(|_| trouble(timed_out(*limit), None))?;
         let outcome = outcome.map_err(|fault| {
             tracing::info!(ask = %id, %connection, %fault, "a connector failed");
@@ -122,8 +129,9 @@ impl Asking {
     }
 
     /// Runs the connector; dropping the future stops it at once.
-    async fn call(&self, access: &Access, task: Task) -> Result<Outcome, ConnectorFault> {
-        let mut side = Side::start(access.connector.clone(), access.egress(), task, Blobs::new(0));
+    async fn call(&self, access: &Access, task: Task, trace: &Trace) -> Result<Outcome, ConnectorFault> {
+        let egress = if trace.is_wanted() { access.traced_egress(trace) } else { access.egress() };
+        let mut side = Side::start(access.connector.clone(), egress, task, Blobs::new(0));
         loop {
             match side.next(&mut None).await {
                 // What a connector writes is for the agent owner only.

@@ -12,7 +12,7 @@ use wherry_domain::{
     time::Timestamp,
 };
 use wherry_host::Blobs;
-use wherry_proto::frame::{self, Attempt, Counts, FromAgent, LogLine, Offer};
+use wherry_proto::frame::{self, Attempt, ConnectionState, Counts, FromAgent, LogLine, Offer};
 
 use super::{
     Shared,
@@ -45,8 +45,18 @@ pub(super) struct Attempting {
 struct Remains {
     ending: frame::Ending,
     counts: Counts,
+    earlier: Counts,
     log: Vec<LogLine>,
     cursor: Option<String>,
+    states: Vec<ConnectionState>,
+}
+
+impl Remains {
+    /// Of an attempt that did not begin.
+    fn early(outcome: Outcome, log: Vec<LogLine>) -> Self {
+        let (counts, ending) = (Counts::default(), frame::Ending::Ended(outcome));
+        Self { ending, counts, earlier: counts, log, cursor: None, states: Vec::new() }
+    }
 }
 
 impl Attempting {
@@ -63,16 +73,16 @@ impl Attempting {
             cause = self.running.stopped() => return self.stopped_early(cause).await,
             prepared = self.shared.plans.for_offer(&offer) => prepared,
         };
-        match prepared {
-            Ok(plan) => self.begin(&offer, &plan).await,
+        match prepared.and_then(|plan| Ok((plan, Errand::new(&offer)?))) {
+            Ok((plan, errand)) => self.begin(errand, &plan).await,
             Err(failure) => self.failed_early(failure).await,
         }
     }
 
-    async fn begin(self, offer: &Offer, plan: &Plan) {
+    async fn begin(self, errand: Errand, plan: &Plan) {
         let now = self.shared.clock.now();
         self.running.allow_offline(plan.offline_term);
-        let mut machine = Execution::new(offer.attempt.fence, plan.class);
+        let mut machine = Execution::new(self.running.attempt().fence, plan.class);
         // Acceptance needs no record of its own: nothing has begun, and a process that dies now has lost an offer.
         machine.on(Event::Offered, now);
         if !self.running.may_begin_effect(now) && machine.on(Event::EffectsEnd, now).contains(&Effect::Decline) {
@@ -86,13 +96,12 @@ impl Attempting {
         }
         self.running.started();
         if machine.on(Event::Journalled(Stage::Started), self.shared.clock.now()).contains(&Effect::Start) {
-            self.work(offer, plan, machine).await;
+            self.work(errand, plan, machine).await;
         }
     }
 
-    async fn work(self, offer: &Offer, plan: &Plan, mut machine: Execution) {
+    async fn work(self, errand: Errand, plan: &Plan, mut machine: Execution) {
         let shared = Arc::clone(&self.shared);
-        let errand = Errand::new(offer);
         let scene = Scene { clock: &shared.clock, running: &self.running, voice: &shared.voice, plan, errand: &errand };
         let mut flow = Flow::new(&scene, Blobs::new(BLOB_BYTES));
         let over = AssertUnwindSafe(flow.run(&mut machine)).catch_unwind().await;
@@ -136,8 +145,7 @@ impl Attempting {
             StopCause::ProcessEnds => {}
             StopCause::Dropped => self.pruned(&machine.on(Event::Verdict(Verdict::Drop), now)),
             StopCause::Cancelled => {
-                let ending = frame::Ending::Ended(Outcome::Cancelled);
-                self.finish(Remains { ending, counts: Counts::default(), log: Vec::new(), cursor: None }).await;
+                self.finish(Remains::early(Outcome::Cancelled, Vec::new())).await;
             }
         }
     }
@@ -146,8 +154,7 @@ impl Attempting {
     async fn failed_early(self, failure: Failure) {
         let mut log = RunLog::new(self.shared.clock.clone());
         log.error(failure.to_string());
-        let ending = frame::Ending::Ended(Outcome::Failed(failure));
-        self.finish(Remains { ending, counts: Counts::default(), log: log.take(), cursor: None }).await;
+        self.finish(Remains::early(Outcome::Failed(failure), log.take())).await;
     }
 
     async fn not_journalled(self, error: &StoreError) {
@@ -171,8 +178,8 @@ impl Attempting {
         let Self { shared, permit, running, began } = self;
         let attempt = running.attempt();
         let duration = shared.clock.now().since(began);
-        let Remains { ending, counts, log, cursor } = remains;
-        let ended = Ended { attempt, ending: ending.clone(), counts, duration, log, cursor };
+        let Remains { ending, counts, earlier, log, cursor, states } = remains;
+        let ended = Ended { attempt, ending: ending.clone(), counts, earlier, duration, log, cursor, states };
         match shared.journal.finished(ended, move || drop((permit, running))).await {
             Ok(()) => tell(attempt, &ending, counts, duration),
             Err(error) => {
@@ -194,6 +201,7 @@ fn remains(mut flow: Flow<'_>, plan: &Plan, ending: Ending) -> Remains {
         Ending::Ended(Outcome::Succeeded | Outcome::Cancelled) | Ending::Interrupted => None,
     };
     flow.log.info(summary(plan, counts, flow.tally.given()));
+    flow.counters.lines().into_iter().for_each(|line| flow.log.info(line));
     if let Some(failure) = failed {
         flow.log.error(failure.to_string());
     }
@@ -203,7 +211,8 @@ fn remains(mut flow: Flow<'_>, plan: &Plan, ending: Ending) -> Remains {
         Ending::Ended(outcome) => frame::Ending::Ended(outcome),
         Ending::Interrupted => frame::Ending::Interrupted,
     };
-    Remains { ending, counts, log: flow.log.take(), cursor }
+    let (earlier, states) = (flow.tally.earlier(), flow.memories.changed());
+    Remains { ending, counts, earlier, log: flow.log.take(), cursor, states }
 }
 
 fn summary(plan: &Plan, counts: Counts, given: u64) -> String {

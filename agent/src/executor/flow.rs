@@ -1,6 +1,7 @@
 //! Records from source to target, in batches with backpressure, until both are done or the run must stop.
 
 mod limits;
+mod memory;
 mod middle;
 mod news;
 mod source;
@@ -16,7 +17,9 @@ use wherry_host::{Batch, Blobs, ToConnector};
 
 use self::news::News;
 use super::{
+    counters::Counters,
     log::RunLog,
+    memory::{Entries, Memories},
     scene::Scene,
     side::{Said, Side},
     stage::{Stage, Told},
@@ -44,6 +47,12 @@ pub(super) struct Flow<'a> {
     scene: &'a Scene<'a>,
     pub(super) tally: Tally,
     pub(super) log: RunLog,
+    pub(super) memories: Memories,
+    pub(super) counters: Counters,
+    /// What the source's connection remembers, as its last invocation left it: perhaps ahead of its records.
+    source_state: Entries,
+    /// What the target's connection remembered when the target began.
+    target_state: Entries,
     news: News,
     blobs: Blobs,
     source: Option<Side>,
@@ -77,10 +86,16 @@ enum Next {
 impl<'a> Flow<'a> {
     pub(super) fn new(scene: &'a Scene<'a>, blobs: Blobs) -> Self {
         let began = scene.clock.now();
+        let mut log = RunLog::new(scene.clock.clone());
+        scene.plan.warnings().into_iter().for_each(|warning| log.warn(warning.to_owned()));
         Self {
             scene,
             tally: Tally::new(scene.errand.start.clone()),
-            log: RunLog::new(scene.clock.clone()),
+            log,
+            memories: scene.errand.memories.clone(),
+            counters: Counters::default(),
+            source_state: scene.errand.memories.of(&scene.plan.source.connection),
+            target_state: Entries::new(),
             news: News::new(began),
             blobs,
             source: None,
@@ -145,6 +160,7 @@ impl<'a> Flow<'a> {
                 None
             }
         };
+        self.keep_arrived();
         let both_done = self.source_done && self.stage.is_none() && self.target.is_none();
         let over = if over.is_none() && both_done { Some(self.both_done()) } else { over };
         if over == Some(Over::Ended(RunOutcome::Succeeded)) {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, Request};
 use wherry_daemon::clock::Clock;
-use wherry_host::{Body, Egress, EgressError, EgressFuture};
+use wherry_host::{Body, Egress, EgressFuture};
 
-use crate::runs::Lease;
+use crate::{egress::StillMay, runs::Lease};
 
 /// A way out that closes with the lease.
 pub(super) struct Gate {
@@ -19,12 +19,14 @@ pub(super) struct Gate {
 }
 
 impl Egress for Gate {
-    fn send(&self, request: Request<Body>) -> EgressFuture {
-        if self.lease.may_begin_effect(self.clock.now()) {
-            return self.inner.send(request);
+    fn send(&self, mut request: Request<Body>) -> EgressFuture {
+        let (lease, clock) = (self.lease.clone(), self.clock.clone());
+        let may = StillMay(Arc::new(move || lease.may_begin_effect(clock.now())));
+        if !(may.0)() {
+            return Box::pin(std::future::ready(Err(StillMay::over())));
         }
-        let reason = "the lease of the run has ended".to_owned();
-        Box::pin(std::future::ready(Err(EgressError::PolicyDenied { reason })))
+        request.extensions_mut().insert(may);
+        self.inner.send(request)
     }
 
     fn protected_headers(&self) -> &[HeaderName] {
@@ -41,6 +43,7 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty};
     use wherry_domain::{fence::Fence, id::RunId, lease::LeaseTerms, time::Timestamp};
+    use wherry_host::EgressError;
     use wherry_proto::frame::Attempt;
 
     /// Takes every request and says so with an error that nothing else gives.

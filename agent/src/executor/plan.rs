@@ -1,13 +1,18 @@
 //! An operation made ready to run: variables filled in, connectors loaded, ways out opened.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
+use wherry_daemon::{clock::Clock, tasks::Tasks};
 use wherry_domain::{
     effects::SideEffects,
     failure::{Code, Failure},
     name::Name,
-    project::{Auth, Operation, Snapshot, Step as ProjectStep, template::Scope},
+    project::{Operation, Snapshot, Step as ProjectStep, template::Scope},
 };
 use wherry_trust::release::ActivityKind;
 
@@ -15,7 +20,7 @@ use super::{
     access::{Access, fill},
     programs::Programs,
 };
-use crate::{connectors::Connectors, egress::Endpoints, secrets::Secrets, transforms::Transforms};
+use crate::{auth::Tokens, connectors::Connectors, egress::Endpoints, secrets::Secrets, transforms::Transforms};
 
 /// The deployment does not hold together.
 const INVALID: Code = Code::new("deployment.invalid");
@@ -27,6 +32,9 @@ pub(super) struct Workshop {
     pub(super) connectors: Connectors,
     pub(super) endpoints: Endpoints,
     pub(super) secrets: Arc<Secrets>,
+    pub(super) tokens: Arc<dyn Tokens>,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
     pub(super) transforms: Transforms,
 }
 
@@ -46,6 +54,7 @@ pub(super) struct Plan {
 pub(super) struct Step {
     /// For logs and failures: `query of helix`.
     pub(super) label: String,
+    pub(super) connection: Name,
     pub(super) access: Access,
     pub(super) activity: String,
     pub(super) class: SideEffects,
@@ -55,6 +64,11 @@ pub(super) struct Step {
 impl Plan {
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
         std::iter::once(&self.source).chain(&self.target)
+    }
+
+    /// What the log of every run has to say of its connections, once each.
+    pub(super) fn warnings(&self) -> BTreeSet<&str> {
+        self.steps().flat_map(|step| &step.access.warnings).map(String::as_str).collect()
     }
 
     /// Makes the operation ready. `vars` are the deployment's variables with those of the run over them.
@@ -89,11 +103,8 @@ fn depends_on_run(snapshot: &Snapshot, operation: &Operation) -> bool {
         let connection = snapshot.project.connections.get(&step.connection);
         mentions_run_in(&step.with)
             || connection.is_some_and(|connection| {
-                let username = match &connection.auth {
-                    Auth::Basic { username, .. } => username.contains(PER_RUN),
-                    Auth::None | Auth::Bearer { .. } => false,
-                };
-                username || connection.url.contains(PER_RUN) || mentions_run_in(&connection.options)
+                let auth = serde_json::to_value(&connection.auth).unwrap_or_default();
+                mentions_run(&auth) || connection.url.contains(PER_RUN) || mentions_run_in(&connection.options)
             })
     })
 }
@@ -133,6 +144,7 @@ async fn step(
     let class = access.activity(&step.activity, |activity| activity.kind == kind)?.side_effects;
     Ok(Step {
         label: format!("{} of {}", step.activity, step.connection),
+        connection: step.connection.clone(),
         access,
         activity: step.activity.clone(),
         class,

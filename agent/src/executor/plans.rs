@@ -18,7 +18,7 @@ use super::{
     access::Access,
     plan::{self, Plan, Workshop},
 };
-use crate::{deployments::Deployments, recent::Recent};
+use crate::{auth::token::Wanted, deployments::Deployments, recent::Recent};
 
 /// Plans kept for the next run of their operation.
 const KEPT: usize = 128;
@@ -68,7 +68,7 @@ impl Plans {
             None => self.make(offer).await?,
         };
         for step in plan.steps() {
-            step.access.refresh(&self.workshop.secrets)?;
+            step.access.refresh(&self.workshop)?;
         }
         Ok(plan)
     }
@@ -79,8 +79,17 @@ impl Plans {
         self.check_environment(&snapshot)?;
         let scope = Scope { vars: &snapshot.project.variables, run, agent: self.agent.as_str() };
         let access = Access::make(&self.workshop, &snapshot, name, &scope).await?;
-        access.refresh(&self.workshop.secrets)?;
+        access.refresh(&self.workshop)?;
         Ok(access)
+    }
+
+    /// What a connection of a deployment needs to have tokens; nothing if it needs none.
+    pub(super) async fn wanted(&self, digest: Digest, name: &Name, run: &str) -> Result<Option<Wanted>, Failure> {
+        let snapshot = self.deployments.get(digest).await?;
+        self.check_environment(&snapshot)?;
+        let scope = Scope { vars: &snapshot.project.variables, run, agent: self.agent.as_str() };
+        let access = Access::make(&self.workshop, &snapshot, name, &scope).await?;
+        Ok(access.wanted(&self.workshop))
     }
 
     fn recall(&self, offer: &Offer) -> Option<Arc<Plan>> {

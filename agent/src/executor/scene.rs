@@ -41,7 +41,7 @@ impl Scene<'_> {
         if members == 1 {
             return Target::One(Side::start(connector.clone(), egress, task, blobs));
         }
-        Target::Many(Team::start(members, connector, &egress, &task, &blobs))
+        Target::Many(Box::new(Team::start(members, connector, &egress, &task, &blobs)))
     }
 
     /// Whatever changes something loses its way out with the lease.
@@ -55,8 +55,8 @@ impl Scene<'_> {
     }
 
     /// What a connector writes is for the agent owner only.
-    pub(super) fn local_log(&self, step: &Step, level: wherry_host::Level, message: &str) {
-        tracing::debug!(run = self.errand.run, step = step.label, ?level, message, "connector");
+    pub(super) fn local_log(&self, step: &Step, level: wherry_host::Level, message: &str, fields: Option<&str>) {
+        tracing::debug!(run = self.errand.run, step = step.label, ?level, message, fields, "connector");
     }
 
     /// What a connector says of its work at the end is for the agent owner only.
@@ -73,7 +73,8 @@ impl Scene<'_> {
 
     /// The fault in words that may leave; the connector's own words go to the local log.
     pub(super) fn failure_of(&self, step: &Step, fault: &ConnectorFault) -> Failure {
-        tracing::info!(run = self.errand.run, step = step.label, %fault, "a connector failed");
+        let details = fault.details();
+        tracing::info!(run = self.errand.run, step = step.label, %fault, details, "a connector failed");
         let failure = fault.failure();
         Failure { message: format!("{}: {}", step.label, failure.message), ..failure }
     }

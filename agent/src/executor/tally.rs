@@ -4,11 +4,25 @@ use std::collections::VecDeque;
 
 use wherry_proto::frame::Counts;
 
-use super::cursor::Position;
+use super::{cursor::Position, memory::Changes};
 
 /// Cursors that wait for their records to arrive; a source that runs further ahead loses the older ones, which only
 /// makes the next checkpoint come later.
 const MAX_MARKS: usize = 1_024;
+
+/// A place in the source's records.
+#[derive(Debug, Default)]
+struct Mark {
+    /// How many records have to be done with before it is reached: first of the source, then of those for the target.
+    after: u64,
+    /// What was read up to it.
+    read: u64,
+    batches: u64,
+    /// Where to go on behind it; none where only an invocation ended.
+    cursor: Option<String>,
+    /// What the source changed of its connection's memory before it.
+    changes: Changes,
+}
 
 /// The books of one attempt.
 #[derive(Debug)]
@@ -22,10 +36,14 @@ pub(super) struct Tally {
     /// Where this attempt began.
     before: Position,
     /// Cursors whose records are still worked on, each after how many records of the source.
-    ahead: VecDeque<(u64, String)>,
+    ahead: VecDeque<Mark>,
     /// Cursors whose records are on their way to the target, each after how many records for it.
-    marks: VecDeque<(u64, String)>,
+    marks: VecDeque<Mark>,
     confirmed: Option<Position>,
+    /// What the source changed before records that have all arrived.
+    arrived: Changes,
+    /// There is no target.
+    only_counts: bool,
     latest: Option<String>,
 }
 
@@ -40,6 +58,8 @@ impl Tally {
             ahead: VecDeque::new(),
             marks: VecDeque::new(),
             confirmed: None,
+            arrived: Changes::default(),
+            only_counts: false,
             latest: None,
         }
     }
@@ -50,8 +70,21 @@ impl Tally {
         self.counts.batches += u64::from(records > 0);
         if let Some(cursor) = cursor {
             self.latest = Some(cursor.clone());
-            push(&mut self.ahead, (self.counts.read, cursor));
+            self.mark(Some(cursor), Changes::default());
         }
+    }
+
+    /// An invocation of the source has ended well and changed what its connection remembers.
+    pub(super) fn changed(&mut self, changes: Changes) {
+        if !changes.is_empty() {
+            self.mark(None, changes);
+            self.handed_on(0, 0);
+        }
+    }
+
+    fn mark(&mut self, cursor: Option<String>, changes: Changes) {
+        let Counts { read, batches, .. } = self.counts;
+        push(&mut self.ahead, Mark { after: read, read, batches, cursor, changes });
     }
 
     /// Of the records read so far, `used` more are done with, and `given` more came of them for the target. What came
@@ -59,8 +92,8 @@ impl Tally {
     pub(super) fn handed_on(&mut self, used: u32, given: u32) {
         self.used += u64::from(used);
         self.given += u64::from(given);
-        while let Some((_, cursor)) = self.ahead.pop_front_if(|(rows, _)| *rows <= self.used) {
-            push(&mut self.marks, (self.given, cursor));
+        while let Some(mark) = self.ahead.pop_front_if(|mark| mark.after <= self.used) {
+            push(&mut self.marks, Mark { after: self.given, ..mark });
         }
         self.settle();
     }
@@ -80,7 +113,7 @@ impl Tally {
 
     /// Records that the target refused, in earlier attempts too.
     pub(super) fn refused(&self) -> u64 {
-        self.before.refused + self.counts.rejected
+        self.before.counts.rejected + self.counts.rejected
     }
 
     /// Everything given to the target so far has arrived.
@@ -95,12 +128,22 @@ impl Tally {
 
     /// There is no target: what was read has arrived with that, and nothing is written.
     pub(super) fn only_counted(&mut self) {
-        self.acknowledged = self.given;
+        (self.acknowledged, self.only_counts) = (self.given, true);
         self.settle();
     }
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What the attempts before this one did, as far as it went on behind them.
+    pub(super) fn earlier(&self) -> Counts {
+        self.before.counts
+    }
+
+    /// What the source changed of its connection's memory before records that have all arrived; once.
+    pub(super) fn take_arrived(&mut self) -> Changes {
+        std::mem::take(&mut self.arrived)
     }
 
     /// The newest cursor before which everything has arrived, if it moved since it was last asked for.
@@ -114,23 +157,36 @@ impl Tally {
     }
 
     fn settle(&mut self) {
-        while let Some((rows, cursor)) = self.marks.pop_front_if(|(rows, _)| *rows <= self.acknowledged) {
-            let rows = self.before.rows + rows;
-            self.confirmed = Some(Position { rows, refused: self.refused(), cursor: Some(cursor) });
+        while let Some(Mark { after, read, batches, cursor, changes }) =
+            self.marks.pop_front_if(|mark| mark.after <= self.acknowledged)
+        {
+            self.arrived.and_then(changes);
+            let rejected = self.counts.rejected;
+            let written = if self.only_counts { 0 } else { after.saturating_sub(rejected) };
+            if cursor.is_some() {
+                let counts = self.before.counts.and(Counts { read, written, rejected, batches });
+                self.confirmed = Some(Position { rows: self.before.rows + after, counts, cursor });
+            }
         }
     }
 }
 
-fn push(cursors: &mut VecDeque<(u64, String)>, cursor: (u64, String)) {
-    if cursors.len() >= MAX_MARKS {
-        cursors.pop_front();
+/// What a source changed is not left out with its place: it counts at the next one.
+fn push(marks: &mut VecDeque<Mark>, mark: Mark) {
+    if marks.len() >= MAX_MARKS
+        && let Some(mut left_out) = marks.pop_front()
+        && let Some(next) = marks.front_mut()
+    {
+        left_out.changes.and_then(std::mem::take(&mut next.changes));
+        next.changes = left_out.changes;
     }
-    cursors.push_back(cursor);
+    marks.push_back(mark);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::memory::Entries;
 
     fn after(rows: u64) -> Tally {
         Tally::new(Position { rows, ..Position::default() })
@@ -138,12 +194,60 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_remembered_with_the_cursor() {
-        let mut tally = Tally::new(Position { rows: 10, refused: 1, cursor: None });
+        let refused = Counts { rejected: 1, ..Counts::default() };
+        let mut tally = Tally::new(Position { rows: 10, counts: refused, cursor: None });
         read(&mut tally, 5, Some("a"));
         tally.rejected();
         tally.acknowledged(5);
         let position = tally.take_confirmed().unwrap();
-        assert_eq!((position.rows, position.refused, tally.refused()), (15, 2, 2));
+        assert_eq!((position.rows, position.counts.rejected, tally.refused()), (15, 2, 2));
+    }
+
+    fn change(key: &str) -> Changes {
+        Changes::between(&Entries::new(), &Entries::from([(key.to_owned(), vec![1])]))
+    }
+
+    #[test]
+    fn what_a_source_changed_counts_when_its_records_have_arrived() {
+        let mut tally = after(0);
+        read(&mut tally, 10, Some("a"));
+        tally.changed(change("one"));
+        read(&mut tally, 5, Some("b"));
+        tally.changed(change("two"));
+        tally.acknowledged(9);
+        assert!(tally.take_arrived().is_empty());
+        tally.acknowledged(10);
+        assert_eq!((tally.take_arrived(), cursor(&mut tally)), (change("one"), Some((10, "a".into()))));
+        tally.all_arrived();
+        assert_eq!(tally.take_arrived(), change("two"));
+        assert!(tally.take_arrived().is_empty());
+    }
+
+    #[test]
+    fn a_change_survives_a_source_that_runs_far_ahead() {
+        let mut tally = after(0);
+        read(&mut tally, 1, None);
+        tally.changed(change("early"));
+        (0..2 * MAX_MARKS).for_each(|_| read(&mut tally, 1, Some("later")));
+        tally.all_arrived();
+        assert_eq!(tally.take_arrived(), change("early"));
+    }
+
+    #[test]
+    fn the_sums_of_a_run_go_on_behind_the_last_confirmed_cursor() {
+        let mut first = after(0);
+        read(&mut first, 10, Some("a"));
+        read(&mut first, 10, Some("b"));
+        first.rejected();
+        first.acknowledged(12);
+        let position = first.take_confirmed().unwrap();
+        assert_eq!(position.counts, Counts { read: 10, written: 9, rejected: 1, batches: 1 });
+        let mut second = Tally::new(position);
+        read(&mut second, 10, Some("b"));
+        second.all_arrived();
+        let sum = second.counts().and(second.earlier());
+        assert_eq!(sum, Counts { read: 20, written: 19, rejected: 1, batches: 2 });
+        assert_eq!(second.take_confirmed().unwrap().counts, sum);
     }
 
     /// As without a transformation.

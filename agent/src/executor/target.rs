@@ -10,7 +10,7 @@ use super::{
 /// What takes the records. Dropping it stops it at once.
 pub(super) enum Target {
     One(Side),
-    Many(Team),
+    Many(Box<Team>),
 }
 
 impl Target {

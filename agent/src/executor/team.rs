@@ -17,7 +17,10 @@ use tokio::{
 use wherry_host::{Batch, Blobs, Connector, ConnectorFault, Egress, FromConnector, Outcome, Task, ToConnector};
 
 use self::books::Books;
-use super::side::Said;
+use super::{
+    memory::{Changes, Entries},
+    side::Said,
+};
 
 /// Messages that wait for an instance. The host keeps two more on its side.
 const INBOX: usize = 1;
@@ -42,6 +45,9 @@ pub(super) struct Team {
     left: usize,
     fault: Option<ConnectorFault>,
     outcome: Outcome,
+    /// What the connection remembered when the team began, and what all of them changed.
+    before: Entries,
+    changes: Changes,
 }
 
 enum Heard {
@@ -92,6 +98,8 @@ impl Team {
             left: members,
             fault: None,
             outcome,
+            before: task.state.iter().cloned().collect(),
+            changes: Changes::default(),
         }
     }
 
@@ -101,7 +109,7 @@ impl Team {
     pub(super) async fn next(&mut self, outgoing: &mut Option<ToConnector>) -> Said {
         loop {
             if self.left == 0 {
-                let outcome = std::mem::take(&mut self.outcome);
+                let outcome = self.common_outcome();
                 return Said::Ended(self.fault.take().map_or(Ok(outcome), Err));
             }
             if self.takes(outgoing) {
@@ -195,11 +203,24 @@ impl Team {
         }
     }
 
+    /// The outcome of the last one, with what all of them remember.
+    fn common_outcome(&mut self) -> Outcome {
+        let outcome = std::mem::take(&mut self.outcome);
+        if self.changes.is_empty() {
+            return outcome;
+        }
+        self.changes.apply(&mut self.before);
+        Outcome { state: Some(std::mem::take(&mut self.before).into_iter().collect()), ..outcome }
+    }
+
     fn ended(&mut self, member: usize, ended: Result<Outcome, ConnectorFault>) -> Option<FromConnector> {
         self.left -= 1;
         let saw_end = self.inboxes.get_mut(member).is_none_or(|inbox| inbox.take().is_none());
         match ended {
-            Ok(outcome) if saw_end && !outcome.input_left => {
+            Ok(mut outcome) if saw_end && !outcome.input_left => {
+                if let Some(after) = outcome.state.take() {
+                    self.changes.and_then(Changes::between(&self.before, &after.into_iter().collect()));
+                }
                 self.outcome = outcome;
                 let up_to = self.books.finished(member)?;
                 return Some(FromConnector::Acked { up_to });

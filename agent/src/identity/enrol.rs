@@ -20,10 +20,11 @@ use super::{
 };
 use crate::{
     VERSION,
+    keyring::{self, Admitted, Invited},
     link::{self, Address},
     net::{Proxy, WebAddress},
     paths::DataDir,
-    peer,
+    peer, secrets,
 };
 
 /// What an agent owner says when enrolling.
@@ -45,6 +46,8 @@ pub struct Enrolled {
     pub agent: AgentId,
     /// The group it belongs to.
     pub group: String,
+    /// Who vouches for the group's keys, if anyone does.
+    pub invited: Option<Invited>,
 }
 
 /// Enrols this machine and writes the identity into the data folder.
@@ -65,9 +68,18 @@ pub async fn enrol(data: &DataDir, options: EnrolOptions, clock: &Clock) -> Resu
     let group: String = answer.group.chars().take(100).collect();
     let publishers = convert::publishers(answer.publishers);
     let certificate = answer.certificate.ok_or(IdentityError::Answer("there is none"))?;
+    let leaf = certificate.chain.first().ok_or(IdentityError::Answer("it is empty"))?;
+    let identity = files::agent_named_in(leaf).ok_or(IdentityError::Answer("it names no agent"))?;
+    let admitted = Admitted {
+        invite: &answer.invite,
+        token: &options.token,
+        identity: &identity,
+        identity_key: identity_key.public(),
+    };
+    let invited = keyring::prepare(data, secrets::local_key(&data.local_key())?, &admitted)?;
     let note = Note::new(options.url, agent, options.name, group.clone(), publishers);
     Identity::create(data, key, note, certificate, clock.wall_unix_millis())?;
-    Ok(Enrolled { agent, group })
+    Ok(Enrolled { agent, group, invited })
 }
 
 async fn ask(

@@ -4,7 +4,7 @@ use wherry_daemon::exit::Exit;
 use wherry_domain::failure::Code;
 use wherry_trust::{CryptoUnavailable, token::MalformedToken};
 
-use crate::{link::LinkError, peer::Refused, private_file::FileError};
+use crate::{keyring::KeyringError, link::LinkError, peer::Refused, private_file::FileError, secrets::SecretError};
 
 /// Why an identity could not be made, read, renewed or recovered.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,12 @@ pub enum IdentityError {
     /// The controller's answer cannot be used.
     #[error("the controller sent an unusable certificate: {0}")]
     Answer(&'static str),
+    /// What the controller passed on about the group's keys does not hold.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The key that seals what is kept here.
+    #[error(transparent)]
+    LocalKey(#[from] SecretError),
     /// A key could not be made.
     #[error("no key could be made: {0}")]
     Key(String),
@@ -57,6 +63,8 @@ impl IdentityError {
             Self::Refused(refused) => refused.code.clone(),
             Self::Link(error) => error.code(),
             Self::Answer(_) => Code::new("identity.answer_invalid"),
+            Self::Keyring(error) => error.code(),
+            Self::LocalKey(error) => error.code(),
             Self::Key(_) => Code::new("identity.key"),
             Self::Crypto(error) => error.code(),
         }
@@ -70,7 +78,8 @@ impl IdentityError {
             Self::TokenRefused => Exit::Permission,
             Self::Refused(refused) => refused.exit(),
             Self::Link(_) | Self::Answer(_) => Exit::Unavailable,
-            Self::File(_) => Exit::Store,
+            Self::Keyring(KeyringError::File(_)) | Self::LocalKey(_) | Self::File(_) => Exit::Store,
+            Self::Keyring(_) => Exit::Permission,
             Self::Key(_) | Self::Crypto(_) => Exit::Software,
         }
     }

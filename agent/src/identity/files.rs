@@ -163,8 +163,17 @@ impl Identity {
         ends.is_none_or(|ends| i64::try_from(unix_ms / 1_000).unwrap_or(i64::MAX) >= ends)
     }
 
-    /// The key that proves who recovers.
-    pub(super) fn identity_key(&self) -> Result<SigningKey, IdentityError> {
+    /// Who this agent is, as its certificate says.
+    ///
+    /// # Errors
+    /// If the certificate does not name an agent.
+    pub fn name(&self) -> Result<AgentIdentity, IdentityError> {
+        let leaf = self.chain.first().and_then(|leaf| agent_named_in(leaf));
+        leaf.ok_or(IdentityError::Damaged("cert.pem"))
+    }
+
+    /// The key that proves who recovers, and signs what this agent says of its group's keys.
+    pub(crate) fn identity_key(&self) -> Result<SigningKey, IdentityError> {
         read_identity_key(&self.dir)?.ok_or(IdentityError::Damaged("identity-key"))
     }
 }
@@ -191,7 +200,7 @@ impl Received {
         if !key.fits(leaf) {
             return Err(IdentityError::Answer("it is for another key"));
         }
-        if agent_named_in(leaf) != Some(agent) {
+        if agent_named_in(leaf).map(|identity| identity.agent()) != Some(agent) {
             return Err(IdentityError::Answer("it names another agent"));
         }
         let note = CertificateNote { sha256: sha256(leaf), generation, received_at_ms: now_ms, renew_after_ms };
@@ -296,7 +305,7 @@ fn pem(certificates: &[CertificateDer<'_>]) -> String {
     text
 }
 
-fn agent_named_in(leaf: &[u8]) -> Option<AgentId> {
+pub(super) fn agent_named_in(leaf: &[u8]) -> Option<AgentIdentity> {
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     let uris = names
@@ -304,7 +313,7 @@ fn agent_named_in(leaf: &[u8]) -> Option<AgentId> {
         .general_names
         .iter()
         .filter_map(|name| if let GeneralName::URI(uri) = name { Some(uri) } else { None });
-    uris.into_iter().find_map(|uri| AgentIdentity::from_uri(uri).ok()).map(|identity| identity.agent())
+    uris.into_iter().find_map(|uri| AgentIdentity::from_uri(uri).ok())
 }
 
 /// Seconds since 1970.

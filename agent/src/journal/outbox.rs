@@ -12,8 +12,8 @@ use super::{deletions, record::Finished};
 pub(super) struct Outbox {
     next_seq: u64,
     results: BTreeMap<u64, Kept>,
-    /// Attempts whose records ride out with the next commit.
-    pruned: Vec<Attempt>,
+    /// Attempts whose records ride out with the next commit, and how many states stand beside each.
+    pruned: Vec<(Attempt, u8)>,
 }
 
 #[derive(Debug)]
@@ -23,7 +23,15 @@ enum Kept {
     /// Durable, waits for its acknowledgement.
     Waiting(Arc<Finished>),
     /// Acknowledged; its record holds the highest number.
-    Marker(Attempt),
+    Marker(Attempt, u8),
+}
+
+impl Kept {
+    /// What is left of a result that nobody waits for.
+    fn marker(finished: &Finished) -> Self {
+        let states = u8::try_from(finished.report.states.len()).unwrap_or(u8::MAX);
+        Self::Marker(finished.report.attempt, states)
+    }
 }
 
 impl Outbox {
@@ -63,7 +71,7 @@ impl Outbox {
     pub(super) fn acknowledged(&mut self, up_to: u64) {
         for kept in self.results.range_mut(..=up_to).map(|(_, kept)| kept) {
             if let Kept::Waiting(finished) = kept {
-                *kept = Kept::Marker(finished.report.attempt);
+                *kept = Kept::marker(finished);
             }
         }
         self.release_markers();
@@ -71,13 +79,16 @@ impl Outbox {
 
     /// The attempt's record goes with the next commit, whatever it says.
     pub(super) fn forget(&mut self, attempt: Attempt) {
-        let seq = self.results.iter().find_map(|(seq, kept)| match kept {
-            Kept::Waiting(finished) if finished.report.attempt == attempt => Some(*seq),
-            Kept::Waiting(_) | Kept::Writing | Kept::Marker(_) => None,
+        let waiting = self.results.values_mut().find_map(|kept| match kept {
+            Kept::Waiting(finished) if finished.report.attempt == attempt => {
+                let marker = Kept::marker(finished);
+                Some((kept, marker))
+            }
+            Kept::Waiting(_) | Kept::Writing | Kept::Marker(..) => None,
         });
-        match seq {
-            Some(seq) => drop(self.results.insert(seq, Kept::Marker(attempt))),
-            None => self.pruned.push(attempt),
+        match waiting {
+            Some((kept, marker)) => *kept = marker,
+            None => self.pruned.push((attempt, 0)),
         }
         self.release_markers();
     }
@@ -85,7 +96,7 @@ impl Outbox {
     pub(super) fn next_after(&self, sent: u64) -> Option<Arc<Finished>> {
         let after = sent.saturating_add(1);
         self.results.range(after..).find_map(|(_, kept)| match kept {
-            Kept::Marker(_) => None,
+            Kept::Marker(..) => None,
             Kept::Waiting(finished) => Some(Some(Arc::clone(finished))),
             Kept::Writing => Some(None),
         })?
@@ -94,7 +105,7 @@ impl Outbox {
     pub(super) fn waiting(&self) -> impl Iterator<Item = Attempt> + '_ {
         self.results.values().filter_map(|kept| match kept {
             Kept::Waiting(finished) => Some(finished.report.attempt),
-            Kept::Writing | Kept::Marker(_) => None,
+            Kept::Writing | Kept::Marker(..) => None,
         })
     }
 
@@ -108,11 +119,11 @@ impl Outbox {
     fn release_markers(&mut self) {
         let highest = self.results.iter().rev().find(|(_, kept)| !matches!(kept, Kept::Writing));
         let Some(highest) = highest.map(|(seq, _)| *seq) else { return };
-        while let Some((&seq, Kept::Marker(attempt))) = self.results.first_key_value() {
+        while let Some((&seq, Kept::Marker(attempt, states))) = self.results.first_key_value() {
             if seq >= highest {
                 break;
             }
-            self.pruned.push(*attempt);
+            self.pruned.push((*attempt, *states));
             self.results.remove(&seq);
         }
     }

@@ -8,8 +8,8 @@ use wherry_proto::frame::{Attempt, Report};
 
 /// Most bytes of the log in a record. Log, cursor and failure together must fit into one value of the store.
 const MAX_LOG: usize = 16 << 10;
-/// Largest cursor in a record.
-const MAX_CURSOR: usize = 32 << 10;
+/// Largest cursor in a record: one of [`wherry_proto::MAX_CURSOR`] that is all quotation marks.
+const MAX_CURSOR: usize = 2 * wherry_proto::MAX_CURSOR;
 /// What JSON adds to a line of the log.
 const LINE: usize = 64;
 
@@ -63,6 +63,13 @@ pub(super) fn key(attempt: Attempt) -> Vec<u8> {
     let mut key = Vec::with_capacity(24);
     key.extend_from_slice(&attempt.run.to_bytes());
     key.extend_from_slice(&attempt.fence.bits().to_be_bytes());
+    key
+}
+
+/// The same and a number, for what is kept beside a result.
+pub(super) fn state_key(attempt: Attempt, number: u8) -> Vec<u8> {
+    let mut key = key(attempt);
+    key.push(number);
     key
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use wherry_daemon::store::{MemoryStore, Store};
 use wherry_domain::{fence::Fence, id::RunId, run::Outcome};
+use wherry_proto::frame::Wrapped;
 
 #[tokio::test]
 async fn runs_one_after_the_other_cost_two_commits_each_and_leave_nothing_behind() {
@@ -108,6 +109,30 @@ async fn a_log_beyond_all_bounds_keeps_its_end_and_fits_into_the_store() {
     assert!(kept.report.log.last().unwrap().text.starts_with("199 "));
 }
 
+#[tokio::test]
+async fn what_connections_remember_waits_with_its_result_and_goes_with_it() {
+    let store = MemoryStore::new();
+    let journal = open(&store).await;
+    let state = |name: &str| ConnectionState {
+        connection: name.parse().unwrap(),
+        state: Wrapped(vec![0xff; wherry_proto::MAX_STATE]),
+        base: None,
+    };
+    let states = vec![state("desk"), state("tracker")];
+    let cursor = Some("\"".repeat(wherry_proto::MAX_CURSOR));
+    journal.finished(Ended { states: states.clone(), cursor: cursor.clone(), ..ended(1) }, || ()).await.unwrap();
+    drop(journal);
+    store.crash();
+    let journal = open(&store).await;
+    let kept = journal.next_result(0).unwrap();
+    assert_eq!((&kept.report.states, &kept.cursor), (&states, &cursor));
+    journal.acknowledged(1);
+    for run in 2..=3 {
+        journal.finished(ended(run), || ()).await.unwrap();
+    }
+    assert_eq!(store.scan(STATES, &[], None, Direction::Ascending, 100).unwrap(), []);
+}
+
 fn attempt(run: u128) -> Attempt {
     Attempt { run: RunId::from_u128(run), fence: Fence::from_bits(1) }
 }
@@ -117,9 +142,11 @@ fn ended(run: u128) -> Ended {
         attempt: attempt(run),
         ending: Ending::Ended(Outcome::Succeeded),
         counts: Counts::default(),
+        earlier: Counts::default(),
         duration: Duration::from_millis(5),
         log: Vec::new(),
         cursor: None,
+        states: Vec::new(),
     }
 }
 

@@ -4,12 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, time};
+use tokio::time;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use url::Host;
 
 use super::error::LinkError;
-use crate::net::{Proxy, WebAddress, tcp};
+use crate::net::{
+    Dial, Hop, Layer, Proxy, WebAddress,
+    proxy::{Scheme, Target},
+    tcp,
+};
 
 /// The controller's address for agents.
 #[derive(Clone, Debug)]
@@ -46,22 +50,27 @@ impl Address {
     }
 
     /// A TLS session with the controller; each of its steps may take `step`.
-    pub(super) async fn connect(
-        &self,
-        config: Arc<ClientConfig>,
-        step: Duration,
-    ) -> Result<TlsStream<TcpStream>, LinkError> {
-        let stream = match &self.proxy {
-            Some(proxy) => proxy.tunnel(&self.host, self.port, step).await?,
-            None => {
-                let addresses = tcp::resolve(&self.host, self.port, step).await?;
-                tcp::connect(&self.host, &addresses, step).await?
-            }
-        };
+    pub(super) async fn connect(&self, config: Arc<ClientConfig>, step: Duration) -> Result<TlsStream<Hop>, LinkError> {
+        let stream = self.reach(step).await?;
         let handshake = TlsConnector::from(config).connect(self.name.clone(), stream);
         match time::timeout(step, handshake).await {
             Ok(session) => session.map_err(|error| LinkError::of_tls(&error)),
             Err(_) => Err(LinkError::Tls(format!("no handshake within {} ms", step.as_millis()))),
+        }
+    }
+
+    async fn reach(&self, step: Duration) -> Result<Hop, LinkError> {
+        let (host, port, dial) = (&self.host, self.port, Dial::default());
+        match self.proxy.as_ref().filter(|proxy| !proxy.bypasses(host)) {
+            Some(proxy) if proxy.scheme() == Scheme::Socks5 => {
+                let addresses = tcp::resolve(host, port, step).await?;
+                Ok(proxy.open_any(host, &addresses, step, &dial).await?)
+            }
+            Some(proxy) => Ok(proxy.open(Target::of(host, port), step, &dial).await?),
+            None => {
+                let addresses = tcp::resolve(host, port, step).await?;
+                Ok(Layer::Plain(tcp::connect(host, &addresses, step).await?))
+            }
         }
     }
 }

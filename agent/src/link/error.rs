@@ -46,7 +46,12 @@ impl LinkError {
             Self::Address(_) => "link.address_invalid",
             Self::Tcp(_) => "link.unreachable",
             Self::Proxy(ProxyError::Auth { .. } | ProxyError::Refused { .. }) => "link.proxy_refused",
-            Self::Proxy(ProxyError::Tcp(_) | ProxyError::Broken { .. }) => "link.proxy_failed",
+            Self::Proxy(
+                ProxyError::Tcp(_)
+                | ProxyError::Unreached { .. }
+                | ProxyError::Untrusted { .. }
+                | ProxyError::Broken { .. },
+            ) => "link.proxy_failed",
             Self::Untrusted(_) => "link.untrusted",
             Self::Clock(_) => "link.clock_wrong",
             Self::Tls(_) | Self::Http(_) => "link.tls_failed",

@@ -53,16 +53,33 @@ pub enum TcpError {
 /// # Errors
 /// If there is none, or the lookup takes longer than `limit`.
 pub async fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, TcpError> {
+    resolve_by(host, port, limit, |name| tokio::net::lookup_host((name.to_owned(), port))).await
+}
+
+/// The same with another resolver, which is asked for names only.
+///
+/// # Errors
+/// If there is none, or the lookup takes longer than `limit`.
+pub async fn resolve_by<A, F>(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    look_up: impl FnOnce(&str) -> F,
+) -> Result<Vec<SocketAddr>, TcpError>
+where
+    A: IntoIterator<Item = SocketAddr>,
+    F: Future<Output = io::Result<A>>,
+{
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(literal) = bare.parse() {
         return Ok(vec![SocketAddr::new(literal, port)]);
     }
     let failed = |reason: String| TcpError::Dns { host: host.to_owned(), reason };
-    let found = time::timeout(limit, tokio::net::lookup_host((bare, port)))
+    let found = time::timeout(limit, look_up(bare))
         .await
         .map_err(|_| failed(format!("the resolver did not answer within {} ms", limit.as_millis())))?
         .map_err(|error| failed(error.to_string()))?;
-    let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+    let addresses: Vec<SocketAddr> = found.into_iter().take(MAX_ADDRESSES).collect();
     if addresses.is_empty() { Err(failed("it has no address".to_owned())) } else { Ok(addresses) }
 }
 
@@ -71,7 +88,7 @@ pub async fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<Socke
 /// # Errors
 /// That of the last address tried.
 pub async fn connect(host: &str, addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, TcpError> {
-    let mut failure = TcpError::Dns { host: host.to_owned(), reason: "it has no address".to_owned() };
+    let mut failure = nowhere(host);
     // Each address gets an equal share, so that a silent first one leaves time for the others.
     let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
     for address in addresses {
@@ -86,6 +103,11 @@ pub async fn connect(host: &str, addresses: &[SocketAddr], limit: Duration) -> R
         }
     }
     Err(failure)
+}
+
+/// The failure of a host without an address.
+pub(super) fn nowhere(host: &str) -> TcpError {
+    TcpError::Dns { host: host.to_owned(), reason: "it has no address".to_owned() }
 }
 
 fn failed(host: &str, port: u16, error: &io::Error) -> TcpError {

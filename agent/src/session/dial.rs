@@ -68,6 +68,8 @@ fn kind_of(error: &IdentityError) -> FailureKind {
         | IdentityError::TokenRefused
         | IdentityError::Link(_)
         | IdentityError::Answer(_)
+        | IdentityError::Keyring(_)
+        | IdentityError::LocalKey(_)
         | IdentityError::Key(_)
         | IdentityError::Crypto(_) => FailureKind::Transient,
     }

@@ -30,6 +30,7 @@ impl Session {
             connectors: self.parts.executor.connectors().into_iter().take(MAX_NAMES).collect(),
             journal_lost: self.parts.journal.lost_its_past(),
             asks: true,
+            oauth: true,
         })
     }
 
@@ -64,6 +65,7 @@ impl Session {
                 self.welcomed(&welcome, said_hello);
                 self.live(line, welcome, said_hello).await;
                 self.parts.controller.disconnected();
+                self.parts.oauth.connected(false);
                 self.parts.presence.connected(false);
             }
             Ok(FromController::GoAway { reason, reconnect_after }) => self.sent_away(reason, reconnect_after),
@@ -73,6 +75,8 @@ impl Session {
                 | FromController::Cancel(_)
                 | FromController::Desired(_)
                 | FromController::Ask(_)
+                | FromController::Keyring(_)
+                | FromController::OAuth(_)
                 | FromController::Ack { .. },
             ) => self.broken(&Broken::Nonsense("a frame before the welcome".to_owned())),
             Err(broken) => self.broken(&broken),
@@ -94,6 +98,8 @@ impl Session {
         }
         self.parts.runs.renewed(&kept, said_hello);
         self.parts.executor.desired(&welcome.desired);
+        self.parts.keyring.welcomed();
+        self.parts.oauth.connected(true);
         self.parts.presence.connected(true);
         tracing::info!(epoch = welcome.epoch, kept = kept.len(), "connected to the controller");
     }

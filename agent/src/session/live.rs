@@ -136,6 +136,8 @@ impl Session {
             FromController::Ack { up_to } => self.parts.journal.acknowledged(up_to),
             FromController::Desired(desired) => self.parts.executor.desired(&desired),
             FromController::Ask(ask) => self.parts.executor.ask(ask),
+            FromController::OAuth(order) => self.parts.oauth.heard(order),
+            FromController::Keyring(frame) => self.parts.keyring.heard(frame),
             FromController::GoAway { reason, reconnect_after } => {
                 self.sent_away(reason, reconnect_after);
                 return Ok(false);
@@ -166,7 +168,7 @@ impl Session {
             let (seq, attempt) = (report.seq, report.attempt);
             self.past.sent(&report);
             if let Some(cursor) = finished.cursor.clone() {
-                line.send(FromAgent::Checkpoint { attempt, cursor }).await?;
+                line.send(FromAgent::Checkpoint { attempt, cursor, states: Vec::new() }).await?;
             }
             line.send(FromAgent::Result(report)).await?;
             line.sent = seq;

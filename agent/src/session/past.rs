@@ -27,8 +27,9 @@ impl Past {
         if self.reports.len() >= MOST {
             self.reports.pop_front();
         }
-        let Report { seq, attempt, ref ending, counts, duration, .. } = *report;
-        self.reports.push_back(Report { seq, attempt, ending: ending.clone(), counts, duration, log: Vec::new() });
+        let Report { seq, attempt, ref ending, counts, earlier, duration, .. } = *report;
+        let (ending, log, states) = (ending.clone(), Vec::new(), Vec::new());
+        self.reports.push_back(Report { seq, attempt, ending, counts, duration, log, earlier, states });
     }
 
     /// Whom the agent talks to from now on; gives what that controller may have forgotten: nothing, unless it was
@@ -59,6 +60,8 @@ mod tests {
             counts: Counts::default(),
             duration: Duration::ZERO,
             log: Vec::new(),
+            earlier: Counts::default(),
+            states: Vec::new(),
         }
     }
 

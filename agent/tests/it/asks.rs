@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use wherry_domain::{area::Area, digest::Digest, id::AskId};
+use wherry_domain::{
+    area::Area,
+    digest::Digest,
+    id::AskId,
+    path::{Path, Phase, Way},
+};
 use wherry_proto::frame::{Answer, Ask, Ending, FromAgent, FromController, Question};
 
 use super::support::{
@@ -55,6 +60,37 @@ async fn a_system_that_says_nothing_is_given_up_in_time_and_makes_room_for_the_n
 }
 
 #[tokio::test]
+async fn a_test_tells_the_way_that_it_took_each_time_anew() {
+    let mut controller = Controller::start().await;
+    let system = System::with_items(1).await;
+    let digest = Plan::read(&system.url()).deploy(&controller, &Package::http());
+    let agent = Agent::connected(&mut controller).await;
+    for id in 1..3 {
+        controller.say(ask(id, digest, 60)).await;
+        let path = way(&mut controller).await.unwrap();
+        let phases: Vec<Phase> = path.steps.iter().map(|step| step.phase).collect();
+        assert_eq!(phases, [Phase::Resolve, Phase::Connect, Phase::FirstByte]);
+        let address = system.url().trim_start_matches("http://").to_owned();
+        assert_eq!((path.way, path.address, path.obstacle), (Way::Direct, Some(address), None));
+    }
+    assert_eq!(system.connections(), 2);
+    drop(agent);
+}
+
+#[tokio::test]
+async fn a_test_that_fails_tells_where() {
+    let mut controller = Controller::start().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let digest = Plan::read(&format!("http://127.0.0.1:{port}")).deploy(&controller, &Package::http());
+    let agent = Agent::connected(&mut controller).await;
+    controller.say(ask(1, digest, 60)).await;
+    let obstacle = way(&mut controller).await.unwrap().obstacle.unwrap();
+    assert_eq!((obstacle.phase, obstacle.code.as_str()), (Phase::Connect, "egress.connect_refused"));
+    assert!(obstacle.cause.contains("refused the connection"), "{}", obstacle.cause);
+    drop(agent);
+}
+
+#[tokio::test]
 async fn an_environment_that_the_group_does_not_serve_is_not_asked_about() {
     let mut controller = Controller::start().await;
     let mut system = System::with_items(1).await;
@@ -76,6 +112,12 @@ fn ask(id: u128, deployment: Digest, seconds: u64) -> FromController {
         question: Question::Test,
         limit: Duration::from_secs(seconds),
     })
+}
+
+/// The way of the next answer.
+async fn way(controller: &mut Controller) -> Option<Path> {
+    let answered = |frame| if let FromAgent::Answer(answer) = frame { Some(answer) } else { None };
+    controller.frame("an answer", answered).await.path
 }
 
 /// The next answer: to which question, and how it went.

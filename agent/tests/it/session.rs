@@ -168,6 +168,8 @@ async fn a_run_that_belongs_to_someone_else_is_dropped_without_a_word() {
         | FromAgent::Checkpoint { .. }
         | FromAgent::Log { .. }
         | FromAgent::Answer(_)
+        | FromAgent::Keyring(_)
+        | FromAgent::OAuth(_)
         | FromAgent::Goodbye { .. } => None,
     };
     controller.frame("a heartbeat without the run", over).await;

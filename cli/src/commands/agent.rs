@@ -5,19 +5,24 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use wherry_domain::duration;
+use wherry_domain::id::AgentId;
 use wherry_domain::name::Name;
+use wherry_trust::sealing::roster::Op;
 
 use super::Context;
 use crate::client::Client;
 use crate::enrolment::{self, Invitation};
 use crate::error::Outcome;
+use crate::keystore::Keystore;
 use crate::prompt::confirm;
+use crate::roster::Signer;
 use crate::table::{Column, count, list, text, time};
 
 const AGENTS: &[Column] = &[
     text("NAME", "name"),
     text("GROUP", "group"),
     text("STATE", "state"),
+    text("KEYS", "keys"),
     text("DRAINING", "draining"),
     count("SLOTS", "slots"),
     count("RUNNING", "running"),
@@ -31,6 +36,8 @@ const AGENT: &[Column] = &[
     text("STATE", "state"),
     text("DRAINING", "draining"),
     text("LOCKED", "locked"),
+    text("KEYS", "keys"),
+    text("KEYS TROUBLE", "keys_trouble.message"),
     text("VERSION", "version"),
     count("SLOTS", "slots"),
     count("RUNNING", "running"),
@@ -109,7 +116,11 @@ impl Agents {
             Self::Drain(choice) => choice.act(&client, context, "drain", "drains").await?,
             Self::Resume(choice) => choice.act(&client, context, "resume", "takes work again").await?,
             Self::Lock(choice) => choice.act(&client, context, "lock", "is locked").await?,
-            Self::Unlock(choice) => choice.act(&client, context, "unlock", "is unlocked").await?,
+            Self::Unlock(choice) => {
+                let agent = choice.agent.clone();
+                choice.act(&client, context, "unlock", "is unlocked").await?;
+                readmit(&client, context, &agent).await;
+            }
             Self::Remove { agent, yes } => {
                 confirm(&format!("Remove agent {agent} for good?"), yes)?;
                 client.delete(&["agents", &agent]).await?;
@@ -133,7 +144,10 @@ impl Choice {
 
 impl Token {
     async fn run(self, client: &Client, context: &Context) -> Outcome {
-        let invitation = enrolment::invite(client, &self.group, self.ttl).await?;
+        let invitation = enrolment::invite(client, &self.group, self.ttl, Keystore::own()).await?;
+        if let Some(note) = &invitation.note {
+            context.screen.note(note);
+        }
         if context.screen.is_json() {
             context.screen.json(&invitation.to_json());
         } else if self.token_only {
@@ -142,6 +156,27 @@ impl Token {
             context.screen.raw(&instructions(&invitation, &self.group));
         }
         Ok(())
+    }
+}
+
+/// Takes an unlocked agent back into its group's roster, from which its lock removed it.
+async fn readmit(client: &Client, context: &Context, agent: &str) {
+    let taken_back = async {
+        let shown = client.get(&["agents", agent]).await?;
+        let text = |key: &str| shown.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if text("keys") != "removed" {
+            return Ok(());
+        }
+        let (group, id) = (text("group").parse::<Name>(), text("id").parse::<AgentId>());
+        let (Ok(group), Ok(agent)) = (group, id) else { return Ok(()) };
+        let mut signer = Signer::of(client, &group).await?;
+        if signer.roster.departed(agent).is_some() {
+            signer.append(Op::Readmit { agent }, Vec::new()).await?;
+        }
+        Outcome::Ok(())
+    };
+    if let Err(error) = taken_back.await {
+        context.screen.note(&format!("it has no secrets until an operator of its group unlocks it: {error}"));
     }
 }
 

@@ -1,5 +1,7 @@
 //! `wherry connection`.
 
+mod path;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -119,6 +121,10 @@ impl Which {
             context.screen.json(&tested);
         } else {
             context.screen.list(TESTS, &json!({ "items": [tested] }));
+            let path = path::lines(&tested);
+            if !path.is_empty() {
+                context.screen.list(path::COLUMNS, &json!({ "items": path }));
+            }
         }
         failed(&tested)
     }

@@ -1,4 +1,6 @@
-//! `wherry key`: the keys that sign connectors.
+//! `wherry key`: the keys that sign connectors, and those that say who has a group's secrets.
+
+mod group;
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +43,8 @@ pub(crate) enum Keys {
         #[arg(long)]
         yes: bool,
     },
+    #[command(flatten)]
+    Group(group::GroupKeys),
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +66,7 @@ impl Keys {
                 context.screen.show(KEY, &described(&key, &file));
             }
             Self::Show { file } => context.screen.show(KEY, &described(&keys::read(&file)?, &file)),
+            Self::Group(command) => command.run(context).await?,
             Self::List => {
                 context.screen.list(PUBLISHERS, &context.client()?.all(&["publishers"], &[]).await?);
             }

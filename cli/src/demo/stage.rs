@@ -18,6 +18,7 @@ use crate::commands::submit;
 use crate::enrolment::invite;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::keystore::Keystore;
 use crate::screen::Screen;
 use crate::settings::Access;
 use crate::table::at;
@@ -144,7 +145,9 @@ impl<'a> Stage<'a> {
         let config = format!("data_dir = {}\n[answers]\ndescribe = true\n", quoted(&data));
         let config = self.folder.write(&format!("{name}.toml"), &config)?;
         let group: Name = ENVIRONMENT.parse().map_err(|_| broken("the group has no proper name"))?;
-        let invitation = invite(client, &group, Duration::from_secs(600)).await?;
+        // Not the person's own key: a demo leaves nothing behind.
+        let keystore = Keystore::at(self.folder.path().to_owned());
+        let invitation = invite(client, &group, Duration::from_secs(600), Ok(keystore)).await?;
         let mut enrol = Command::new(&self.programs.agent);
         enrol.args(["enrol", "--url", &invitation.endpoint, "--name", name, "--token-file", "-"]);
         enrol.arg("--config").arg(&config).arg("--data").arg(&data);

@@ -8,7 +8,7 @@ use wherry_domain::name::Name;
 use wherry_domain::project::check::nearest;
 
 use super::fault::{Fault, KEY_MISSING, KEY_UNKNOWN, NAME_INVALID, NOT_SUPPORTED, VALUE_INVALID};
-use super::shape::{AUTH, AUTH_LATER, Fields, SECRET, Shape};
+use super::shape::{AUTH, AUTH_LATER, Fields, SECRET, Shape, TOKEN_PLACE};
 use super::yaml::{Key, Node, Place, Tree};
 
 /// Every fault of `node` as a file with these keys.
@@ -43,9 +43,16 @@ impl Examination<'_> {
             Shape::Map if matches!(node.tree, Tree::Map(_)) => {}
             Shape::Map => self.wrong(key, node, "a map"),
             Shape::NamedValues => self.named_values(key, node),
+            Shape::Texts => self.texts(key, node),
+            Shape::NumberOrText if is_number(node) || node.as_text().is_some() => {}
+            Shape::NumberOrText => self.wrong(key, node, "a whole number, or a text with a variable"),
+            Shape::TokenPlace if node.as_text() == Some("text") => {}
+            Shape::TokenPlace if matches!(node.tree, Tree::Map(_)) => self.fields(node, &TOKEN_PLACE),
+            Shape::TokenPlace => self.wrong(key, node, "the word text, or { json: POINTER }"),
             Shape::Fields(fields) => self.fields(node, fields),
             Shape::Auth => self.auth(node),
             Shape::Secret => self.secret(key, node),
+            Shape::OneOf(fields) => self.one_of(key, node, fields),
         }
     }
 
@@ -110,6 +117,22 @@ impl Examination<'_> {
         }
     }
 
+    fn texts(&mut self, key: &str, node: &Node) {
+        let Tree::Map(entries) = &node.tree else { return self.wrong(key, node, "a map") };
+        for (name, value) in entries {
+            self.text(&format!("{key}.{}", clipped(&name.text)), value);
+        }
+    }
+
+    fn one_of(&mut self, key: &str, node: &Node, fields: &Fields) {
+        self.fields(node, fields);
+        let known = || fields.known.iter().map(|field| field.key);
+        if known().filter(|known| node.get(known).is_some()).count() != 1 {
+            let known = known().collect::<Vec<_>>().join(", ");
+            self.add(node.at, VALUE_INVALID, format!("{key} has exactly one of the keys {known}"), None);
+        }
+    }
+
     fn stray(&mut self, key: &Key, fields: &Fields) {
         if let Some((later, instead)) = fields.later.iter().find(|(later, _)| *later == key.text) {
             let message = format!("this version does not support {later} in {}: {instead}", fields.what);
@@ -135,8 +158,8 @@ impl Examination<'_> {
         if let Some((_, fields)) = AUTH.iter().find(|(name, _)| *name == text) {
             return self.fields(node, fields);
         }
-        if AUTH_LATER.contains(&text) {
-            let message = format!("this version does not support auth of type {text}: use one of {known}");
+        if let Some((_, instead)) = AUTH_LATER.iter().find(|(later, _)| *later == text) {
+            let message = format!("this version does not support auth of type {text}: {instead}");
             return self.add(scheme.at, NOT_SUPPORTED, message, None);
         }
         let message = format!("type of auth is one of {known}, not {:?}", clipped(text));
@@ -165,6 +188,10 @@ pub(super) fn proper_name(text: &str) -> Option<String> {
         .collect();
     let trimmed = mapped.trim_matches('-');
     trimmed.parse::<Name>().ok().map(|name| name.as_str().to_owned())
+}
+
+fn is_number(node: &Node) -> bool {
+    matches!(&node.tree, Tree::Number(number) if number.as_u64().is_some())
 }
 
 fn clipped(text: &str) -> String {

@@ -3,6 +3,10 @@
 //! The types of `wherry_domain::project` would stop at the first fault and know no places; this table finds every
 //! fault. A test holds the two together.
 
+mod auth;
+
+pub(super) use auth::{AUTH, AUTH_LATER, TOKEN_PLACE};
+
 /// What a value must look like.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
@@ -22,12 +26,20 @@ pub(super) enum Shape {
     Map,
     /// A map from names to any values.
     NamedValues,
+    /// A map from names to texts.
+    Texts,
+    /// A whole number from 0, or a text that becomes one when its variables are filled in.
+    NumberOrText,
+    /// The word `text`, or where in a JSON document a token stands.
+    TokenPlace,
     /// A map with known keys.
     Fields(&'static Fields),
     /// The `auth` of a connection, whose keys depend on its `type`.
     Auth,
     /// A secret by name, never a value.
     Secret,
+    /// A map with exactly one of the known keys.
+    OneOf(&'static Fields),
 }
 
 /// The keys of a map.
@@ -76,16 +88,65 @@ pub(super) const CONNECTION: Fields = Fields {
         must("url", Shape::Text),
         may("auth", Shape::Auth),
         may("use_proxy", Shape::Flag),
+        may("proxy", Shape::Name),
+        may("single_agent", Shape::Flag),
+        may("tls", Shape::Fields(&TLS)),
         may("options", Shape::Map),
     ],
     later: &[
-        ("oauth", "use auth with type basic or bearer"),
-        ("oauth_settings_location", "use auth with type basic or bearer"),
-        ("single_agent", "use a group with one agent"),
-        ("proxy", "say use_proxy: true; the proxy itself is in the agent's configuration"),
-        ("tls", "add the authority to tls.extra_ca_files in the agent's configuration"),
+        ("oauth", "use auth with type oauth1 or oauth2"),
+        ("oauth_settings_location", "it stands under auth with type oauth2"),
     ],
 };
+
+/// The `tls` of a connection.
+const TLS: Fields = Fields {
+    what: "tls",
+    known: &[
+        may("ca", Shape::Secret),
+        may("ca_file", Shape::Text),
+        may("client_certificate", Shape::Fields(&CERTIFICATE_STORE)),
+        may("server_certificate", Shape::Text),
+        may("allow_invalid_certificates", Shape::Flag),
+        may("use_non_tls_connections", Shape::Flag),
+    ],
+    later: &[],
+};
+
+/// A certificate store. Types that no agent reads are refused by the check of the project, which says what to do.
+pub(super) const CERTIFICATE_STORE: Fields = Fields {
+    what: "a certificate store",
+    known: &[
+        must("type", Shape::Word(STORE_TYPES)),
+        must("store", Shape::OneOf(&STORE_PLACE)),
+        may("password", Shape::Secret),
+        may("subject", Shape::Text),
+    ],
+    later: &[("file", "write store: { file: /path }"), ("secret", "write store: { secret: NAME }")],
+};
+
+const STORE_TYPES: &[&str] = &[
+    "PEMKEY_FILE",
+    "PEMKEY_BLOB",
+    "PFXFILE",
+    "PFXBLOB",
+    "JKSFILE",
+    "JKSBLOB",
+    "USER",
+    "MACHINE",
+    "PUBLIC_KEY_FILE",
+    "PUBLIC_KEY_BLOB",
+    "SSHPUBLIC_KEY_FILE",
+    "SSHPUBLIC_KEY_BLOB",
+    "P7BFILE",
+    "P10BFILE",
+    "PPKFILE",
+    "XMLFILE",
+    "XMLBLOB",
+];
+
+const STORE_PLACE: Fields =
+    Fields { what: "store", known: &[may("secret", Shape::Name), may("file", Shape::Text)], later: &[] };
 
 /// `operations/NAME.yaml`.
 pub(super) const OPERATION: Fields = Fields {
@@ -128,31 +189,6 @@ const RETRY: Fields = Fields {
     later: &[],
 };
 
-/// The schemes of `auth`, each with its keys.
-pub(super) const AUTH: &[(&str, Fields)] = &[
-    ("none", Fields { what: "auth of type none", known: &[must("type", Shape::Text)], later: &[] }),
-    (
-        "basic",
-        Fields {
-            what: "auth of type basic",
-            known: &[must("type", Shape::Text), must("username", Shape::Text), must("password", Shape::Secret)],
-            later: &[],
-        },
-    ),
-    (
-        "bearer",
-        Fields {
-            what: "auth of type bearer",
-            known: &[must("type", Shape::Text), must("token", Shape::Secret)],
-            later: &[],
-        },
-    ),
-];
-
-/// Schemes that the design knows and this version does not.
-pub(super) const AUTH_LATER: &[&str] =
-    &["oauth2", "oauth", "oauth1", "header", "mtls", "certificate", "ntlm", "kerberos"];
-
 /// A secret by name.
 pub(super) const SECRET: Fields = Fields { what: "a secret", known: &[must("secret", Shape::Name)], later: &[] };
 
@@ -163,6 +199,7 @@ mod tests {
     use std::time::Duration;
     use wherry_domain::effects::SideEffects;
     use wherry_domain::name::Name;
+    use wherry_domain::project::tls::{CertificateStore, StorePlace, StoreType, Tls};
     use wherry_domain::project::{Auth, Connection, Operation, Project, SecretRef, Step};
     use wherry_domain::retry::{Backoff, RetryRule};
 
@@ -189,12 +226,28 @@ mod tests {
         };
         let secret = SecretRef { secret: name.clone() };
         let basic = Auth::Basic { username: "u".into(), password: secret.clone() };
-        let bearer = Auth::Bearer { token: secret.clone() };
+        let store = CertificateStore {
+            kind: StoreType::PfxBlob,
+            store: StorePlace::Secret(name.clone()),
+            password: Some(secret.clone()),
+            subject: Some("s".into()),
+        };
+        let tls = Tls {
+            ca: Some(secret.clone()),
+            ca_file: Some("f".into()),
+            client_certificate: Some(store.clone()),
+            server_certificate: Some("p".into()),
+            allow_invalid_certificates: true,
+            use_non_tls_connections: true,
+        };
         let connection = Connection {
             connector: name.clone(),
             url: "u".into(),
-            auth: basic.clone(),
-            use_proxy: true,
+            auth: basic,
+            use_proxy: Some(true),
+            proxy: Some(name.clone()),
+            single_agent: true,
+            tls: tls.clone(),
             options: values,
         };
         let project = Project {
@@ -207,13 +260,18 @@ mod tests {
         let in_files_of_their_own = ["connections", "operations"];
         assert_eq!(keys(&project, &in_files_of_their_own), known(&PROJECT));
         assert_eq!(keys(&connection, &[]), known(&CONNECTION));
+        assert_eq!(keys(&tls, &[]), known(&TLS));
+        assert_eq!(keys(&store, &[]), known(&CERTIFICATE_STORE));
+        for place in [store.store, StorePlace::File("f".into())] {
+            assert!(known(&STORE_PLACE).contains(&keys(&place, &[])[0]));
+        }
+        for word in STORE_TYPES {
+            assert!(serde_json::from_value::<StoreType>((*word).into()).is_ok(), "{word}");
+        }
         assert_eq!(keys(&operation, &[]), known(&OPERATION));
         assert_eq!(keys(&step, &[]), known(&STEP));
         assert_eq!(keys(&retry, &[]), known(&RETRY));
         assert_eq!(keys(&secret, &[]), known(&SECRET));
-        for ((scheme, fields), auth) in AUTH.iter().zip([Auth::None, basic, bearer]) {
-            assert_eq!(keys(&auth, &[]), known(fields), "{scheme}");
-        }
     }
 
     fn keys(value: &impl serde::Serialize, without: &[&str]) -> Vec<String> {

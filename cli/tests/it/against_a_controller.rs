@@ -196,6 +196,9 @@ async fn an_enrolment_token_is_made_here_and_only_its_hash_is_sent() {
             (StatusCode::CREATED, Json(made))
         }),
     );
+    // An older controller, which knows nothing of groups' keys, gets what it always got.
+    let router =
+        router.route("/v1/groups/{group}/roster", get(|| async { problem(404, "request.path_unknown", "no") }));
     let shown = wherry(router, &["agent", "token", "--group", "berlin", "--token-only"]).await;
     let printed = text(&shown.stdout);
     let token = EnrolmentToken::parse(&printed).unwrap();

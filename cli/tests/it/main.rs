@@ -4,6 +4,8 @@
 mod against_a_controller;
 mod demo;
 mod expr;
+mod guides;
 mod keys;
 mod project_faults;
 mod sandbox;
+mod secrets;

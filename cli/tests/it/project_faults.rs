@@ -41,6 +41,44 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "source: { connection: crm, activity: query }\nretry: { attempts: 3, bckoff: fixed }\n",
         &["operations/x.yaml:2:23 project.key_unknown backoff"],
     ),
+    // tls
+    ("connections/crm.yaml", "connector: http\nurl: http://x\n", &["connections/crm.yaml:2:6 project.tls_required"]),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\ntls: { ca: abc }\n",
+        &["connections/crm.yaml:3:12 project.value_invalid"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\ntls:\n  client_certificate: { type: P7BFILE, store: { file: /a } }\n",
+        &["connections/crm.yaml:4:31 project.tls_invalid"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\ntls:\n  client_certificate: { type: PFXFLE, store: { file: /a, secret: b } }\n",
+        &["connections/crm.yaml:4:31 project.value_invalid PFXFILE", "connections/crm.yaml:4:46 project.value_invalid"],
+    ),
+    // auth
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nauth:\n  type: login_token\n  username: u\n  pasword: { secret: p }\n",
+        &["connections/crm.yaml:4:3 project.key_missing", "connections/crm.yaml:6:3 project.key_unknown password"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nauth:\n  type: oauth1\n  signature_method: RSA-SHA1\n  consumer_key: c\n  token: { secret: t }\n",
+        &["connections/crm.yaml:4:3 project.auth_invalid"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nauth: { type: auto, user: u, api_token: { secret: t }, password: pw }\n",
+        &["connections/crm.yaml:3:66 project.value_invalid"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nauth: { type: api_key, in: querry, name: k, key: { secret: t } }\n",
+        &["connections/crm.yaml:3:28 project.value_invalid query"],
+    ),
     // values
     ("wherry.yaml", "name: 5\n", &["wherry.yaml:1:7 project.value_invalid"]),
     ("wherry.yaml", "- name\n", &["wherry.yaml:1:1 project.value_invalid"]),
@@ -48,6 +86,16 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "connections/crm.yaml",
         "connector: http\nurl: https://x\nuse_proxy: yes\n",
         &["connections/crm.yaml:3:12 project.value_invalid"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nuse_proxy: false\nproxy: dmz\n",
+        &["connections/crm.yaml:4:8 project.proxy_contradicted"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nproxy: [dmz]\n",
+        &["connections/crm.yaml:3:8 project.value_invalid"],
     ),
     (
         "connections/crm.yaml",
@@ -141,12 +189,12 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "connections/crm.yaml",
-        "connector: http\nurl: https://x\nsingle_agent: true\n",
+        "connector: http\nurl: https://x\noauth_settings_location: /x\n",
         &["connections/crm.yaml:3:1 project.not_supported"],
     ),
     (
         "connections/crm.yaml",
-        "connector: http\nurl: https://x\nauth: { type: oauth2 }\n",
+        "connector: http\nurl: https://x\nauth: { type: ntlm }\n",
         &["connections/crm.yaml:3:15 project.not_supported"],
     ),
     ("templates/report.hbs", "x", &["templates:1:1 project.not_supported"]),
@@ -253,7 +301,21 @@ fn every_key_of_the_format_is_accepted_as_the_domain_reads_it() {
             "connections/all.yaml",
             "connector: http\nurl: \"{{ vars.site }}\"\nauth: { type: basic, username: me, password: { secret: p } }\nuse_proxy: true\noptions: { a: { b: [1] } }\n",
         ),
-        ("connections/none.yaml", "connector: http\nurl: http://x\nauth: { type: none }\n"),
+        (
+            "connections/none.yaml",
+            "connector: http\nurl: http://x\nauth: { type: none }\ntls: { use_non_tls_connections: true }\n",
+        ),
+        (
+            "connections/tls.yaml",
+            "connector: http\nurl: https://x\ntls:\n  ca: { secret: ca }\n  client_certificate:\n    type: PFXBLOB\n    \
+             store: { secret: store }\n    password: { secret: p }\n    subject: CN=me\n  server_certificate: \"sha256:\
+             abababababababababababababababababababababababababababababababab\"\n  allow_invalid_certificates: true\n",
+        ),
+        (
+            "connections/tls-file.yaml",
+            "connector: http\nurl: https://x\ntls:\n  ca_file: /etc/ssl/ca.pem\n  \
+             client_certificate: { type: PEMKEY_FILE, store: { file: /etc/ssl/me.pem } }\n",
+        ),
         (
             "operations/all.yaml",
             "description: x\nsource: { connection: all, activity: query, with: { a: 1 } }\ntarget: { connection: crm, activity: send, with: {} }\n\

@@ -77,6 +77,7 @@ impl EnrollmentService for Enrollment {
             group: admission.group_name.to_string(),
             certificate: Some(certificate),
             publishers: wire_publishers(admission.publishers),
+            invite: admission.invite.map(String::into_bytes).unwrap_or_default(),
         }))
     }
 

@@ -7,7 +7,7 @@ use wherry_domain::{
     presence::{Asker, Event as Presence, State as Presented},
     run::Event,
 };
-use wherry_proto::frame::{FromController, GoAwayReason};
+use wherry_proto::frame::{FromController, GoAwayReason, KeyringTrouble};
 
 use super::{Ledger, Page, Refusal, Turn, state::AgentState};
 use crate::model::Agent;
@@ -25,6 +25,10 @@ pub struct AgentView {
     pub slots: u32,
     /// Runs it holds.
     pub running: usize,
+    /// Whether it has its group's keys: `none`, `pending_keys`, `member` or `removed`.
+    pub keys: &'static str,
+    /// Why it does not follow its group's roster, if it does not.
+    pub keys_trouble: Option<KeyringTrouble>,
 }
 
 impl Ledger {
@@ -100,6 +104,7 @@ impl Ledger {
                 None => {
                     turn.change_agent(id, |agent| agent.locked = None);
                     turn.presence(id, Presence::Unlock);
+                    turn.touch_keyring_of(id);
                 }
             }
             turn.view_of(id)
@@ -133,6 +138,7 @@ impl Turn<'_> {
     pub(super) fn lock(&mut self, id: AgentId, reason: String) {
         self.change_agent(id, |agent| agent.locked = Some(reason));
         self.presence(id, Presence::Lock);
+        self.touch_keyring_of(id);
         self.revoke(id);
     }
 
@@ -150,6 +156,7 @@ impl Turn<'_> {
         if let Some(group) = self.state.groups.get_mut(&state.agent.group) {
             group.slots.remove(id);
         }
+        self.touch_keyring(state.agent.group);
         if let Some(session) = state.session {
             let (reason, reconnect_after) = (GoAwayReason::Removed, Duration::from_secs(60));
             self.out.last_words.push((session.frames, FromController::GoAway { reason, reconnect_after }));
@@ -187,6 +194,7 @@ impl Turn<'_> {
             Presented::Lost => "lost",
             Presented::Locked => "locked",
         };
+        let (keys, keys_trouble) = self.keys_of(state.agent.id);
         AgentView {
             agent: state.agent.clone(),
             group: self
@@ -198,6 +206,8 @@ impl Turn<'_> {
             state: word,
             slots: state.session.as_ref().map_or(0, |session| session.slots),
             running: state.leased.len(),
+            keys,
+            keys_trouble,
         }
     }
 }

@@ -122,9 +122,11 @@ impl Inquiry {
 impl Turn<'_> {
     fn ask(&mut self, inquiry: &Inquiry) -> Result<Asked, Refusal> {
         let Inquiry { environment, project, connection, question, limit, .. } = inquiry;
-        let deployment = self.find_connection(environment, project.as_ref(), connection)?.deployment.clone();
+        let current = self.find_connection(environment, project.as_ref(), connection)?;
+        let (deployment, tied) = (current.deployment.clone(), self.asked_of(current, connection));
         let group = self.environment(environment)?.group;
-        let agent = self.choose(group, environment, inquiry.agent.as_deref())?;
+        let tied = tied.map(|agent| agent.to_string());
+        let agent = self.choose(group, environment, inquiry.agent.as_deref().or(tied.as_deref()))?;
         let id: AskId = self.fresh();
         let (caller, answer) = oneshot::channel();
         let state = self.state.agents.get_mut(&agent);
@@ -155,7 +157,12 @@ impl Turn<'_> {
     }
 
     /// The agent with the least to do that can answer, of those that serve the environment.
-    fn choose(&mut self, group: GroupId, environment: &Name, named: Option<&str>) -> Result<AgentId, Refusal> {
+    pub(super) fn choose(
+        &mut self,
+        group: GroupId,
+        environment: &Name,
+        named: Option<&str>,
+    ) -> Result<AgentId, Refusal> {
         let mut found = Found::Nobody;
         for (id, state) in &mut self.state.agents {
             if state.agent.group != group || !is_called(state, named) {
@@ -180,7 +187,12 @@ impl Turn<'_> {
         }
     }
 
-    fn find_connection(&self, environment: &Name, project: Option<&Name>, name: &Name) -> Result<&Current, Refusal> {
+    pub(super) fn find_connection(
+        &self,
+        environment: &Name,
+        project: Option<&Name>,
+        name: &Name,
+    ) -> Result<&Current, Refusal> {
         let id = self.environment(environment)?.id;
         let here = self.state.current.range((id, Name::lowest())..).take_while(|((of, _), _)| *of == id);
         let here = here.map(|(_, current)| current);

@@ -10,7 +10,7 @@ use wherry_domain::{
     name::Name,
     project::{
         Snapshot,
-        check::{ActivityFacts, Connectors},
+        check::{ActivityFacts, Connectors, Schemes},
     },
 };
 use wherry_proto::frame::Publisher as WirePublisher;
@@ -161,7 +161,7 @@ impl Turn<'_> {
         envelope: String,
         digest: Digest,
     ) -> Result<(Connector, bool), Refusal> {
-        let Release { name, version, wasm, activities, .. } = release;
+        let Release { name, version, wasm, activities, auth, .. } = release;
         let versions = self.state.connectors.entry(name.clone()).or_default();
         if let Some(known) = versions.get(&version) {
             if known.digest == digest {
@@ -175,7 +175,8 @@ impl Turn<'_> {
         }
         let published_ms = self.wall_ms;
         let length = wasm.length;
-        let connector = Connector { name, version, digest, length, publisher, published_ms, activities, envelope };
+        let connector =
+            Connector { name, version, digest, length, publisher, published_ms, activities, auth, envelope };
         if record::encode(SCHEMA, &connector).is_ok_and(|bytes| bytes.len() > MAX_VALUE_BYTES) {
             let message = "the signed release is too large to be kept: shorten its notes or offer fewer activities";
             return Err(Refusal::invalid("connector.release_too_large", message));
@@ -199,6 +200,12 @@ impl Turn<'_> {
             WirePublisher { name: name.clone(), key: key.to_string(), prefix: prefix.to_string() }
         };
         self.state.publishers.values().map(wire).collect()
+    }
+
+    /// The ways to authenticate that the newest version of each connector names.
+    pub(super) fn schemes(&self) -> Schemes {
+        let newest = self.state.connectors.iter().filter_map(|(name, all)| Some((name, all.values().next_back()?)));
+        newest.map(|(name, connector)| (name.clone(), connector.auth.clone())).collect()
     }
 
     /// What the newest version of each connector offers.

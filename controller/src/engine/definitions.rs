@@ -81,7 +81,10 @@ impl Ledger {
             turn.audit(&who, "environment.delete", name.as_str(), "");
             turn.undefine("environment", name.as_str());
             turn.state.environments.remove(&name);
+            turn.remove_secrets_of(environment.group, &name);
             turn.desire();
+            turn.forget_seats(environment.id);
+            turn.forget_tokens(environment.id);
             turn.forget_deployments(environment.id)
         })
         .await

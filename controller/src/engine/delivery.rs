@@ -62,6 +62,7 @@ impl Turn<'_> {
         let wall_ms = self.wall_ms;
         self.change_agent(agent, |agent| agent.seen_ms = wall_ms);
         self.presence(agent, Presence::Closed { epoch });
+        self.touch_keyring_of(agent);
         self.open_slots(agent);
     }
 }

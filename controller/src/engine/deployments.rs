@@ -136,10 +136,18 @@ impl Ledger {
 }
 
 impl Turn<'_> {
-    fn plan(&self, environment: &Name, project: Project, faulty: Vec<Fault>) -> Result<(Deployed, Vec<u8>), Refusal> {
+    fn plan(
+        &self,
+        environment: &Name,
+        mut project: Project,
+        faulty: Vec<Fault>,
+    ) -> Result<(Deployed, Vec<u8>), Refusal> {
         let environment = self.environment(environment)?.clone();
         let offered = self.offered();
+        let incomplete = self.complete(&mut project);
         let mut faults = check::check(&project, Some(&offered));
+        faults.extend(check::unsupported(&project, &self.schemes()));
+        faults.extend(incomplete);
         faults.extend(faulty);
         if !faults.is_empty() {
             let message =
@@ -215,6 +223,10 @@ impl Turn<'_> {
         self.audit(who, "project.deploy", &target, &deployment.digest.to_string());
         self.define("deployment", &deployment.id.to_string(), &deployment);
         self.state.withdrawn.remove(&key);
+        if let Some(before) = self.state.current.get(&key).map(|current| Arc::clone(&current.snapshot)) {
+            self.forget_memories(deployment.environment, &before, Some(&snapshot));
+            self.forget_owners(deployment.environment, &before, Some(&snapshot));
+        }
         self.state.current.insert(key, Current { deployment: deployment.clone(), snapshot: Arc::clone(&snapshot) });
         Ok(Deployed { deployment, snapshot, changed: true })
     }

@@ -7,7 +7,7 @@ use wherry_domain::{
     presence::Presence,
 };
 use wherry_proto::frame::Publisher;
-use wherry_trust::token::AuthPart;
+use wherry_trust::{sealing::invite::Invite, token::AuthPart};
 
 use super::{Kind, Ledger, Refusal, Turn, state::AgentState};
 use crate::model::{Agent, EnrolmentToken, Redeemed};
@@ -55,6 +55,8 @@ pub struct Admission {
     pub identity_key: [u8; 32],
     /// Publishers the organisation trusts.
     pub publishers: Vec<Publisher>,
+    /// The operator's invitation to the group's keys, if the token came with one.
+    pub invite: Option<String>,
 }
 
 impl Ledger {
@@ -69,6 +71,7 @@ impl Ledger {
         id: String,
         auth_hash: Digest,
         life_s: u64,
+        invite: Option<Invite>,
     ) -> Result<EnrolmentToken, Refusal> {
         if !(1..=MAX_TOKEN_LIFE_S).contains(&life_s) {
             let message = format!("an enrolment token lives 1 to {MAX_TOKEN_LIFE_S} seconds");
@@ -78,6 +81,7 @@ impl Ledger {
             let missing =
                 || Refusal::not_found("group.not_found", format!("there is no group {group}: see wherry group list"));
             let group = turn.state.group_named(&group).ok_or_else(missing)?.group.id;
+            let invite = invite.map(|invite| turn.invitation(&id, group, &invite)).transpose()?;
             turn.forget_old_tokens();
             if turn.state.enrolment_tokens.contains_key(&id) {
                 return Err(Refusal::conflict("token.exists", "this enrolment token exists already: make a new one"));
@@ -96,6 +100,7 @@ impl Ledger {
                 created_by,
                 redeemed: None,
                 failures: 0,
+                invite,
             };
             turn.audit(&who, "enrolment-token.create", &id, "");
             turn.define("token", &id, &token);
@@ -180,6 +185,7 @@ impl Turn<'_> {
             draining: false,
             secret_names: Vec::new(),
             connectors: Vec::new(),
+            invite: token.invite.clone(),
         };
         self.audit(&format!("token {}", token.id), "agent.enrol", &id.to_string(), agent.name.as_str());
         self.define("token", &token.id, &token);
@@ -231,7 +237,19 @@ impl Turn<'_> {
             generation: state.agent.generation,
             identity_key: state.agent.identity_key,
             publishers: self.trusted_publishers(),
+            invite: state.agent.invite.clone(),
         })
+    }
+
+    /// The invitation as it is kept, if the agents of the group will take it.
+    fn invitation(&self, token: &str, group: GroupId, invite: &Invite) -> Result<String, Refusal> {
+        let here = invite.organisation() == self.state.organisation && invite.group() == group;
+        let refused = |why: &str| Refusal::invalid("invite.refused", format!("the invitation does not hold: {why}"));
+        if invite.token() != token || !here {
+            return Err(refused("it is for another token or group"));
+        }
+        invite.check().map_err(|error| refused(&error.to_string()))?;
+        String::from_utf8(invite.to_json()).map_err(|_| refused("it is not text"))
     }
 
     fn forget_old_tokens(&mut self) {

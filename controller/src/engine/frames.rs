@@ -35,14 +35,15 @@ impl Turn<'_> {
             FromAgent::Heartbeat(beat) => self.heartbeat(agent, beat),
             FromAgent::Result(report) => self.reported(agent, epoch, report, jitter),
             FromAgent::Declined { attempt, failure } => self.declined(agent, attempt, &failure),
-            FromAgent::Progress { attempt, counts } => self.progressed(agent, attempt, counts),
-            FromAgent::Checkpoint { attempt, cursor } => {
+            FromAgent::Progress { attempt, counts, earlier } => self.progressed(agent, attempt, counts, earlier),
+            FromAgent::Checkpoint { attempt, cursor, states } => {
                 if let Some(active) = self.held(agent, attempt) {
                     if active.record.remember(cursor) {
                         self.changed(attempt.run);
                     } else {
                         tracing::warn!(%agent, run = %attempt.run, "ignored a cursor that is too large");
                     }
+                    self.remember_states(attempt, states);
                 }
             }
             FromAgent::Log { attempt, lines } => {
@@ -51,6 +52,8 @@ impl Turn<'_> {
                 }
             }
             FromAgent::Answer(answer) => self.answered(agent, answer),
+            FromAgent::OAuth(report) => self.oauth_report(agent, report),
+            FromAgent::Keyring(report) => self.keyring_report(agent, report),
             FromAgent::Goodbye { reason } => {
                 tracing::info!(%agent, reason, "agent said goodbye");
                 self.close(agent, epoch);
@@ -58,9 +61,9 @@ impl Turn<'_> {
         }
     }
 
-    fn progressed(&mut self, agent: AgentId, attempt: Attempt, counts: Counts) {
+    fn progressed(&mut self, agent: AgentId, attempt: Attempt, counts: Counts, earlier: Counts) {
         let Some(active) = self.held(agent, attempt) else { return };
-        active.record.counts = counts;
+        (active.record.counts, active.record.earlier) = (counts, earlier);
         if !self.is_changed(attempt.run) {
             self.show(attempt.run);
         }

@@ -20,11 +20,14 @@ use wherry_domain::{
 use super::{
     Directory,
     audit::GENESIS,
+    consents::Flows,
+    keyring, owners,
+    seats::{self, Seat},
     state::{ActiveRun, AgentState, Current, GroupState, Settings, State},
 };
 use crate::model::{
-    ACTIVE, AUDIT, AccessToken, Agent, AuditEntry, Connector, DEFINITIONS, Deployment, Environment, Group, META,
-    Publisher, RunRecord, SCHEMA,
+    ACTIVE, AUDIT, AccessToken, Agent, AppRegistration, AuditEntry, Connector, DEFINITIONS, Deployment, Environment,
+    Group, META, Publisher, RunRecord, SCHEMA,
 };
 
 /// Entries read at a time.
@@ -60,13 +63,26 @@ pub(super) fn load(
         agent_timers: std::collections::BTreeSet::new(),
         enrolment_tokens: by_id(definitions(store, "token")?, |one: &crate::model::EnrolmentToken| one.id.clone()),
         publishers: by_id(definitions(store, "publisher")?, |one: &Publisher| one.trusted.name.clone()),
+        applications: definitions(store, "application")?
+            .into_iter()
+            .map(|one: AppRegistration| (one.application.name.clone(), one))
+            .collect(),
         connectors: BTreeMap::new(),
+        seats: definitions(store, "seat")?
+            .into_iter()
+            .map(|seat: Seat| ((seat.environment, seat.project.clone()), seat))
+            .collect(),
+        owners: owners::load(store, clock)?,
+        flows: Flows::default(),
         current: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
         runs: BTreeMap::new(),
         timers: std::collections::BTreeSet::new(),
         undelivered: Vec::new(),
         touched: std::collections::BTreeSet::new(),
+        keyrings: BTreeMap::new(),
+        keyrings_touched: std::collections::BTreeSet::new(),
+        keyrings_ripe: std::collections::BTreeSet::new(),
         audit: audit_head(store)?,
         next_sweep: clock.now().plus(FIRST_SWEEP),
         swept_to: None,
@@ -79,6 +95,7 @@ pub(super) fn load(
     }
     fill_directory(&state, definitions(store, "access")?);
     load_deployments(&mut state, store, files)?;
+    keyring::load(store, &mut state)?;
     load_runs(&mut state, store, clock)?;
     Ok(state)
 }
@@ -206,7 +223,7 @@ fn load_runs(state: &mut State, store: &dyn Store, clock: &Clock) -> Result<(), 
             RunState::Queued { .. } => {
                 if let Some(group) = state.groups.get_mut(&record.spec.group) {
                     let due = machine.deadline().unwrap_or(now);
-                    group.queue.push(record.spec.project.clone(), run, due, record.spec.synchronous);
+                    group.queue.push(seats::lane(&record.spec), run, due, record.spec.synchronous);
                 }
             }
             RunState::Leased { agent, .. } => {

@@ -1,7 +1,7 @@
 //! Giving waiting runs to free slots.
 
 use wherry_domain::{
-    id::{AgentId, RunId},
+    id::{AgentId, GroupId, RunId},
     run::Event,
 };
 
@@ -27,15 +27,28 @@ impl Turn<'_> {
         for id in due {
             self.state.touched.insert(id);
             while !self.is_long() {
-                let group = self.state.groups.get_mut(&id);
-                let Some((run, agent)) = group.and_then(|state| state.queue.pop(now, &mut state.slots)) else {
+                let Some((run, agent)) = self.next_of(id) else {
                     self.state.touched.remove(&id);
                     break;
                 };
+                self.take_seat(run, agent);
                 self.give(run, agent);
                 self.seam();
             }
         }
+    }
+
+    /// The run whose turn it is, and a slot for it.
+    fn next_of(&mut self, id: GroupId) -> Option<(RunId, AgentId)> {
+        let group = self.state.groups.get_mut(&id)?;
+        // Taken out while it is asked, because the answer depends on everything else.
+        let (mut queue, mut slots) = (std::mem::take(&mut group.queue), std::mem::take(&mut group.slots));
+        let found = queue.pop_tied(self.now, &mut slots, |lane| self.tie(lane));
+        if let Some(group) = self.state.groups.get_mut(&id) {
+            group.queue = queue;
+            group.slots = slots;
+        }
+        found
     }
 
     fn give(&mut self, run: RunId, agent: AgentId) {

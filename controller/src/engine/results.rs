@@ -36,8 +36,9 @@ impl Turn<'_> {
             active.machine.state(),
             RunState::Leased { .. } | RunState::Unknown { .. } | RunState::Queued { open: true }
         ) {
-            active.record.counts = report.counts;
+            (active.record.counts, active.record.earlier) = (report.counts, report.earlier);
             self.log(run, fence, report.log);
+            self.remember_states(report.attempt, report.states);
             self.changed(run);
         }
         let event = match report.ending {

@@ -11,7 +11,7 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{Attempt, FromController, Offer};
 
-use super::{Ledger, Refusal, Turn, state::ActiveRun};
+use super::{Ledger, Refusal, Turn, seats, state::ActiveRun};
 use crate::model::{ACTIVE, HISTORY, Happened, RunRecord, SCHEMA};
 
 /// How a run can be followed.
@@ -62,7 +62,7 @@ impl Turn<'_> {
                 let Some(active) = self.state.runs.get(&run) else { return };
                 let spec = &active.record.spec;
                 if let Some(group) = self.state.groups.get_mut(&spec.group) {
-                    group.queue.push(spec.project.clone(), run, due, spec.synchronous);
+                    group.queue.push(seats::lane(spec), run, due, spec.synchronous);
                 }
                 self.state.touched.insert(spec.group);
             }
@@ -79,7 +79,7 @@ impl Turn<'_> {
 
     fn offer(&mut self, run: RunId, agent: AgentId, fence: Fence) {
         self.happened(run, "dispatched", Some(agent), None);
-        let wall_ms = self.wall_ms;
+        let (wall_ms, states) = (self.wall_ms, self.memories_of(run));
         let Some(active) = self.state.runs.get_mut(&run) else { return };
         active.record.agent = Some(agent);
         active.record.started_ms.get_or_insert(wall_ms);
@@ -91,6 +91,7 @@ impl Turn<'_> {
             variables: spec.variables.as_ref().map(|raw| raw.get().as_bytes().to_vec()).unwrap_or_default(),
             cursor: active.record.cursor.clone(),
             key: format!("{:032x}", run.as_u128()),
+            states,
         };
         if let Some(deadline) = active.machine.deadline() {
             self.state.timers.insert((deadline, run));

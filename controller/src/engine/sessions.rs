@@ -82,7 +82,15 @@ impl Turn<'_> {
         state.agent.secret_names =
             hello.secret_names.into_iter().filter(|name| name.parse::<Name>().is_ok()).take(MAX_LISTED).collect();
         state.agent.connectors = hello.connectors.into_iter().take(MAX_LISTED).collect();
-        state.session = Some(Session { epoch, slots: hello.slots, withheld: 0, asks: Asks::new(hello.asks), frames });
+        state.session = Some(Session {
+            epoch,
+            slots: hello.slots,
+            withheld: 0,
+            asks: Asks::new(hello.asks),
+            oauth: hello.oauth,
+            keyring: None,
+            frames,
+        });
         let record = state.agent.clone();
         self.define("agent", &agent.to_string(), &record);
         let welcome = self.welcome(epoch, verdicts, record.group);
@@ -147,6 +155,7 @@ impl Turn<'_> {
         if let Some(session) = state.session.take_if(|session| session.epoch == epoch) {
             let away = FromController::GoAway { reason, reconnect_after: COME_BACK };
             self.out.last_words.push((session.frames, away));
+            self.touch_keyring_of(agent);
         }
         self.open_slots(agent);
     }

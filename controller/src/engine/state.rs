@@ -21,8 +21,18 @@ use wherry_domain::{
 };
 use wherry_proto::frame::FromController;
 
-use super::{Directory, asks::Asks, delivery::Undelivered};
-use crate::model::{Agent, Connector, Deployment, EnrolmentToken, Environment, Group, Publisher, RunRecord};
+use super::{
+    Directory,
+    asks::Asks,
+    consents::Flows,
+    delivery::Undelivered,
+    keyring::{Keyring, Told},
+    owners::{Kept, OwnerKey},
+    seats::{Lane, Seat},
+};
+use crate::model::{
+    Agent, AppRegistration, Connector, Deployment, EnrolmentToken, Environment, Group, Publisher, RunRecord,
+};
 
 /// What the ledger is told when it opens.
 #[derive(Clone, Debug)]
@@ -49,7 +59,13 @@ pub struct State {
     pub(super) enrolment_tokens: BTreeMap<String, EnrolmentToken>,
     pub(super) directory: Directory,
     pub(super) publishers: BTreeMap<String, Publisher>,
+    pub(super) applications: BTreeMap<Name, AppRegistration>,
     pub(super) connectors: BTreeMap<Name, BTreeMap<semver::Version, Connector>>,
+    /// Who does the work of connections that one agent uses at a time, by environment and project.
+    pub(super) seats: BTreeMap<(EnvironmentId, Name), Seat>,
+    pub(super) owners: BTreeMap<OwnerKey, Kept>,
+    /// People who connect an account just now; gone with the process.
+    pub(super) flows: Flows,
     pub(super) current: BTreeMap<(EnvironmentId, Name), Current>,
     /// Number of the last deployment of each project that was taken out of an environment.
     pub(super) withdrawn: BTreeMap<(EnvironmentId, Name), u64>,
@@ -62,6 +78,12 @@ pub struct State {
     pub(super) agent_timers: BTreeSet<(Timestamp, AgentId)>,
     /// Groups in which a waiting run and a free slot may have to be brought together.
     pub(super) touched: BTreeSet<GroupId>,
+    /// Keys and secrets of groups.
+    pub(super) keyrings: BTreeMap<GroupId, Keyring>,
+    /// Groups whose agents have to be told something, once it is in the store.
+    pub(super) keyrings_touched: BTreeSet<GroupId>,
+    /// The same, and it is in the store.
+    pub(super) keyrings_ripe: BTreeSet<GroupId>,
     pub(super) audit: (u64, Digest),
     pub(super) next_sweep: Timestamp,
     /// The idempotency key that the last sweep came to.
@@ -71,7 +93,7 @@ pub struct State {
 /// A group with its queue.
 pub(super) struct GroupState {
     pub(super) group: Group,
-    pub(super) queue: Queue<Name>,
+    pub(super) queue: Queue<Lane>,
     pub(super) slots: Slots,
 }
 
@@ -94,6 +116,10 @@ pub(super) struct Session {
     /// Slots that it does not offer, apart from those of the runs leased to it.
     pub(super) withheld: u32,
     pub(super) asks: Asks,
+    /// It knows frames about OAuth.
+    pub(super) oauth: bool,
+    /// What it said of its group's keys; an older agent says nothing.
+    pub(super) keyring: Option<Told>,
     pub(super) frames: mpsc::Sender<FromController>,
 }
 
@@ -165,13 +191,19 @@ impl State {
 
     /// Until when nothing happens by itself.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        if !self.touched.is_empty() || !self.undelivered.is_empty() {
+        if !self.touched.is_empty() || !self.undelivered.is_empty() || !self.keyrings_ripe.is_empty() {
             return Some(Timestamp::default());
         }
         let runs = self.timers.first().map(|(at, _)| *at);
         let agents = self.agent_timers.first().map(|(at, _)| *at);
         let queues =
             self.groups.values().filter(|group| !group.slots.is_empty()).filter_map(|group| group.queue.next_due());
-        queues.chain(runs).chain(agents).chain([self.next_sweep]).min()
+        queues
+            .chain(runs)
+            .chain(agents)
+            .chain(self.flows.next_deadline())
+            .chain(self.keyrings_due())
+            .chain([self.next_sweep])
+            .min()
     }
 }

@@ -1,6 +1,9 @@
 //! Submitting runs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -11,12 +14,12 @@ use wherry_domain::{
     effects::SideEffects,
     id::RunId,
     name::Name,
-    project::{Operation, check::nearest},
+    project::{Operation, Snapshot, check::nearest},
     run::{Outcome, Run, Terms},
 };
 
 use super::{
-    Ledger, Refusal, Turn,
+    Ledger, Refusal, Turn, seats,
     state::{ActiveRun, Current},
 };
 use crate::model::{KEYS, RunRecord, RunSpec, SCHEMA};
@@ -202,6 +205,8 @@ impl Turn<'_> {
             caused_by: None,
             depth: 0,
             synchronous: false,
+            connections: connections(snapshot, found),
+            tied: seats::tied(&snapshot.project, found),
         })
     }
 
@@ -214,7 +219,7 @@ impl Turn<'_> {
         let run = spec.id;
         let machine = Run::submitted(spec.terms, self.state.generation, self.now);
         if let Some(group) = self.state.groups.get_mut(&spec.group) {
-            group.queue.push(spec.project.clone(), run, self.now, spec.synchronous);
+            group.queue.push(seats::lane(&spec), run, self.now, spec.synchronous);
         }
         self.state.touched.insert(spec.group);
         let record = RunRecord {
@@ -222,6 +227,7 @@ impl Turn<'_> {
             spec,
             agent: None,
             counts: Counts::default(),
+            earlier: Counts::default(),
             cursor: None,
             started_ms: None,
             finished_ms: None,
@@ -257,6 +263,13 @@ impl Turn<'_> {
             }
         }
     }
+}
+
+/// What the operation works with, each connection once.
+fn connections(snapshot: &Snapshot, operation: &Operation) -> Vec<(Name, Name)> {
+    let used: BTreeSet<&Name> = operation.steps().map(|step| &step.connection).collect();
+    let found = used.into_iter().filter_map(|name| Some((name, snapshot.project.connections.get(name)?)));
+    found.map(|(name, connection)| (name.clone(), connection.connector.clone())).collect()
 }
 
 fn unknown_operation(name: &Name, near: Option<String>) -> Refusal {

@@ -19,7 +19,7 @@ use wherry_domain::{
 };
 use wherry_proto::frame::FromController;
 
-use super::{changes::Changes, state::State, submit::StoredKey};
+use super::{changes::Changes, consents::FlowView, memories::Overlay, state::State, submit::StoredKey};
 use crate::model::RunRecord;
 
 /// One turn: state, time, and what is to be stored and sent.
@@ -36,6 +36,7 @@ pub struct Turn<'a> {
     pub(super) over: BTreeSet<RunId>,
     /// Idempotency keys that came with this turn's submissions; they are not in the store yet.
     pub(super) keys: BTreeMap<Digest, StoredKey>,
+    pub(super) memories: Overlay,
     pub(super) error: Option<StoreError>,
 }
 
@@ -48,6 +49,8 @@ pub(super) struct Outgoing {
     pub(super) last_words: Vec<(mpsc::Sender<FromController>, FromController)>,
     answers: Vec<(oneshot::Sender<Arc<RunRecord>>, Arc<RunRecord>)>,
     updates: Vec<(watch::Sender<Arc<RunRecord>>, Arc<RunRecord>)>,
+    /// People who connect an account, and what they see of it.
+    pub(super) flows: Vec<(watch::Sender<FlowView>, FlowView)>,
 }
 
 impl<'a> Turn<'a> {
@@ -62,6 +65,7 @@ impl<'a> Turn<'a> {
             has_room,
             over: BTreeSet::new(),
             keys: BTreeMap::new(),
+            memories: Overlay::new(),
             error: None,
         }
     }
@@ -87,6 +91,8 @@ impl<'a> Turn<'a> {
             self.seam();
         }
         self.tick_agents();
+        self.tick_flows();
+        self.tick_keyrings();
         if self.state.next_sweep <= self.now {
             self.sweep();
         }
@@ -95,6 +101,7 @@ impl<'a> Turn<'a> {
     /// The commits, and what follows once they are durable.
     pub(super) fn finish(mut self) -> Result<(Vec<Batch>, Outgoing), StoreError> {
         let commits = self.commits();
+        self.state.ripen_keyrings();
         for run in std::mem::take(&mut self.over) {
             self.take_out(run);
         }
@@ -135,6 +142,9 @@ impl Outgoing {
         }
         for (watch, record) in self.updates {
             watch.send_replace(record);
+        }
+        for (watch, view) in self.flows {
+            watch.send_replace(view);
         }
         for (waiter, record) in self.answers {
             // The caller may have stopped waiting.

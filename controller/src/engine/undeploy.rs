@@ -3,6 +3,8 @@
 //! Its deployments stay on record, so that a run of the past can still be understood, and the next deployment counts
 //! on from them.
 
+use std::sync::Arc;
+
 use wherry_domain::{
     id::{EnvironmentId, RunId},
     name::Name,
@@ -32,11 +34,13 @@ impl Turn<'_> {
             let message = format!("project {} is not deployed in {environment}: see wherry project list", key.1);
             return Err(Refusal::not_found("project.not_deployed", message));
         };
-        let mut last = current.deployment.clone();
+        let (mut last, snapshot) = (current.deployment.clone(), Arc::clone(&current.snapshot));
         self.nothing_runs(environment, id, &key.1)?;
         last.withdrawn_ms = Some(self.wall_ms);
         self.audit(who, "project.undeploy", &format!("{environment} {}", key.1), &format!("number {}", last.number));
         self.define("deployment", &last.id.to_string(), &last);
+        self.forget_memories(id, &snapshot, None);
+        self.forget_owners(id, &snapshot, None);
         self.state.current.remove(&key);
         self.state.withdrawn.insert(key, last.number);
         Ok(())

@@ -70,6 +70,9 @@ pub struct Agent {
     /// Connectors it has ready.
     #[serde(default)]
     pub connectors: Vec<Digest>,
+    /// The operator's invitation to its group's keys, if its token came with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
 }
 
 /// A one-time enrolment token, without its secret.
@@ -91,6 +94,9 @@ pub struct EnrolmentToken {
     /// Wrong secrets shown with this id; at twenty the token is burned.
     #[serde(default)]
     pub failures: u32,
+    /// The operator's invitation to the group's keys, as it was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
 }
 
 /// The use of an enrolment token.

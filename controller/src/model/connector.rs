@@ -1,5 +1,7 @@
 //! Published connectors and who may publish them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use wherry_domain::{digest::Digest, name::Name};
 use wherry_trust::release::{Activity, Publisher as Trusted};
@@ -31,6 +33,9 @@ pub struct Connector {
     pub published_ms: u64,
     /// What it offers.
     pub activities: Vec<Activity>,
+    /// The ways to authenticate that it names; empty if it names none.
+    #[serde(default)]
+    pub auth: BTreeSet<String>,
     /// The signed envelope, as published.
     pub envelope: String,
 }

@@ -47,6 +47,22 @@ pub struct RunSpec {
     /// Whether a caller waits for the answer.
     #[serde(default)]
     pub synchronous: bool,
+    /// The connections of the operation, each with its connector: whose memory the run reads and changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<(Name, Name)>,
+    /// Why not every agent may do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tied: Option<Tied>,
+}
+
+/// Why not every agent may do a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tied {
+    /// It uses a connection that one agent uses at a time.
+    Seat,
+    /// It uses a connection whose tokens one agent may have for itself.
+    Owner(Name),
 }
 
 /// A run with everything that happened to it.
@@ -62,6 +78,9 @@ pub struct RunRecord {
     /// Counts of the last attempt.
     #[serde(default)]
     pub counts: Counts,
+    /// What the attempts before it did, as far as it went on behind them.
+    #[serde(default)]
+    pub earlier: Counts,
     /// Where the source goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

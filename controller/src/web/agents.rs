@@ -4,6 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wherry_domain::{digest::Digest, id::AgentId, name::Name};
+use wherry_trust::sealing::invite::Invite;
 
 use super::{
     Web,
@@ -24,6 +25,10 @@ pub(super) struct NewEnrolmentToken {
     auth_hash: Digest,
     /// Its life, at most a day.
     expires_in_s: u64,
+    /// The operator's invitation to the group's keys, made with the token. Without it the agent gets no secrets.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    invite: Option<Invite>,
 }
 
 /// A registered token.
@@ -57,11 +62,24 @@ pub(super) struct Agent {
     certificate_expires_at: String,
     secret_names: Vec<String>,
     connectors: Vec<String>,
+    /// Whether it has its group's keys: `none`, `pending_keys`, `member` or `removed`.
+    keys: &'static str,
+    /// Why it does not follow its group's roster, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_trouble: Option<KeysTrouble>,
+}
+
+/// Why an agent does not follow its group's roster.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeysTrouble {
+    /// Stable code, such as `roster.forked`.
+    code: String,
+    message: String,
 }
 
 impl From<AgentView> for Agent {
     fn from(view: AgentView) -> Self {
-        let AgentView { agent, group, state, slots, running } = view;
+        let AgentView { agent, group, state, slots, running, keys, keys_trouble } = view;
         Self {
             id: agent.id.to_string(),
             name: agent.name.to_string(),
@@ -77,6 +95,9 @@ impl From<AgentView> for Agent {
             certificate_expires_at: rfc3339(agent.certificate_ends_ms),
             secret_names: agent.secret_names,
             connectors: agent.connectors.iter().map(ToString::to_string).collect(),
+            keys,
+            keys_trouble: keys_trouble
+                .map(|trouble| KeysTrouble { code: trouble.code.to_string(), message: trouble.message }),
         }
     }
 }
@@ -114,9 +135,11 @@ pub(super) async fn enrolment_token(
     if new.token_id.is_empty() || new.token_id.len() > 64 || !new.token_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(Problem::invalid("request.invalid", "token_id is 1 to 64 letters and digits"));
     }
-    let NewEnrolmentToken { token_id, auth_hash, expires_in_s } = new;
-    let token =
-        web.ledger.create_enrolment_token(caller.name, group.clone(), token_id, auth_hash, expires_in_s).await?;
+    let NewEnrolmentToken { token_id, auth_hash, expires_in_s, invite } = new;
+    let token = web
+        .ledger
+        .create_enrolment_token(caller.name, group.clone(), token_id, auth_hash, expires_in_s, invite)
+        .await?;
     let made = EnrolmentToken {
         token_id: token.id,
         group: group.to_string(),

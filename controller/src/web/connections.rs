@@ -20,6 +20,7 @@ use super::{
     auth::{Reader, Runner},
     body::{Body, Named, Query},
     pages::List,
+    path::PathTaken,
     problem::Problem,
 };
 use crate::engine::{Answered, Inquiry};
@@ -101,6 +102,9 @@ pub(super) struct Tested {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     failure: Option<Failure>,
+    /// How the agent got to the system; absent if it did not come to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathTaken>,
 }
 
 /// What the connector answered.
@@ -161,6 +165,8 @@ pub(super) async fn test(
     let inquiry =
         Inquiry { environment, project: of.project, connection: connection.clone(), agent: new.agent, question, limit };
     let Answered { deployment, agent, answer } = web.ledger.ask(inquiry).await?;
+    let now_s = i64::try_from(web.clock.wall_unix_millis() / 1_000).unwrap_or(i64::MAX);
+    let path = answer.path.map(|path| PathTaken::of(path, now_s));
     let trouble = answer.result.err();
     if let Some(trouble) = trouble.as_ref().filter(|trouble| LATER.contains(&trouble.failure.code.as_str())) {
         return Err(refused(trouble));
@@ -175,6 +181,7 @@ pub(super) async fn test(
         area: trouble.as_ref().map(|trouble| trouble.area.as_str()),
         advice: trouble.as_ref().map(|trouble| trouble.area.advice()),
         failure: trouble.map(|trouble| trouble.failure),
+        path,
     }))
 }
 

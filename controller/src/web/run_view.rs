@@ -30,7 +30,10 @@ pub(super) struct Run {
     /// The agent of the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
+    /// Over all attempts, as far as each went on behind the one before.
     counts: Counts,
+    /// Of the last attempt alone.
+    last_attempt: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView>,
     submitted_at: String,
@@ -88,7 +91,7 @@ const fn is_false(value: &bool) -> bool {
 impl Run {
     /// The view of a run; `names` knows those of its environment and agents.
     pub(super) fn new(record: &RunRecord, names: &Directory) -> Self {
-        let RunRecord { spec, stored, counts, .. } = record;
+        let RunRecord { spec, stored, counts, earlier, .. } = record;
         Self {
             id: spec.id.to_string(),
             environment: names.environment(spec.environment),
@@ -99,12 +102,8 @@ impl Run {
             cancelling: matches!(stored.state, State::Leased { cancelling: true, .. }),
             attempt: stored.fence.attempt(),
             agent: record.agent.map(|agent| names.agent(agent)),
-            counts: Counts {
-                read: counts.read,
-                written: counts.written,
-                rejected: counts.rejected,
-                batches: counts.batches,
-            },
+            counts: counts.and(*earlier).into(),
+            last_attempt: (*counts).into(),
             failure: failure(&stored.state),
             submitted_at: rfc3339(spec.submitted_ms),
             submitted_by: spec.by.clone(),
@@ -115,6 +114,13 @@ impl Run {
             late_results: record.late_results,
             history: record.history.iter().map(|happened| event(happened, names)).collect(),
         }
+    }
+}
+
+impl From<wherry_proto::frame::Counts> for Counts {
+    fn from(counts: wherry_proto::frame::Counts) -> Self {
+        let wherry_proto::frame::Counts { read, written, rejected, batches } = counts;
+        Self { read, written, rejected, batches }
     }
 }
 

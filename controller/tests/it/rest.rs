@@ -1,11 +1,14 @@
 //! The REST API, called without a network.
 
 mod access;
+mod applications;
 mod catalogue;
 mod connections;
 mod events;
 mod fleet;
+mod oauth;
 mod paging;
 mod problems;
 mod runs;
+mod secrets;
 mod slow;

@@ -3,12 +3,14 @@
 mod agent;
 mod api;
 mod bench;
+mod crew;
 mod port;
 mod project;
 
 pub(crate) use agent::{Agent, failed, in_flight, invite, request};
 pub(crate) use api::{Answer, Api};
 pub(crate) use bench::{Bench, Disk, settings, soon, submission};
+pub(crate) use crew::{Crew, Hand, keys, secret};
 pub(crate) use port::{Identity, Served, code, csr, enrolment, handshake, identity, new_key};
 pub(crate) use project::{desk, package, publisher_key, release};
 

@@ -26,7 +26,12 @@ fn the_agent_accepts_its_example_with_every_line_that_is_commented_out() {
     private(&password, "secret");
     let whole: Vec<_> = text("agent.example.toml").lines().map(|line| switched_on(line).to_owned()).collect();
     let path = folder.path().join("agent.toml");
-    let whole = whole.join("\n").replace("/etc/wherry/proxy.password", &password.display().to_string());
+    let authority = folder.path().join("proxy-ca.pem");
+    private(&authority, &rcgen::generate_simple_self_signed(["proxy.example".to_owned()]).unwrap().cert.pem());
+    let whole = whole
+        .join("\n")
+        .replace("/etc/wherry/proxy.password", &password.display().to_string())
+        .replace("/etc/wherry/proxy-ca.pem", &authority.display().to_string());
     std::fs::write(&path, whole).unwrap();
     let config = Agent::load(Some(&path), &[]).unwrap();
     assert!(config.controller_proxy.is_some() && config.egress.proxy.is_some() && config.name.is_some());
@@ -54,7 +59,8 @@ fn missing(known: &Value, text: &str) -> Vec<String> {
     let inner = sections.values().filter_map(Value::as_object).flat_map(Map::keys);
     let mentioned = |key: &String| {
         let mut lines = text.lines().map(switched_on);
-        lines.any(|line| line.starts_with(&format!("{key} = ")) || line == format!("[{key}]"))
+        let section = |line: &str| line == format!("[{key}]") || line.starts_with(&format!("[{key}."));
+        lines.any(|line| line.starts_with(&format!("{key} = ")) || section(line))
     };
     sections.keys().chain(inner).filter(|key| !mentioned(key)).cloned().collect()
 }

@@ -13,7 +13,14 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Auth, Connection, MAX_ENTRIES, MAX_TIMEOUT, Operation, Project, Step, template::Scope};
+mod auth;
+mod tls;
+
+pub use self::{
+    auth::{AUTH_INVALID, AUTH_UNSUPPORTED, Schemes, unsupported},
+    tls::{TLS_INVALID, TLS_REQUIRED},
+};
+use super::{Connection, MAX_ENTRIES, MAX_TIMEOUT, Operation, Project, Step, template::Scope};
 use crate::{effects::SideEffects, failure::Code, name::Name, retry::MAX_ATTEMPTS};
 
 /// No connector of that name is known.
@@ -30,6 +37,8 @@ pub const OPERATION_UNKNOWN: Code = Code::new("project.operation_unknown");
 pub const OPERATION_CYCLE: Code = Code::new("project.operation_cycle");
 /// The URL is not one that an agent may call.
 pub const URL_INVALID: Code = Code::new("project.url_invalid");
+/// A connection names a proxy and says that it uses none.
+pub const PROXY_CONTRADICTED: Code = Code::new("project.proxy_contradicted");
 /// A number or time is outside its range.
 pub const OUT_OF_RANGE: Code = Code::new("project.out_of_range");
 /// An operation claims to be more harmless than its activities.
@@ -173,10 +182,13 @@ impl Check<'_> {
                 "a connection's url begins with https:// or http:// and names a host, without user or password";
             self.fault(&at("url"), URL_INVALID, message.to_owned());
         }
-        self.references(&at("url"), &Value::from(connection.url.as_str()));
-        if let Auth::Basic { username, .. } = &connection.auth {
-            self.references(&["connections", name.as_str(), "auth", "username"], &Value::from(username.as_str()));
+        self.tls(name.as_str(), connection);
+        if connection.contradicts_itself() {
+            let message = "the connection names a proxy and says use_proxy: false, keep one of them".to_owned();
+            self.fault(&at("proxy"), PROXY_CONTRADICTED, message);
         }
+        self.references(&at("url"), &Value::from(connection.url.as_str()));
+        self.auth(name.as_str(), connection);
         for (key, value) in &connection.options {
             self.references(&["connections", name.as_str(), "options", key], value);
         }

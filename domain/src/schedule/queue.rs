@@ -11,7 +11,10 @@
 //!
 //! Source: Goyal, Vin, Cheng, "Start-time Fair Queuing", SIGCOMM 1996.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use super::slots::Slots;
 use crate::{
@@ -53,6 +56,17 @@ impl<P> Default for Turns<P> {
     fn default() -> Self {
         Self { present: 0, tags: BTreeMap::new() }
     }
+}
+
+/// Which agents may take the runs of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// All of them.
+    Any,
+    /// This one.
+    Only(AgentId),
+    /// None for now.
+    Nobody,
 }
 
 #[derive(Clone, Debug)]
@@ -123,18 +137,41 @@ impl<P: Ord + Clone> Queue<P> {
     /// Takes out the run whose turn it is and a slot for it; `None` if no run is due or none of
     /// the due ones fits a free slot.
     pub fn pop(&mut self, now: Timestamp, slots: &mut Slots) -> Option<(RunId, AgentId)> {
+        self.pop_tied(now, slots, |_| Tie::Any)
+    }
+
+    /// As [`Queue::pop`], where not every agent may take the runs of every project. A project that finds no slot lets
+    /// others go first, and saves up no turns meanwhile. Costs O(k log n) with k projects that find none.
+    pub fn pop_tied(&mut self, now: Timestamp, slots: &mut Slots, tie: impl Fn(&P) -> Tie) -> Option<(RunId, AgentId)> {
         self.promote(now);
         self.forget_idle();
-        let only_synchronous = !slots.has_room(false);
-        if only_synchronous && !slots.has_room(true) {
+        let none_for_all = !slots.has_room(false);
+        if none_for_all && !slots.has_room(true) {
             return None;
         }
-        let turns = if only_synchronous { &self.calling } else { &self.active };
-        let (_, project) = turns.first().cloned()?;
+        let turns = if none_for_all { &self.calling } else { &self.active };
+        let mut passed = Vec::new();
+        let found = turns.iter().find_map(|(tag, project)| {
+            let tie = tie(project);
+            let fit = self.flows.get(project).and_then(|flow| flow.fit(tie, slots));
+            if fit.is_none() {
+                passed.push(project.clone());
+            }
+            fit.map(|only_synchronous| (*tag, project.clone(), tie, only_synchronous))
+        });
+        let (tag, project, tie, only_synchronous) = found?;
+        for other in passed {
+            self.change(&other, |flow| flow.tag = flow.tag.max(tag));
+        }
+        self.present = self.present.max(tag);
         let step = SCALE / u64::from(self.weights.get(&project).copied().unwrap_or(1));
         let (run, synchronous) = self.change(&project, |flow| flow.take(only_synchronous, step)).flatten()?;
         self.waiting.remove(&run);
-        slots.take(synchronous).map(|agent| (run, agent))
+        let agent = match tie {
+            Tie::Only(agent) => slots.take_at(agent, synchronous).then_some(agent),
+            Tie::Any | Tie::Nobody => slots.take(synchronous),
+        };
+        agent.map(|agent| (run, agent))
     }
 
     /// When the next run becomes due that no call of [`Queue::pop`] has seen due. A run that is
@@ -219,6 +256,19 @@ impl<P: Ord + Clone> Queue<P> {
 }
 
 impl Flow {
+    /// Whether there is a slot for one of its runs: `Some(true)` for a synchronous one alone.
+    fn fit(&self, tie: Tie, slots: &Slots) -> Option<bool> {
+        let room = |synchronous| match tie {
+            Tie::Any => slots.has_room(synchronous),
+            Tie::Only(agent) => slots.has_room_at(agent, synchronous),
+            Tie::Nobody => false,
+        };
+        if room(false) {
+            return Some(false);
+        }
+        (!self.synchronous.is_empty() && room(true)).then_some(true)
+    }
+
     fn take(&mut self, only_synchronous: bool, step: u64) -> Option<(RunId, bool)> {
         let taken = match self.synchronous.pop_first() {
             Some((_, run)) => (run, true),
@@ -234,7 +284,7 @@ impl Flow {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::{vec, vec::Vec};
+    use std::vec;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
 
@@ -347,6 +397,26 @@ mod tests {
                 prop_assert_eq!(queue.active.len() + queue.idle.len(), queue.flows.len());
             }
         }
+    }
+
+    #[test]
+    fn a_project_that_is_tied_to_a_full_agent_lets_others_go_first_and_saves_up_no_turns() {
+        let (busy, other) = (AgentId::from_u128(1), AgentId::from_u128(2));
+        let tie = |project: &&str| if *project == "tied" { Tie::Only(busy) } else { Tie::Any };
+        let mut queue = queue(&[]);
+        for run in 0..20 {
+            queue.push(if run < 10 { "tied" } else { "free" }, RunId::from_u128(run), NOW, false);
+        }
+        let mut slots = Slots::new();
+        slots.set(other, 6, 0);
+        let placed: Vec<_> = core::iter::from_fn(|| queue.pop_tied(NOW, &mut slots, tie)).collect();
+        assert!(placed.len() == 6 && placed.iter().all(|(run, agent)| run.as_u128() >= 10 && *agent == other));
+        slots.set(busy, 4, 0);
+        let placed: Vec<_> = core::iter::from_fn(|| queue.pop_tied(NOW, &mut slots, tie)).collect();
+        assert_eq!(placed.iter().filter(|(run, _)| run.as_u128() < 10).count(), 2, "{placed:?}");
+        slots.set(other, 1, 0);
+        slots.set(busy, 1, 0);
+        assert_eq!(queue.pop_tied(NOW, &mut slots, |_| Tie::Nobody), None);
     }
 
     #[test]

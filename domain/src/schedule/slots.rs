@@ -63,6 +63,22 @@ impl Slots {
         Some(agent)
     }
 
+    /// Takes a slot of this agent for one run; `false` if it has none for this kind.
+    pub fn take_at(&mut self, agent: AgentId, synchronous: bool) -> bool {
+        let Some(Room { free, reserved }) = self.agents.get(&agent).copied() else { return false };
+        let has = self.has_room_at(agent, synchronous);
+        if has {
+            self.set(agent, free.saturating_sub(1), reserved);
+        }
+        has
+    }
+
+    /// Whether this agent can take a run of this kind.
+    pub fn has_room_at(&self, agent: AgentId, synchronous: bool) -> bool {
+        let room = self.agents.get(&agent).copied().unwrap_or_default();
+        (if synchronous { room.free } else { room.for_any() }) > 0
+    }
+
     /// Whether some agent can take a run of this kind.
     pub fn has_room(&self, synchronous: bool) -> bool {
         !if synchronous { &self.for_synchronous } else { &self.for_any }.is_empty()
@@ -124,6 +140,15 @@ mod tests {
         assert_eq!((slots.take(true), slots.take(true)), (Some(A), None));
         slots.release(A);
         assert!(!slots.has_room(false) && slots.has_room(true));
+    }
+
+    #[test]
+    fn a_slot_of_one_agent_is_taken_only_if_it_has_one() {
+        let mut slots = Slots::new();
+        slots.set(A, 2, 1);
+        assert!(slots.take_at(A, false) && !slots.take_at(A, false));
+        assert!(slots.has_room_at(A, true) && slots.take_at(A, true) && !slots.take_at(A, true));
+        assert!(!slots.take_at(B, true));
     }
 
     #[test]

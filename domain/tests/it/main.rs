@@ -3,4 +3,5 @@
 
 mod pair;
 mod project_check;
+mod project_tls;
 mod run_model;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use wherry_domain::effects::SideEffects;
 use wherry_domain::name::Name;
 
+use crate::settings::contract::COUNTERS;
 use crate::text;
 
 /// The version of the document itself.
@@ -19,6 +20,7 @@ const NAME_BYTES: usize = 63;
 const TITLE_BYTES: usize = 200;
 const DESCRIPTION_BYTES: usize = 4 << 10;
 const PARALLEL: u32 = 64;
+const NAME_OF_COUNTER_BYTES: usize = 64;
 
 /// A connector's descriptor. Unknown fields are ignored, because newer connectors may say more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +100,9 @@ pub struct Activity {
     /// How many instances of a target may share one input, 1 to 64.
     #[serde(default = "one")]
     pub max_parallel: u32,
+    /// Counters whose sums may leave the agent, at most 64. What a connector counts under any other name stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counters: Vec<String>,
     /// JSON Schema of its parameters.
     pub config_schema: Map<String, Value>,
     /// JSON Schema of the records it takes.
@@ -176,7 +181,16 @@ impl Descriptor {
 impl Activity {
     fn check(&self) -> Result<(), InvalidDescriptor> {
         check_words(&self.name, &self.title, &self.description)?;
-        require((1..=PARALLEL).contains(&self.max_parallel), "maxParallel", || format!("1 to {PARALLEL} are accepted"))
+        require((1..=PARALLEL).contains(&self.max_parallel), "maxParallel", || {
+            format!("1 to {PARALLEL} are accepted")
+        })?;
+        require(self.counters.len() <= COUNTERS, "counters", || format!("at most {COUNTERS} are accepted"))?;
+        // As they are counted: a name of another form would never be met.
+        let proper = |name: &&String| (1..=NAME_OF_COUNTER_BYTES).contains(&name.len()) && text::code(name) == **name;
+        let proper = self.counters.iter().all(|name| proper(&name));
+        require(proper, "counters", || {
+            format!("a name has 1 to {NAME_OF_COUNTER_BYTES} lower-case letters, digits, dots, hyphens, underscores")
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use serde::{Deserialize, Serialize};
+use wherry_domain::failure::Code;
 
 use crate::fault::ErrorKind;
 
@@ -110,11 +111,23 @@ pub enum EgressError {
         /// What it said.
         reason: String,
     },
-    /// The proxy refused the agent's credentials.
-    #[error("the proxy {proxy} refused the agent's credentials; check the agent's proxy settings")]
+    /// The proxy does not know the agent.
+    #[error("the proxy {proxy} did not let the agent through: {reason}")]
     ProxyAuth {
         /// Which proxy, without credentials.
         proxy: String,
+        /// What it wants, and what to do.
+        reason: String,
+    },
+    /// The proxy does not connect to that destination.
+    #[error("the proxy {proxy} refused to connect to {destination} ({reason}); ask its operator to allow it")]
+    ProxyRefused {
+        /// Which proxy, without credentials.
+        proxy: String,
+        /// Host and port that it was asked for.
+        destination: String,
+        /// What it said.
+        reason: String,
     },
     /// The system's certificate is not trusted.
     #[error("the certificate of {host} is not trusted: {reason}; add its issuer to the connection or correct the host")]
@@ -145,6 +158,22 @@ pub enum EgressError {
     Credentials {
         /// Why, without secrets.
         reason: String,
+    },
+    /// A call that had to come first, such as a login, gave no credential. Nothing of the request was sent.
+    #[error("{message}")]
+    Auth {
+        /// The agent's own code, such as `auth.login_refused`.
+        code: Code,
+        /// Why, in the agent's words and without secrets.
+        message: String,
+        /// Whether another attempt may succeed.
+        retry: bool,
+    },
+    /// The answer contains a credential that the connector must not see.
+    #[error("the answer of {host} contains the connection's own password or key, which no connector may see")]
+    Echoed {
+        /// Host name.
+        host: String,
     },
     /// The system did not answer in time.
     #[error("{host} did not answer within {limit_ms} ms")]
@@ -191,8 +220,9 @@ pub enum EgressError {
 
 impl EgressError {
     /// The stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
+    pub fn code(&self) -> Code {
+        Code::new(match self {
+            Self::Auth { code, .. } => return code.clone(),
             Self::Denied { .. } => "egress.denied",
             Self::AddressDenied { .. } => "egress.address_denied",
             Self::PolicyDenied { .. } => "egress.policy_denied",
@@ -204,6 +234,7 @@ impl EgressError {
             Self::Unreachable { .. } => "egress.unreachable",
             Self::ProxyFailed { .. } => "egress.proxy_failed",
             Self::ProxyAuth { .. } => "egress.proxy_auth",
+            Self::ProxyRefused { .. } => "egress.proxy_refused",
             Self::TlsUntrusted { .. } => "connection.tls_untrusted",
             Self::TlsFailed { .. } => "connection.tls_failed",
             Self::ClientCertificate { .. } => "connection.client_certificate",
@@ -213,8 +244,9 @@ impl EgressError {
             Self::ResponseIncomplete { .. } => "egress.response_incomplete",
             Self::Protocol { .. } => "egress.protocol",
             Self::RequestAborted => "egress.request_aborted",
+            Self::Echoed { .. } => "auth.echoed",
             Self::Internal { .. } => "egress.internal",
-        }
+        })
     }
 
     /// What kind of failure this is for the run.
@@ -226,9 +258,11 @@ impl EgressError {
             | Self::RequestAborted
             | Self::Internal { .. } => ErrorKind::Internal,
             Self::TlsUntrusted { .. } | Self::TlsFailed { .. } | Self::ClientCertificate { .. } => ErrorKind::Config,
-            Self::ProxyAuth { .. } => ErrorKind::Config,
+            Self::ProxyAuth { .. } | Self::ProxyRefused { .. } => ErrorKind::Config,
             Self::Credentials { .. } => ErrorKind::Auth,
-            Self::ResponseTooLarge { .. } => ErrorKind::Data,
+            Self::Auth { retry: false, .. } => ErrorKind::Auth,
+            Self::Auth { retry: true, .. } => ErrorKind::Transient,
+            Self::ResponseTooLarge { .. } | Self::Echoed { .. } => ErrorKind::Data,
             Self::DnsFailed { .. }
             | Self::ConnectRefused { .. }
             | Self::ConnectTimeout { .. }
@@ -248,6 +282,7 @@ impl EgressError {
             | Self::ResponseIncomplete { .. }
             | Self::Protocol { .. }
             | Self::RequestAborted
+            | Self::Echoed { .. }
             | Self::Internal { .. } => true,
             Self::Denied { .. }
             | Self::AddressDenied { .. }
@@ -260,9 +295,11 @@ impl EgressError {
             | Self::Unreachable { .. }
             | Self::ProxyFailed { .. }
             | Self::ProxyAuth { .. }
+            | Self::ProxyRefused { .. }
             | Self::TlsUntrusted { .. }
             | Self::TlsFailed { .. }
             | Self::ClientCertificate { .. }
+            | Self::Auth { .. }
             | Self::Credentials { .. } => false,
         }
     }

@@ -195,11 +195,11 @@ impl ConnectorFault {
     pub fn code(&self) -> Code {
         match self {
             Self::Reported(error) => match &error.cause {
-                Some(cause) => Code::new(cause.code()),
+                Some(cause) => cause.code(),
                 None => Code::received(&error.code),
             },
             Self::Limit(limit) => Code::new(limit.code()),
-            Self::Trap { cause: Some(cause), .. } => Code::new(cause.code()),
+            Self::Trap { cause: Some(cause), .. } => cause.code(),
             Self::Trap { cause: None, .. } => Code::new("sandbox.trap"),
             Self::Cancelled => Code::new("sandbox.cancelled"),
             Self::Host(error) => error.code(),
@@ -223,6 +223,14 @@ impl ConnectorFault {
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
             Self::Reported(error) => error.retry_after_ms,
+            Self::Limit(_) | Self::Trap { .. } | Self::Cancelled | Self::Host(_) => None,
+        }
+    }
+
+    /// What the connector added to its error as JSON, for the agent owner only.
+    pub fn details(&self) -> Option<&str> {
+        match self {
+            Self::Reported(error) => error.details.as_deref(),
             Self::Limit(_) | Self::Trap { .. } | Self::Cancelled | Self::Host(_) => None,
         }
     }

@@ -170,7 +170,11 @@ fn as_wasi(error: &EgressError) -> WasiError {
         EgressError::ConnectRefused { .. } => WasiError::ConnectionRefused,
         EgressError::ConnectTimeout { .. } => WasiError::ConnectionTimeout,
         EgressError::Unreachable { .. } | EgressError::ProxyFailed { .. } => WasiError::DestinationUnavailable,
-        EgressError::ProxyAuth { .. } | EgressError::Credentials { .. } => WasiError::ConfigurationError,
+        EgressError::ProxyAuth { .. }
+        | EgressError::ProxyRefused { .. }
+        | EgressError::Auth { .. }
+        | EgressError::Credentials { .. } => WasiError::ConfigurationError,
+        EgressError::Echoed { .. } => WasiError::HttpResponseIncomplete,
         EgressError::TlsUntrusted { .. } => WasiError::TlsCertificateError,
         EgressError::TlsFailed { .. } => WasiError::TlsProtocolError,
         EgressError::ClientCertificate { .. } => WasiError::TlsAlertReceived { alert_id: None, alert_message: None },

@@ -10,9 +10,10 @@ use crate::{exhaustion, misuse, requests};
 use activities::{Outcome, Status};
 
 /// Misdeeds that a release may declare; an agent runs no others.
-const DECLARED: [&str; 14] = [
+const DECLARED: [&str; 15] = [
     "spin",
     "good",
+    "count",
     "sleep",
     "memory",
     "stack",

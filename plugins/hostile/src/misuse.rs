@@ -23,6 +23,7 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
             .map(|()| "{}".into()),
         "drain" => drain(scene),
         "state" => fill_state(scene),
+        "count" => count_up(scene),
         "environment" => {
             Ok(json!(std::env::vars().chain([(String::new(), std::env::args().collect())]).collect::<Vec<_>>())
                 .to_string())
@@ -70,6 +71,19 @@ fn fill_state(scene: &Scene<'_>) -> Result<String, Error> {
         state::put("big", &vec![0; usize::try_from(scene.number("bytes")).unwrap_or_default()])?;
     }
     Ok(json!({ "before": before, "keys": state::keys("")? }).to_string())
+}
+
+/// Counts its runs in what the connection remembers, and yields as many records. In one attempt it then waits for its
+/// end: the count of that attempt must not last.
+fn count_up(scene: &Scene<'_>) -> Result<String, Error> {
+    let before = state::get("runs")?.and_then(|value| String::from_utf8(value).ok()?.parse().ok()).unwrap_or(0_u32);
+    let count = before.saturating_add(1);
+    state::put("runs", count.to_string().as_bytes())?;
+    scene.writer()?.write(&Batch { count, data: "1\n".repeat(count as usize).into_bytes() }, None)?;
+    if scene.number("wait_in_attempt") == u64::from(scene.inv.attempt()) {
+        pause(Duration::from_secs(3_600));
+    }
+    Ok(json!({ "runs": count }).to_string())
 }
 
 fn blob_flood() -> Result<String, Error> {

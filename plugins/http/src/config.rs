@@ -13,7 +13,8 @@ use wherry_sdk::paging::Paging as Walk;
 pub(crate) struct Options {
     /// # Path for the connection test
     ///
-    /// Without one, the test asks for `/` and is content with any answer that accepts the credentials.
+    /// It has to answer with data. Without one, the test asks for `/` and is also content to hear that there is nothing;
+    /// a web page or a redirect it refuses, because both may be a login.
     pub(crate) test_path: Option<String>,
 }
 

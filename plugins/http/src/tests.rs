@@ -96,3 +96,53 @@ fn mistakes_of_a_query_are_named_before_anything_is_sent() {
     let large = Bench::<Http>::new().on("GET", "/", Reply::json(json!(["x".repeat(1 << 20)])));
     assert_eq!(large.run("query", json!({})).error().code, "http.record_too_large");
 }
+
+/// What a test says to an answer, with and without a path of its own.
+fn tested(reply: &Reply) -> [Result<Value, (String, Kind)>; 2] {
+    [json!({}), json!({"test_path": "/me"})].map(|options| {
+        let reply = reply.clone();
+        let ran = Bench::<Http>::new().options(options).otherwise(move |_| Some(reply.clone())).test();
+        ran.result().as_ref().map(|_| ran.output()).map_err(|error| (error.code.to_string(), error.kind))
+    })
+}
+
+#[test]
+fn a_test_tells_who_refuses_and_why() {
+    for (status, code, kind) in [
+        (401, "http.unauthorized", Kind::Auth),
+        (403, "http.forbidden", Kind::Forbidden),
+        (407, "http.proxy_unauthorized", Kind::Config),
+        (408, "http.server_error", Kind::Transient),
+        (429, "http.throttled", Kind::Throttled),
+        (500, "http.server_error", Kind::Transient),
+        (502, "http.server_error", Kind::Transient),
+        (503, "http.server_error", Kind::Transient),
+        (302, "http.redirected", Kind::Config),
+    ] {
+        for found in tested(&Reply::status(status)) {
+            assert_eq!(found, Err((code.to_owned(), kind)), "{status}");
+        }
+    }
+}
+
+#[test]
+fn a_page_for_signing_in_is_no_answer_of_an_interface() {
+    let login = "<!doctype html><title>Log in</title><form action=\"/login\"><input type=\"password\"></form>";
+    for found in tested(&Reply::bytes(login).header("content-type", "text/html")) {
+        assert_eq!(found, Err(("http.html_answer".to_owned(), Kind::Config)));
+    }
+    let bare = Bench::<Http>::new().otherwise(move |_| Some(Reply::bytes(login))).test().error();
+    assert!(bare.message.contains("test_path"), "{bare}");
+}
+
+#[test]
+fn whoever_answers_at_all_is_there_but_a_path_of_its_own_must_exist() {
+    for status in [400, 404, 405] {
+        let [without, with] = tested(&Reply::status(status));
+        assert_eq!(without, Ok(json!({ "status": status })));
+        assert!(with.is_err(), "{status}");
+    }
+    for good in [Reply::json(json!({})), Reply::status(204), Reply::bytes("pong")] {
+        assert!(tested(&good).iter().all(Result::is_ok));
+    }
+}

@@ -3,7 +3,10 @@
 
 mod schema;
 
+use serde_json::value::RawValue;
 use wherry_sdk::http::Method;
+use wherry_sdk::json::Json;
+use wherry_sdk::paging::PageWatch;
 use wherry_sdk::prelude::*;
 
 use crate::Cx;
@@ -37,8 +40,8 @@ enum Table {
 /// A page of a list, with what is told of each entry.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page<T> {
-    values: Vec<T>,
+struct Page {
+    values: Vec<Box<RawValue>>,
     is_last_page: bool,
 }
 
@@ -128,13 +131,16 @@ fn desks(cx: &Cx<'_>) -> Result<Value> {
 
 /// A whole list, up to [`ENTRIES`].
 fn listed<T: serde::de::DeserializeOwned>(cx: &Cx<'_>, path: &[&str]) -> Result<Vec<T>> {
-    let mut all = Vec::new();
+    let (mut all, mut watch) = (Vec::new(), PageWatch::default());
     loop {
         cx.stop_if_asked()?;
         let request = site::request(cx, Api::Desk, Method::Get, path).query("start", all.len()).query("limit", 100);
-        let page: Page<T> = request.send()?.json()?;
+        let page: Page = request.send()?.json()?;
+        watch.note(page.values.iter().map(|entry| entry.get()))?;
         let is_last = page.is_last_page || page.values.is_empty();
-        all.extend(page.values);
+        for entry in &page.values {
+            all.push(Json::of(entry).parse()?);
+        }
         if is_last || all.len() >= ENTRIES {
             all.truncate(ENTRIES);
             return Ok(all);

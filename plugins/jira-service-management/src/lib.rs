@@ -35,6 +35,10 @@ impl Connector for JiraServiceManagement {
             Auth::new("api-token", "basic"),
             Auth::new("basic", "basic"),
             Auth::new("personal-access-token", "bearer"),
+            Auth::new("oauth1", "oauth1"),
+            Auth::new("oauth2", "oauth2"),
+            Auth::new("crowd", "crowd"),
+            Auth::new("auto", "auto"),
             Auth::none(),
         ]
     }
@@ -48,9 +52,11 @@ impl Connector for JiraServiceManagement {
             .source("query", SideEffects::Read, |cx, params, out| {
                 query::query(cx, params, out).map_err(|error| refusal::with_patience(error, cx.now()))
             })
+            .counting(&["requests_gone"])
             .target("create", SideEffects::Unsafe, create::create)
             .takes::<create::NewRecord>()
             .parallel(create::PARALLEL)
+            .counting(&["throttled"])
     }
 
     fn refusal(answer: &Answer) -> Option<Error> {

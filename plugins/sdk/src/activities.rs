@@ -100,6 +100,7 @@ pub(crate) struct Activity<C: Connector> {
     pub(crate) title: Option<&'static str>,
     pub(crate) description: Option<&'static str>,
     pub(crate) max_parallel: u32,
+    pub(crate) counters: &'static [&'static str],
     pub(crate) params: SchemaOf,
     pub(crate) input: Option<SchemaOf>,
     pub(crate) output: Option<SchemaOf>,
@@ -162,6 +163,7 @@ impl<C: Connector> Activities<C> {
             title: None,
             description: None,
             max_parallel: 1,
+            counters: &[],
             params: SchemaOf::of::<P>(),
             input: None,
             output: None,
@@ -193,6 +195,13 @@ impl<C: Connector> Activities<C> {
     #[must_use]
     pub fn parallel(self, instances: u32) -> Self {
         self.change(|activity| activity.max_parallel = instances)
+    }
+
+    /// Declares counters of the activity added last, at most 64 names of `[a-z0-9_.-]`. Their sums stand in the run's log
+    /// for everybody who may see the run; a counter that is not declared stays in the agent's own log.
+    #[must_use]
+    pub fn counting(self, names: &'static [&'static str]) -> Self {
+        self.change(|activity| activity.counters = names)
     }
 
     fn change(mut self, change: impl FnOnce(&mut Activity<C>)) -> Self {

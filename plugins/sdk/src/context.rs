@@ -120,7 +120,8 @@ impl<'h, O> Context<'h, O> {
         Ok(())
     }
 
-    /// Adds to a counter of this invocation; at most 64 different names of `[a-z0-9_.-]`.
+    /// Adds to a counter of this invocation; at most 64 different names of `[a-z0-9_.-]`. Declare it with
+    /// [`Activities::counting`](crate::Activities::counting), or it stays in the agent's own log.
     pub fn count(&self, name: &str, delta: u64) {
         self.host.count(name, delta);
     }

@@ -48,7 +48,8 @@ fn activity<C: Connector>(activity: &Activity<C>) -> Value {
     let schemas = schemas.map(|(name, make)| (name, make.map(|make| schema(make).0)));
     let parallel = (activity.flow() == Flow::Target && activity.max_parallel > 1).then(|| activity.max_parallel.into());
     let words = [("title", title.map(Value::from)), ("description", description.map(Value::from))];
-    for (name, value) in words.into_iter().chain(schemas).chain([("maxParallel", parallel)]) {
+    let counters = (!activity.counters.is_empty()).then(|| activity.counters.into());
+    for (name, value) in words.into_iter().chain(schemas).chain([("maxParallel", parallel), ("counters", counters)]) {
         json.extend(value.map(|value| (name.to_owned(), value)));
     }
     Value::Object(json)

@@ -3,9 +3,11 @@
 mod page;
 mod pager;
 mod pages;
+mod watch;
 
 pub use page::Page;
 pub use pages::{Pages, Summary};
+pub use watch::PageWatch;
 
 use crate::json::JsonPath;
 
@@ -72,7 +74,9 @@ impl Paging {
         Self::default()
     }
 
-    /// Pages are numbered, from 1 unless [`Paging::starting_at`] says otherwise. An empty page is the last one.
+    /// Pages are numbered, from 1 unless [`Paging::starting_at`] says otherwise. An empty page is the last one. The same
+    /// page twice in a row is an error (`http.page_repeated`), here and with [`Paging::offset`]: the system ignores the
+    /// parameter.
     pub fn page(parameter: &str) -> Self {
         Self::of(Style::Page { parameter: parameter.to_owned(), start: 1, size: None })
     }

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::host::Host;
 
-/// What outlives runs. Changes last only if the invocation succeeds.
+/// What outlives runs. Changes last only if the invocation succeeds, and those of a source once its records have
+/// arrived; `plugins/README.md` says what else.
 #[derive(Clone, Copy)]
 pub struct State<'h>(&'h dyn Host);
 
@@ -19,7 +20,9 @@ impl<'h> State<'h> {
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let Some(bytes) = self.0.state_get(key)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            let message = format!("the stored value of {key:?} cannot be read: {error}; reset the connection's state");
+            let message = format!(
+                "the stored value of {key:?} cannot be read: {error}; rename the connection to begin without it"
+            );
             Error::config("connector.state_invalid", message)
         })
     }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{
-    Invalid, ask, attempt, counts, ending, failure, in_flight, log_lines, parse, wire_counts, wire_ending,
-    wire_failure, wire_in_flight, wire_log,
+    Invalid, ask, attempt, counts, ending, failure, in_flight, keyring, log_lines, oauth, parse, state, wire_counts,
+    wire_ending, wire_failure, wire_in_flight, wire_log,
 };
 use crate::{
     MAX_CURSOR, MAX_SLOTS,
@@ -34,17 +34,22 @@ impl FromAgent {
                 attempt: attempt(&wire.run_id, wire.fence)?,
                 failure: failure(wire.failure.ok_or(Invalid::missing("failure"))?),
             },
-            Kind::Progress(wire) => {
-                Self::Progress { attempt: attempt(&wire.run_id, wire.fence)?, counts: counts(wire.counts) }
-            }
+            Kind::Progress(wire) => Self::Progress {
+                attempt: attempt(&wire.run_id, wire.fence)?,
+                counts: counts(wire.counts),
+                earlier: counts(wire.earlier),
+            },
             Kind::Checkpoint(wire) => {
                 if wire.cursor.len() > MAX_CURSOR {
                     return Err(Invalid::new("cursor", format!("it is longer than {MAX_CURSOR} bytes")));
                 }
-                Self::Checkpoint { attempt: attempt(&wire.run_id, wire.fence)?, cursor: wire.cursor }
+                let states = state::states(wire.states)?;
+                Self::Checkpoint { attempt: attempt(&wire.run_id, wire.fence)?, cursor: wire.cursor, states }
             }
             Kind::Log(wire) => Self::Log { attempt: attempt(&wire.run_id, wire.fence)?, lines: log_lines(wire.lines)? },
             Kind::Answer(wire) => Self::Answer(ask::answer(wire)?),
+            Kind::KeyringReport(wire) => Self::Keyring(keyring::report(wire)?),
+            Kind::Oauth(wire) => return Ok(oauth::report(wire)?.map(Self::OAuth)),
             Kind::Goodbye(wire) => Self::Goodbye { reason: wire.reason.chars().take(200).collect() },
         }))
     }
@@ -65,20 +70,26 @@ impl FromAgent {
                 fence: attempt.fence.bits(),
                 failure: Some(wire_failure(failure)),
             }),
-            Self::Progress { attempt, counts } => Kind::Progress(wire::Progress {
+            Self::Progress { attempt, counts, earlier } => Kind::Progress(wire::Progress {
                 run_id: run_id(attempt),
                 fence: attempt.fence.bits(),
                 counts: Some(wire_counts(counts)),
+                earlier: Some(wire_counts(earlier)),
             }),
-            Self::Checkpoint { attempt, cursor } => {
-                Kind::Checkpoint(wire::Checkpoint { run_id: run_id(attempt), fence: attempt.fence.bits(), cursor })
-            }
+            Self::Checkpoint { attempt, cursor, states } => Kind::Checkpoint(wire::Checkpoint {
+                run_id: run_id(attempt),
+                fence: attempt.fence.bits(),
+                cursor,
+                states: state::wire_states(states),
+            }),
             Self::Log { attempt, lines } => Kind::Log(wire::LogChunk {
                 run_id: run_id(attempt),
                 fence: attempt.fence.bits(),
                 lines: wire_log(lines),
             }),
             Self::Answer(answer) => Kind::Answer(ask::wire_answer(answer)),
+            Self::Keyring(report) => Kind::KeyringReport(keyring::wire_report(report)),
+            Self::OAuth(report) => Kind::Oauth(oauth::wire_report(report)),
             Self::Goodbye { reason } => Kind::Goodbye(wire::Goodbye { reason }),
         };
         wire::AgentFrame { kind: Some(kind) }
@@ -106,6 +117,7 @@ fn hello(wire: wire::Hello) -> Result<Hello, Invalid> {
             .collect::<Result<_, _>>()?,
         journal_lost: wire.journal_lost,
         asks: wire.asks,
+        oauth: wire.oauth,
     })
 }
 
@@ -123,6 +135,7 @@ fn wire_hello(hello: Hello) -> wire::Hello {
         connector_digests: hello.connectors.iter().map(ToString::to_string).collect(),
         journal_lost: hello.journal_lost,
         asks: hello.asks,
+        oauth: hello.oauth,
     }
 }
 
@@ -137,6 +150,8 @@ fn report(wire: wire::Result) -> Result<Report, Invalid> {
         counts: counts(wire.counts),
         duration: Duration::from_millis(wire.duration_ms),
         log: log_lines(wire.log)?,
+        earlier: counts(wire.earlier),
+        states: state::states(wire.states)?,
     })
 }
 
@@ -149,5 +164,7 @@ fn wire_report(report: Report) -> wire::Result {
         counts: Some(wire_counts(report.counts)),
         duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
         log: wire_log(report.log),
+        states: state::wire_states(report.states),
+        earlier: Some(wire_counts(report.earlier)),
     }
 }

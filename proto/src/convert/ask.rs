@@ -4,7 +4,11 @@ use core::time::Duration;
 
 use wherry_domain::{area::Area, id::InvalidId};
 
-use super::{Invalid, failure, parse, wire_failure};
+use super::{
+    Invalid, bounded, failure, parse,
+    path::{path, wire_path},
+    wire_failure,
+};
 use crate::{
     MAX_ACTIVITY, MAX_ANSWER, MAX_ASK, MAX_QUESTION,
     frame::{Answer, Ask, Question, Trouble},
@@ -55,7 +59,8 @@ pub(super) fn answer(wire: wire::Answer) -> Result<Answer, Invalid> {
         }
         answer::Result::Trouble(trouble) => Err(self::trouble(trouble)?),
     };
-    Ok(Answer { id, duration: Duration::from_millis(wire.duration_ms), result })
+    let path = wire.path.map(path).transpose()?;
+    Ok(Answer { id, duration: Duration::from_millis(wire.duration_ms), result, path })
 }
 
 pub(super) fn wire_answer(answer: Answer) -> wire::Answer {
@@ -73,7 +78,12 @@ pub(super) fn wire_answer(answer: Answer) -> wire::Answer {
             .into(),
         }),
     };
-    wire::Answer { ask_id: answer.id.to_string(), duration_ms: millis(answer.duration), result: Some(result) }
+    wire::Answer {
+        ask_id: answer.id.to_string(),
+        duration_ms: millis(answer.duration),
+        result: Some(result),
+        path: answer.path.map(wire_path),
+    }
 }
 
 fn trouble(wire: answer::Trouble) -> Result<Trouble, Invalid> {
@@ -89,13 +99,6 @@ fn trouble(wire: answer::Trouble) -> Result<Trouble, Invalid> {
         WireArea::Connector => Area::Connector,
     };
     Ok(Trouble { failure, area })
-}
-
-fn bounded(field: &'static str, length: usize, most: usize) -> Result<(), Invalid> {
-    if length <= most {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format!("it has {length} bytes, more than {most}")))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -136,7 +139,7 @@ mod tests {
         let areas = [Area::Network, Area::Authentication, Area::Permission, Area::Configuration, Area::Connector];
         let troubles = areas.map(|area| Err(Trouble { failure: Failure::retry(Code::new("a.b"), "why"), area }));
         for result in troubles.into_iter().chain([Ok(vec![b' '; MAX_ANSWER])]) {
-            let answer = Answer { id: AskId::from_u128(7), duration: Duration::from_millis(12), result };
+            let answer = Answer { id: AskId::from_u128(7), duration: Duration::from_millis(12), result, path: None };
             let frame = FromAgent::Answer(answer);
             assert_eq!(FromAgent::from_wire(frame.clone().into_wire()), Ok(Some(frame)));
         }
@@ -148,7 +151,7 @@ mod tests {
             assert!(FromController::from_wire(FromController::Ask(sent(question)).into_wire()).is_err());
         }
         let result = Ok(vec![b' '; MAX_ANSWER + 1]);
-        let answer = Answer { id: AskId::from_u128(7), duration: Duration::ZERO, result };
+        let answer = Answer { id: AskId::from_u128(7), duration: Duration::ZERO, result, path: None };
         assert!(FromAgent::from_wire(FromAgent::Answer(answer).into_wire()).is_err());
     }
 

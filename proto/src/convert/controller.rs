@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use wherry_domain::lease::LeaseTerms;
 
-use super::{Invalid, ask, attempt, parse, publishers, wire_publishers};
+use super::{Invalid, ask, attempt, keyring, oauth, parse, publishers, state, wire_publishers};
 use crate::{
     MAX_CURSOR,
     frame::{Decision, Desired, FromController, GoAwayReason, Offer, Welcome},
@@ -28,6 +28,8 @@ impl FromController {
             // A question of a kind that this build does not know.
             Kind::Ask(wire::Ask { question: None, .. }) => return Ok(None),
             Kind::Ask(wire) => Self::Ask(ask::ask(wire)?),
+            Kind::Keyring(wire) => Self::Keyring(keyring::keyring(wire)?),
+            Kind::Oauth(wire) => return Ok(oauth::order(wire)?.map(Self::OAuth)),
             Kind::GoAway(wire) => Self::GoAway {
                 reason: match wire.reason() {
                     wire::go_away::Reason::Unspecified | wire::go_away::Reason::Drain => GoAwayReason::Drain,
@@ -51,6 +53,8 @@ impl FromController {
             }
             Self::Ack { up_to } => Kind::Ack(wire::Ack { up_to }),
             Self::Ask(ask) => Kind::Ask(ask::wire_ask(ask)),
+            Self::OAuth(order) => Kind::Oauth(oauth::wire_order(order)),
+            Self::Keyring(keyring) => Kind::Keyring(keyring::wire_keyring(keyring)),
             Self::Desired(desired) => Kind::Desired(wire_desired(desired)),
             Self::GoAway { reason, reconnect_after } => {
                 let reason = match reason {
@@ -142,6 +146,7 @@ fn offer(wire: wire::Offer) -> Result<Offer, Invalid> {
         variables: wire.variables,
         cursor: wire.cursor,
         key: wire.key,
+        states: state::states(wire.states)?,
     })
 }
 
@@ -154,5 +159,6 @@ fn wire_offer(offer: Offer) -> wire::Offer {
         variables: offer.variables,
         cursor: offer.cursor,
         key: offer.key,
+        states: state::wire_states(offer.states),
     }
 }

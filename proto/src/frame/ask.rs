@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use wherry_domain::{area::Area, digest::Digest, failure::Failure, id::AskId, name::Name};
+use wherry_domain::{area::Area, digest::Digest, failure::Failure, id::AskId, name::Name, path::Path};
 
 /// A question about a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,8 @@ pub struct Answer {
     pub duration: Duration,
     /// JSON, at most [`crate::MAX_ANSWER`] bytes; nothing for a test that went well.
     pub result: Result<Vec<u8>, Trouble>,
+    /// The way that was taken; of tests that dialled only.
+    pub path: Option<Path>,
 }
 
 /// Why there is no good answer.

@@ -94,6 +94,7 @@ async fn connect(api: &Api, pin: &SpkiPin, address: &str, number: u128) -> anyho
         connectors: Vec::new(),
         journal_lost: false,
         asks: false,
+        oauth: false,
     };
     frames.send(FromAgent::Hello(hello).into_wire()).await?;
     let mut answers = AgentServiceClient::new(channel).connect(ReceiverStream::new(outbound)).await?.into_inner();

@@ -99,7 +99,7 @@ async fn through_proxy(
 fn project(large: &System, small: &System) -> Vec<(&'static str, String)> {
     let connection = |system: &System, secret: &str, proxy: bool| {
         format!(
-            "connector: http\nurl: {}\nuse_proxy: {proxy}\nauth:\n  type: basic\n  username: {}\n  password: {{ secret: {secret} }}\n",
+            "connector: http\nurl: {}\nuse_proxy: {proxy}\ntls: {{ use_non_tls_connections: {proxy} }}\nauth:\n  type: basic\n  username: {}\n  password: {{ secret: {secret} }}\n",
             system.url, system.user
         )
     };
@@ -115,7 +115,7 @@ fn project(large: &System, small: &System) -> Vec<(&'static str, String)> {
     vec![
         ("connections/desk.yaml", connection(large, "large", false)),
         ("connections/proxied.yaml", connection(small, "small", true)),
-        ("connections/synthetic.yaml", "connector: synthetic\nurl: http://nowhere.invalid\n".to_owned()),
+        ("connections/synthetic.yaml", "connector: synthetic\nurl: https://nowhere.invalid\n".to_owned()),
         ("operations/warm-up.yaml", format!("source: {}\ntransform: .\n{to_nowhere}", generate(1_000))),
         ("operations/copy.yaml", format!("source: {}\n{to_nowhere}", generate(RECORDS))),
         (

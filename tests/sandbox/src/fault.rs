@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::Sandbox;
 use crate::answer::Refusal;
 use crate::jsm::access::CLOUD_ID;
-use crate::jsm::{self, Site};
+use crate::jsm::{self, Limit, Site};
 
 /// Most rules at a time.
 const MAX_RULES: usize = 100;
@@ -34,6 +34,8 @@ const LOGIN: &str = "<!doctype html><title>Log in to continue</title><form actio
 pub enum Fault {
     /// 429 with `Retry-After`.
     Throttle,
+    /// 429 that says with `X-RateLimit-Reset` alone when to come back, or on a Data Center how often it counts anew.
+    Reset,
     /// 500 with a JSON error.
     Error,
     /// 503 with `Retry-After`.
@@ -81,7 +83,7 @@ pub struct Rule {
     /// How many answers go wrong; without it all of them.
     #[serde(default)]
     pub times: Option<u32>,
-    /// `Retry-After` in seconds.
+    /// `Retry-After` in seconds, and how far ahead a reset is.
     #[serde(default = "one_second")]
     pub retry_after_s: u32,
     /// How late a slow answer is, in milliseconds.
@@ -120,12 +122,13 @@ impl Rule {
         let path = path.strip_prefix(&format!("/ex/jira/{CLOUD_ID}")).unwrap_or(path);
         let is_jira = path.starts_with("/rest/api/") || path.starts_with("/rest/servicedeskapi");
         let status = match self.fault {
-            Fault::Throttle => StatusCode::TOO_MANY_REQUESTS,
+            Fault::Throttle | Fault::Reset => StatusCode::TOO_MANY_REQUESTS,
             Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Fault::Error => StatusCode::INTERNAL_SERVER_ERROR,
             Fault::Html | Fault::Login | Fault::Empty | Fault::Half | Fault::Slow => return self.answer(),
         };
-        if is_jira { jsm::failure(site, path, status, self.retry_after_s) } else { self.answer() }
+        let limit = if self.fault == Fault::Reset { Limit::Resets } else { Limit::Passed };
+        if is_jira { jsm::failure(site, path, status, limit(self.retry_after_s)) } else { self.answer() }
     }
 
     fn answer(&self) -> Response {
@@ -134,6 +137,10 @@ impl Rule {
         match self.fault {
             Fault::Throttle => {
                 (retry_after, Refusal::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "not so fast")).into_response()
+            }
+            Fault::Reset => {
+                let reset = [("x-ratelimit-reset", reset_at(self.retry_after_s))];
+                (reset, Refusal::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "not so fast")).into_response()
             }
             Fault::Unavailable => {
                 let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "restarting", "back in a moment");
@@ -148,6 +155,12 @@ impl Rule {
             Fault::Half => half(),
         }
     }
+}
+
+/// The time so many seconds from now, as a limit names it.
+pub(crate) fn reset_at(seconds: u32) -> String {
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds.into());
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Announces 100 bytes, sends 20, and breaks the connection.

@@ -36,7 +36,7 @@ pub(crate) use control::routes as control;
 use denial::{Api, Denial};
 use finder::{Finder, Found};
 use flavour::Flavour;
-use gate::Limit;
+pub(crate) use gate::Limit;
 use issue::{Issue, Reference};
 use jql::Scope;
 use memory::{Full, Memory};
@@ -131,12 +131,12 @@ pub(crate) fn routes(sandbox: &Arc<Sandbox>) -> Router<Arc<Sandbox>> {
 }
 
 /// How the site refuses a caller who asks too often, or breaks down.
-pub(crate) fn failure(site: &Site, path: &str, status: StatusCode, retry_after_s: u32) -> Response {
+pub(crate) fn failure(site: &Site, path: &str, status: StatusCode, limit: Limit) -> Response {
     let message =
         if status == StatusCode::TOO_MANY_REQUESTS { "Rate limit exceeded." } else { "Internal server error" };
     let mut response = Denial::new(status, message).render(Api::of(path));
     if status != StatusCode::INTERNAL_SERVER_ERROR {
-        gate::limits(response.headers_mut(), site.flavour, Limit::Passed(retry_after_s));
+        gate::limits(response.headers_mut(), site.flavour, limit);
     }
     response
 }

@@ -35,6 +35,22 @@ pub struct Entry {
     pub idempotency_key: Option<String>,
     /// The caller's own name for the record.
     pub external_id: Option<String>,
+    /// A digest of everything that the caller sent for the issue.
+    pub content: String,
+}
+
+impl Entry {
+    /// What tells the record from others: the caller's name for it, or, where there is none, its content.
+    fn record(&self) -> String {
+        self.external_id.clone().unwrap_or_else(|| format!("content {}", self.content))
+    }
+}
+
+/// A digest of a record that was sent; the same for the same record in every process.
+pub(crate) fn digest(content: impl std::hash::Hash) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    content.hash(&mut hasher);
+    format!("{:016x}", std::hash::Hasher::finish(&hasher))
 }
 
 /// The whole ledger, with the figures that fault tests ask for.
@@ -44,7 +60,8 @@ pub struct Ledger {
     pub created: usize,
     /// Repetitions recognised.
     pub replayed: usize,
-    /// Records that became more than one issue, with how many: empty if nothing was recorded twice.
+    /// Records that became more than one issue, with how many: empty if nothing was recorded twice. Records that carry
+    /// no name of their own are known by their content, so that two that are meant to be the same need one.
     pub duplicates: BTreeMap<String, usize>,
     /// Every entry, oldest first.
     pub entries: Vec<Entry>,
@@ -52,13 +69,12 @@ pub struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(entries: Vec<Entry>) -> Self {
-        let mut issues = BTreeMap::<&str, usize>::new();
+        let mut issues = BTreeMap::<String, usize>::new();
         let created = entries.iter().filter(|entry| entry.outcome == Outcome::Created);
-        for id in created.clone().filter_map(|entry| entry.external_id.as_deref()) {
-            *issues.entry(id).or_default() += 1;
+        for entry in created.clone() {
+            *issues.entry(entry.record()).or_default() += 1;
         }
-        let duplicates = issues.iter().filter(|(_, count)| **count > 1).map(|(id, count)| ((*id).to_owned(), *count));
-        let duplicates = duplicates.collect();
+        let duplicates = issues.into_iter().filter(|(_, count)| *count > 1).collect();
         let created = created.count();
         Self { created, replayed: entries.len() - created, duplicates, entries }
     }

@@ -10,6 +10,7 @@ mod fault;
 mod jsm;
 mod ledger;
 mod paging;
+mod session;
 mod tracker;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub struct Sandbox {
     credentials: Credentials,
     requests: usize,
     faults: fault::Rules,
+    sessions: session::Sessions,
     tracker: tracker::Tracker,
     jsm: jsm::Site,
 }
@@ -75,6 +77,7 @@ impl Sandbox {
             credentials: Credentials::generate(),
             requests,
             faults: fault::Rules::default(),
+            sessions: session::Sessions::default(),
             tracker: tracker::Tracker::default(),
             jsm: jsm::Site::new(flavour, base, requests),
         })
@@ -108,6 +111,7 @@ impl Sandbox {
     pub fn router(self: Arc<Self>) -> Router {
         let systems = Router::new()
             .merge(desk::routes())
+            .merge(session::routes())
             .merge(tracker::routes())
             .merge(jsm::routes(&self))
             .route("/json/1k", get(one_kilobyte))

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::Sandbox;
 use crate::answer::Refusal;
-use crate::ledger::{Entry, Ledger, Outcome};
+use crate::ledger::{self, Entry, Ledger, Outcome};
 use crate::paging::Window;
 
 /// Most issues, and most entries of the ledger: a gigabyte at the very worst.
@@ -97,6 +97,7 @@ impl Tracker {
             issue: issue.id.clone(),
             idempotency_key: key,
             external_id: issue.content.external_id.clone(),
+            content: ledger::digest(serde_json::to_string(&issue.content).unwrap_or_default()),
         };
         stored.entries.push(entry);
         Ok((issue, outcome))

@@ -30,6 +30,9 @@ pub struct Agent {
     data: PathBuf,
     log: PathBuf,
     process: Option<Process>,
+    /// The network namespace it lives in, if it is not that of the test.
+    namespace: Option<PathBuf>,
+    environment: Vec<(String, String)>,
     /// The world's folder, which must not go before its agents.
     home: Arc<TempDir>,
 }
@@ -59,11 +62,23 @@ impl Agent {
             data: setup.folder.join("data"),
             log: setup.log.clone(),
             process: None,
+            namespace: None,
+            environment: Vec::new(),
             home,
         };
         fs::create_dir_all(&agent.data)?;
         agent.configure(&format!("slots = {}\n", setup.slots))?;
         Ok(agent)
+    }
+
+    /// From now on its processes live in that network namespace.
+    pub fn live_in(&mut self, namespace: &Path) {
+        self.namespace = Some(namespace.to_owned());
+    }
+
+    /// From now on its processes have that variable in their environment.
+    pub fn environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Its data folder.
@@ -89,7 +104,8 @@ impl Agent {
         let file = self.data.with_file_name("token");
         fs::write(&file, token)?;
         let mut command = self.command("enrol");
-        command.args(["--url", url, "--name", &self.name, "--token-file"]).arg(&file).arg("--data").arg(&self.data);
+        command.args(["--url", url, "--name", &self.name, "--token-file"]).arg(&file);
+        command.arg("--data").arg(&self.data).arg("--config").arg(self.config());
         let (code, _) = process::run(command, &self.log).await?;
         Ok(code)
     }
@@ -110,6 +126,16 @@ impl Agent {
         let status = tokio::time::timeout(PATIENCE, child.wait()).await.context("the agent does not end")??;
         ensure!(status.success(), "{} did not take the secret {name}:\n{}", self.name, process::tail(&self.log, 5));
         Ok(())
+    }
+
+    /// Carries out `wherry-agent secret`; gives the exit code and what it prints.
+    ///
+    /// # Errors
+    /// If the program cannot be run.
+    pub async fn secret(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let mut command = self.command("secret");
+        command.args(arguments).arg("--data").arg(&self.data).stdin(Stdio::null());
+        process::run(command, &self.log).await
     }
 
     /// Starts it and waits until the controller has welcomed it.
@@ -227,8 +253,15 @@ impl Agent {
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg(subcommand);
+        let mut command = match &self.namespace {
+            None => Command::new(&self.program),
+            Some(namespace) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", namespace.display())).arg(&self.program);
+                command
+            }
+        };
+        command.arg(subcommand).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

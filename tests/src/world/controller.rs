@@ -47,6 +47,11 @@ impl Controller {
         Ok(Self { program, data, log, settings, web, agents, process: None })
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data

@@ -4,10 +4,12 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::{World, audit, process};
+use super::{Canary, World, audit, process};
 
 /// Lines of each log that a failed test shows.
 const SHOWN: usize = 60;
+/// Set by `cargo xtask test --canaries`: programs log everything they can, and no secret may be in it.
+const CANARIES: &str = "WHERRY_CANARIES";
 
 impl World {
     /// Ends the world of a test that found everything as it should be, after a last look: no program ended by itself,
@@ -19,12 +21,44 @@ impl World {
         self.controller.still_runs()?;
         self.sandbox.still_runs()?;
         audit::is_whole(&self.api).await?;
+        if std::env::var_os(CANARIES).is_some() {
+            self.holds_no_canary()?;
+        } else {
+            // With all logs on, what a connector says at its end is there too.
+            self.nothing_panicked()?;
+        }
+        self.keep_compiled()?;
+        self.closed = true;
+        Ok(())
+    }
+
+    fn nothing_panicked(&self) -> Result<()> {
         for log in self.logs() {
             let text = fs::read_to_string(&log)?;
             ensure!(!text.contains("panicked at"), "a program panicked, see {}", log.display());
         }
-        self.keep_compiled()?;
-        self.closed = true;
+        Ok(())
+    }
+
+    /// The passwords of the simulated systems are in no log and no file of controller and agents.
+    fn holds_no_canary(&self) -> Result<()> {
+        let secrets = &self.sandbox.credentials;
+        let accounts = &self.sandbox.jsm;
+        let values = [&secrets.desk.password, &secrets.tracker.token, &accounts.token, &accounts.customer.token];
+        let sandbox = self.log("sandbox");
+        for value in values {
+            let canary = Canary::of(value)?;
+            let mut found = canary.below(self.controller.data())?;
+            let agents = self.dir.path().join("agents");
+            if agents.is_dir() {
+                found.extend(canary.below(&agents)?);
+            }
+            for log in self.logs().into_iter().filter(|log| *log != sandbox) {
+                let how = canary.in_bytes(&fs::read(&log)?);
+                found.extend(how.map(|how| format!("{} ({how})", log.display())));
+            }
+            ensure!(found.is_empty(), "a secret of the simulated systems lies in {found:?}");
+        }
         Ok(())
     }
 

@@ -5,16 +5,19 @@
 mod agent;
 mod api;
 mod audit;
+pub mod canary;
 mod controller;
 pub mod desk;
 mod ending;
 mod enrolment;
 pub mod fault_proxy;
+mod operator;
 mod package;
 mod plan;
 mod process;
 mod programs;
 mod project;
+pub mod provider;
 mod run;
 mod sandbox;
 pub mod wait;
@@ -35,7 +38,9 @@ use self::warm::Warm;
 pub use self::{
     agent::Agent,
     api::{Answer, Api},
+    canary::Canary,
     controller::{Controller, free_port},
+    operator::Operator,
     package::Package,
     plan::Plan,
     process::Process,

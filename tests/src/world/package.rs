@@ -35,9 +35,11 @@ impl Package {
             Ok(Activity { name: text(one, "name"), kind, side_effects })
         };
         let activities = listed.iter().map(activity).collect::<Result<_>>()?;
+        let schemes = descriptor.pointer("/connection/auth").and_then(Value::as_array);
+        let auth = schemes.into_iter().flatten().map(|scheme| text(scheme, "type")).collect();
         let package =
             Self::new(&text(&descriptor, "name"), &text(&descriptor, "version"), programs.component(connector)?)?;
-        Ok(Self { release: Release { activities, ..package.release }, ..package })
+        Ok(Self { release: Release { activities, auth, ..package.release }, ..package })
     }
 
     /// A connector of these bytes, without activities.
@@ -54,6 +56,7 @@ impl Package {
             capabilities: Capabilities::default(),
             min_agent: Version::new(0, 1, 0),
             activities: Vec::new(),
+            auth: [].into(),
             notes: String::new(),
         };
         Ok(Self { release, component })

@@ -79,6 +79,12 @@ impl Connection {
         self
     }
 
+    /// With anything else.
+    #[must_use]
+    pub fn set(self, key: &str, value: impl Into<Value>) -> Self {
+        Self(with(self.0, key, value.into()))
+    }
+
     /// With the name of a token.
     #[must_use]
     pub fn bearer(self, secret: &str) -> Self {

@@ -23,8 +23,10 @@ pub struct Run {
     pub attempt: u32,
     /// The agent of the last one.
     pub agent: Option<String>,
-    /// Records that went where.
+    /// Records that went where, over all attempts.
     pub counts: Counts,
+    /// The same of the last attempt alone.
+    pub last_attempt: Counts,
     /// Why it failed.
     pub failure: Option<Failure>,
     /// The run whose end caused this one.

@@ -38,9 +38,9 @@ async fn a_test_tells_network_authentication_permission_and_the_rest_apart() -> 
         .connection("broken", crm_at("broken"))
         .connection("silent", crm_at("silent"))
         .connection("misspelt", crm_at("fine").option("wrkspace", "eu"))
-        .connection("metadata", Connection::to("http://169.254.169.254"))
+        .connection("metadata", Connection::to("https://169.254.169.254"))
         .connection("closed", Connection::to("http://127.0.0.1:9"))
-        .connection("unknown-host", Connection::to("http://no-such-host.invalid"));
+        .connection("unknown-host", Connection::to("https://no-such-host.invalid"));
     world.deploy(&project).await?;
     let _agent = world.agent("eu-1").await?;
     for connection in ["fine", "member"] {

@@ -77,6 +77,8 @@ async fn limits_are_waited_out_by_a_new_attempt_before_effects_and_by_patience_a
     assert_eq!((run.attempt, run.counts.written), (2, 20), "{run:?}");
     let ledger = world.sandbox.desk_ledger().await?;
     assert_eq!((ledger.created, ledger.duplicates.len()), (20, 0));
+    let logged = log_of(&world, &run).await?;
+    assert!(logged.contains("create of it counted: throttled 1"), "{logged}");
     // A refused record is counted and the others go on.
     let some = hand_over().set(
         "transform",
@@ -86,6 +88,29 @@ async fn limits_are_waited_out_by_a_new_attempt_before_effects_and_by_patience_a
     let run = ended(&world, "hand-over").await?.failed_with("record.rejected")?;
     let Counts { read, written, rejected, .. } = run.counts;
     assert_eq!((read, written, rejected), (20, 19, 1));
+    world.close().await
+}
+
+/// Jira Cloud names the end of some limits with `X-RateLimit-Reset` and nothing else.
+#[tokio::test]
+async fn a_limit_that_only_says_when_it_ends_is_waited_out() -> Result<()> {
+    let world = World::plan().requests(10).start().await?;
+    let project =
+        Project::named("desks").connection("it", cloud(&world)).operation("hand-over", hand_over().attempts(3));
+    let _agent = ready(&world, &project).await?;
+    // Seconds are cut off: a reset in three of them is at least two away.
+    let reset = |method: &str, skip: u32| {
+        let path = "/rest/servicedeskapi/request";
+        json!({ "path": path, "method": method, "fault": "reset", "retry_after_s": 3, "skip": skip, "times": 1 })
+    };
+    ended(&world, "hand-over").await?.succeeded()?;
+    for (rule, attempts) in [(reset("GET", 0), 2), (reset("POST", 4), 1)] {
+        world.sandbox.misbehave(json!([rule])).await?;
+        let run = ended(&world, "hand-over").await?.succeeded()?;
+        assert_eq!((run.attempt, run.counts.written), (attempts, 10), "{run:?}");
+        let took = world.api.get(&format!("/v1/runs/{}", run.id)).await?.accepted()?["duration_ms"].as_u64();
+        assert!(took.is_some_and(|took| (2_000..30_000).contains(&took)), "{took:?}");
+    }
     world.close().await
 }
 
@@ -199,6 +224,12 @@ async fn ended(world: &World, operation: &str) -> Result<Run> {
         Ok(now.is_over().then_some(now))
     })
     .await
+}
+
+/// The text of a run's log.
+async fn log_of(world: &World, run: &Run) -> Result<String> {
+    let lines: Vec<Value> = world.api.list(&format!("/v1/runs/{}/logs", run.id)).await?;
+    Ok(lines.iter().filter_map(|line| line["text"].as_str()).collect::<Vec<_>>().join("\n"))
 }
 
 async fn test(world: &World, connection: &str) -> Result<Value> {

@@ -6,6 +6,7 @@ mod description;
 mod desk;
 mod driver;
 mod mock;
+mod oauth1;
 mod platform;
 mod prism;
 mod python;

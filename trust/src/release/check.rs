@@ -10,6 +10,8 @@ pub const WASM_LIMIT: u64 = 32 * 1024 * 1024;
 const ACTIVITIES_LIMIT: usize = 256;
 /// A person reads this list before agreeing to an upgrade.
 const CAPABILITIES_LIMIT: usize = 64;
+/// As many as a descriptor may name.
+const AUTH_LIMIT: usize = 32;
 /// Longest host name in the DNS.
 const CAPABILITY_LENGTH: usize = 253;
 /// A page of release notes.
@@ -32,6 +34,7 @@ impl Release {
             return unacceptable("notes", format!("{} bytes, at most {NOTES_LIMIT}", self.notes.len()));
         }
         self.check_capabilities()?;
+        self.check_auth()?;
         self.check_activities()
     }
 
@@ -45,6 +48,17 @@ impl Release {
         let fits = |entry: &String| !entry.is_empty() && entry.len() <= CAPABILITY_LENGTH && entry.bytes().all(allowed);
         match self.capabilities.entries().find(|entry| !fits(entry)) {
             Some(entry) => unacceptable(format!("{} is no host, grant or interface", shown(entry))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_auth(&self) -> Result<(), ReleaseError> {
+        let unacceptable = |why| Err(ReleaseError::Unacceptable { field: "auth", why });
+        if self.auth.len() > AUTH_LIMIT {
+            return unacceptable(format!("{} entries, at most {AUTH_LIMIT}", self.auth.len()));
+        }
+        match self.auth.iter().find(|scheme| !is_activity_name(scheme)) {
+            Some(scheme) => unacceptable(format!("{} is no scheme", shown(scheme))),
             None => Ok(()),
         }
     }

@@ -7,6 +7,8 @@ mod keys;
 mod local;
 mod names;
 mod release;
+mod roster;
+mod sealing;
 mod token;
 
 /// Calls `check` with every text that differs from `text` in one byte, for three kinds of difference.

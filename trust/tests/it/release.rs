@@ -173,6 +173,7 @@ fn release(name: &str) -> Release {
             activity("query", ActivityKind::Source, SideEffects::Read),
             activity("incident.create", ActivityKind::Target, SideEffects::Keyed),
         ],
+        auth: ["basic".into()].into(),
         notes: "first".into(),
     }
 }

@@ -6,7 +6,7 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 /// Each package of the workspace with the packages of the workspace it may use.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("wherry-domain", &[]),
     ("wherry-proto", &["wherry-domain"]),
     ("wherry-trust", &["wherry-domain"]),
@@ -18,8 +18,17 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("wherry-controller", &["wherry-daemon", "wherry-domain", "wherry-expr", "wherry-proto", "wherry-trust"]),
     (
         "wherry-agent",
-        &["wherry-daemon", "wherry-domain", "wherry-expr-box", "wherry-host", "wherry-proto", "wherry-trust"],
+        &[
+            "wherry-daemon",
+            "wherry-domain",
+            "wherry-expr-box",
+            "wherry-host",
+            "wherry-proto",
+            "wherry-rsa-sha1",
+            "wherry-trust",
+        ],
     ),
+    ("wherry-rsa-sha1", &[]),
     ("wherry", &["wherry-domain", "wherry-expr", "wherry-trust"]),
     ("wherry-deploy", &["wherry-agent", "wherry-controller"]),
     ("wherry-sandbox", &[]),
@@ -32,7 +41,7 @@ const CONNECTOR_EDGES: &[&str] = &["wherry-sdk"];
 const UNBOUND: [&str; 2] = ["wherry-tests", "wherry-bench"];
 
 /// Outside crates, by name or by `name*`, with the only packages that may use them.
-const RESERVED: [(&str, &[&str]); 9] = [
+const RESERVED: [(&str, &[&str]); 10] = [
     ("sled", &["wherry-daemon"]),
     ("wasmtime*", &["wherry-host"]),
     ("jaq-*", &["wherry-expr", "wherry-expr-guest"]),
@@ -41,6 +50,7 @@ const RESERVED: [(&str, &[&str]); 9] = [
     ("tonic-prost*", &["wherry-proto"]),
     ("serde-saphyr", &["wherry"]),
     ("ring", &[]),
+    ("rsa", &["wherry-rsa-sha1"]),
     ("openssl*", &[]),
 ];
 /// The rules of the product need nothing else; a new name here is a decision about the architecture.

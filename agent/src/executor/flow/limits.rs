@@ -49,7 +49,7 @@ impl Flow<'_> {
                 format!("the operation took longer than its timeout of {timeout}, raise it or do less at once");
             return Some(self.fail(Failure::retry(TIMEOUT, message)));
         }
-        self.news.tell(self.scene, &mut self.tally, &mut self.log, now);
+        self.news.tell(self.scene, (&mut self.tally, &mut self.memories), &mut self.log, now);
         None
     }
 

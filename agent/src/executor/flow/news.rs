@@ -5,7 +5,7 @@ use std::time::Duration;
 use wherry_domain::time::Timestamp;
 use wherry_proto::frame::FromAgent;
 
-use crate::executor::{cursor::Position, log::RunLog, scene::Scene, tally::Tally};
+use crate::executor::{cursor::Position, log::RunLog, memory::Memories, scene::Scene, tally::Tally};
 
 /// How often counts go out.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -36,21 +36,28 @@ impl News {
     }
 
     /// Tells what is new.
-    pub(super) fn tell(&mut self, scene: &Scene<'_>, tally: &mut Tally, log: &mut RunLog, now: Timestamp) {
+    pub(super) fn tell(
+        &mut self,
+        scene: &Scene<'_>,
+        (tally, memories): (&mut Tally, &mut Memories),
+        log: &mut RunLog,
+        now: Timestamp,
+    ) {
         if now < self.due {
             return;
         }
         self.due = now.plus(PROGRESS);
-        let (attempt, counts) = (scene.running.attempt(), tally.counts());
+        let (attempt, counts, earlier) = (scene.running.attempt(), tally.counts(), tally.earlier());
         let moved = counts.read + counts.written + counts.rejected;
-        if moved != self.told && scene.voice.try_say(FromAgent::Progress { attempt, counts }) {
+        if moved != self.told && scene.voice.try_say(FromAgent::Progress { attempt, counts, earlier }) {
             self.told = moved;
         }
         self.note(tally);
         if now >= self.checkpoint_due
             && let Some(cursor) = self.position.as_ref().and_then(Position::write)
-            && scene.voice.try_say(FromAgent::Checkpoint { attempt, cursor })
+            && scene.voice.try_say(FromAgent::Checkpoint { attempt, cursor, states: memories.untold() })
         {
+            memories.told();
             self.checkpoint_due = now.plus(CHECKPOINT);
             self.position = None;
         }

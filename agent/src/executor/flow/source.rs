@@ -7,6 +7,7 @@ use wherry_domain::{
 use wherry_host::{Batch, FromConnector, Outcome, ToConnector};
 
 use super::{Flow, Said};
+use crate::executor::plan::Step;
 
 /// The source asked to be called again without saying where to continue.
 const NO_CURSOR: Code = Code::new("connector.no_cursor");
@@ -18,7 +19,7 @@ impl Flow<'_> {
     pub(super) fn start_source(&mut self, cursor: Option<String>) {
         let step = &self.scene.plan.source;
         self.effects_begun |= step.class != SideEffects::Read;
-        let task = self.scene.errand.source(step, cursor.clone(), self.time_left());
+        let task = self.scene.errand.source(step, cursor.clone(), self.time_left(), self.source_state.clone());
         self.slice = cursor;
         self.source = Some(self.scene.start_source(step, task, self.blobs.clone()));
     }
@@ -38,19 +39,29 @@ impl Flow<'_> {
                 self.tally.read(0, Some(cursor));
                 self.tally.handed_on(0, 0);
             }
-            Said::Message(FromConnector::Log { level, message, .. }) => self.scene.local_log(step, level, &message),
-            Said::Message(FromConnector::Counter { name, delta }) => self.scene.local_counter(step, &name, delta),
+            Said::Message(FromConnector::Log { level, message, fields }) => {
+                self.scene.local_log(step, level, &message, fields.as_deref());
+            }
+            Said::Message(FromConnector::Counter { name, delta }) => {
+                self.scene.local_counter(step, &name, delta);
+                self.counters.add(step, &name, delta);
+            }
             Said::Message(FromConnector::Acked { .. } | FromConnector::Rejected { .. }) | Said::Taken => {}
-            Said::Ended(Ok(Outcome { more: true, .. })) if self.stopping.is_none() => self.next_slice(),
-            Said::Ended(Ok(Outcome { more: true, .. })) => {
-                let message = format!("{}: stopped before its end", step.label);
-                self.source_over(Some(Failure::permanent(STOPPED, message)));
-            }
-            Said::Ended(Ok(outcome)) => {
-                self.scene.local_output(step, &outcome);
-                self.source_over(None);
-            }
+            Said::Ended(Ok(outcome)) => self.source_ended(step, outcome),
             Said::Ended(Err(fault)) => self.source_over(Some(self.scene.failure_of(step, &fault))),
+        }
+    }
+
+    fn source_ended(&mut self, step: &Step, mut outcome: Outcome) {
+        self.source_remembers(&mut outcome);
+        if !outcome.more {
+            self.scene.local_output(step, &outcome);
+            self.source_over(None);
+        } else if self.stopping.is_none() {
+            self.next_slice();
+        } else {
+            let message = format!("{}: stopped before its end", step.label);
+            self.source_over(Some(Failure::permanent(STOPPED, message)));
         }
     }
 
@@ -61,7 +72,8 @@ impl Flow<'_> {
         };
         if self.target.is_none() {
             self.effects_begun |= step.class != SideEffects::Read;
-            let task = self.scene.errand.target(step, self.time_left());
+            self.target_state = self.memories.of(&step.connection);
+            let task = self.scene.errand.target(step, self.time_left(), self.target_state.clone());
             self.target = Some(self.scene.start_target(step, task, self.blobs.clone()));
         }
         self.outgoing = Some(ToConnector::Batch(batch));

@@ -28,8 +28,13 @@ impl Flow<'_> {
                 }
                 self.tally.rejected();
             }
-            Said::Message(FromConnector::Log { level, message, .. }) => self.scene.local_log(step, level, &message),
-            Said::Message(FromConnector::Counter { name, delta }) => self.scene.local_counter(step, &name, delta),
+            Said::Message(FromConnector::Log { level, message, fields }) => {
+                self.scene.local_log(step, level, &message, fields.as_deref());
+            }
+            Said::Message(FromConnector::Counter { name, delta }) => {
+                self.scene.local_counter(step, &name, delta);
+                self.counters.add(step, &name, delta);
+            }
             Said::Message(FromConnector::Batch { .. } | FromConnector::Checkpoint { .. }) | Said::Taken => {}
             Said::Ended(ended) => return self.target_over(step, ended),
         }
@@ -42,9 +47,10 @@ impl Flow<'_> {
         let saw_all = self.source_done && self.stage.is_none() && self.outgoing.is_none();
         self.outgoing = None;
         match ended {
-            Ok(outcome) if saw_all && !outcome.input_left => {
+            Ok(mut outcome) if saw_all && !outcome.input_left => {
                 self.scene.local_output(step, &outcome);
                 self.tally.all_arrived();
+                self.target_remembers(&step.connection, &mut outcome);
                 None
             }
             Ok(_) => {

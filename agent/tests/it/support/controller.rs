@@ -26,6 +26,7 @@ pub(crate) const AGENT: AgentId = AgentId::from_u128(0x4711);
 
 /// What an agent did.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a test keeps a few of them")]
 pub(crate) enum Seen {
     Hello(Hello),
     Frame(FromAgent),
@@ -143,6 +144,8 @@ impl Controller {
             | FromAgent::Checkpoint { .. }
             | FromAgent::Log { .. }
             | FromAgent::Answer(_)
+            | FromAgent::Keyring(_)
+            | FromAgent::OAuth(_)
             | FromAgent::Goodbye { .. } => None,
         };
         self.frame("a refusal", wanted).await

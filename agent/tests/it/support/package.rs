@@ -46,6 +46,7 @@ impl Package {
             capabilities: Capabilities::default(),
             min_agent: Version::new(0, 1, 0),
             activities,
+            auth: [].into(),
             notes: String::new(),
         };
         let envelope = sign_release(&release, &key).unwrap().to_json();

@@ -31,6 +31,7 @@ pub(crate) fn offer(run: u128, deployment: Digest) -> Offer {
         variables: Vec::new(),
         cursor: None,
         key: format!("key-{run}"),
+        states: Vec::new(),
     }
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn offer(run: u128, deployment: Digest) -> Offer {
 pub(crate) struct Plan<'a> {
     pub(crate) url: &'a str,
     pub(crate) auth: Value,
+    pub(crate) tls: Value,
     pub(crate) query: Value,
     pub(crate) target: bool,
     pub(crate) class: SideEffects,
@@ -54,6 +56,7 @@ impl<'a> Plan<'a> {
         Self {
             url,
             auth: json!({ "type": "none" }),
+            tls: json!({}),
             query: json!({ "path": "/items" }),
             target: true,
             class: SideEffects::Keyed,
@@ -79,7 +82,7 @@ impl<'a> Plan<'a> {
         let project: Project = serde_json::from_value(json!({
             "name": "desk",
             "variables": { "page": "items" },
-            "connections": { "system": { "connector": package.name, "url": self.url, "auth": self.auth } },
+            "connections": { "system": { "connector": package.name, "url": self.url, "auth": self.auth, "tls": self.tls } },
             "operations": { "copy": {
                 "source": { "connection": "system", "activity": "query", "with": self.query },
                 "when": self.when,

@@ -34,6 +34,22 @@ impl Asked {
 /// What is answered: a status and a body, or nothing at all.
 pub(crate) type Answer = Option<(u16, String)>;
 
+/// In place of a status: the connection is closed and nothing is answered.
+pub(crate) const CLOSED: u16 = 0;
+
+/// What is answered, with headers of its own.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+}
+
+impl From<(u16, String)> for Reply {
+    fn from((status, body): (u16, String)) -> Self {
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
+    }
+}
+
 pub(crate) struct System {
     url: String,
     connections: Arc<AtomicUsize>,
@@ -42,7 +58,12 @@ pub(crate) struct System {
 
 impl System {
     pub(crate) async fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        Self::listen(None, answer).await
+        Self::listen(None, move |asked| answer(asked).map(Reply::from)).await
+    }
+
+    /// The same with headers.
+    pub(crate) async fn replying(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        Self::listen(None, move |asked| Some(answer(asked))).await
     }
 
     /// The same with TLS.
@@ -50,10 +71,13 @@ impl System {
         config: Arc<ServerConfig>,
         answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(Some(TlsAcceptor::from(config)), answer).await
+        Self::listen(Some(TlsAcceptor::from(config)), move |asked| answer(asked).map(Reply::from)).await
     }
 
-    async fn listen(tls: Option<TlsAcceptor>, answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    async fn listen(
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(&Asked) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr().unwrap());
@@ -110,7 +134,7 @@ impl System {
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite,
-    answer: Arc<impl Fn(&Asked) -> Answer>,
+    answer: Arc<impl Fn(&Asked) -> Option<Reply>>,
     said: mpsc::Sender<Asked>,
 ) {
     let (reader, mut writer) = tokio::io::split(stream);
@@ -120,9 +144,12 @@ async fn converse(
         if said.send(asked).await.is_err() {
             return;
         }
-        let Some((status, body)) = reply else { std::future::pending().await };
-        let head =
-            format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let Some(Reply { status, headers, body }) = reply else { std::future::pending().await };
+        if status == CLOSED {
+            return;
+        }
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
         if writer.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
             return;
         }

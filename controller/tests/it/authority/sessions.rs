@@ -177,6 +177,7 @@ fn hello(slots: u32) -> Hello {
         connectors: Vec::new(),
         journal_lost: false,
         asks: true,
+        oauth: false,
     }
 }
 
@@ -188,5 +189,7 @@ fn succeeded(attempt: Attempt) -> Report {
         counts: Counts::default(),
         duration: std::time::Duration::from_secs(1),
         log: Vec::new(),
+        earlier: Counts::default(),
+        states: Vec::new(),
     }
 }

@@ -196,6 +196,8 @@ impl Simulated {
                 | FromController::Ack { .. }
                 | FromController::Desired(_)
                 | FromController::Ask(_)
+                | FromController::Keyring(_)
+                | FromController::OAuth(_)
                 | FromController::GoAway { .. } => (),
             }
         }

@@ -79,7 +79,8 @@ async fn a_token_ends_with_its_life(disk: Disk) {
     assert_eq!(late.code.as_str(), "enrolment.token_invalid");
     let hash = token.auth_hash();
     for life_s in [0, 86_401] {
-        let made = bench.ledger.create_enrolment_token("ada".to_owned(), name("berlin"), "x".to_owned(), hash, life_s);
+        let made =
+            bench.ledger.create_enrolment_token("ada".to_owned(), name("berlin"), "x".to_owned(), hash, life_s, None);
         assert_eq!(made.await.unwrap_err().code.as_str(), "token.life_invalid", "{life_s}");
     }
 }

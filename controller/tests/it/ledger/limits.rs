@@ -119,7 +119,7 @@ async fn the_largest_things_an_agent_may_say_do_not_stop_the_writer(disk: Disk) 
         let log = log(filling);
         agent.say(&bench, FromAgent::Log { attempt: first, lines: log.clone() }).await;
         let cursor = filling.repeat(MAX_CURSOR / filling.len());
-        agent.say(&bench, FromAgent::Checkpoint { attempt: first, cursor }).await;
+        agent.say(&bench, FromAgent::Checkpoint { attempt: first, cursor, states: Vec::new() }).await;
         // Late, and for a run that nobody knows: both with as much log as a frame can carry.
         for attempt in [
             Attempt { fence: wherry_domain::fence::Fence::from_bits(0), ..first },

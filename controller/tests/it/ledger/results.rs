@@ -141,7 +141,7 @@ async fn a_result_for_a_run_of_another_agent_or_of_nobody_changes_nothing(disk: 
     let nobodys = Attempt { run: wherry_daemon::ids::new_id(), ..attempt };
     for attempt in [attempt, ahead, nobodys] {
         stranger.succeed(&bench, attempt).await;
-        stranger.say(&bench, FromAgent::Checkpoint { attempt, cursor: "0".to_owned() }).await;
+        stranger.say(&bench, FromAgent::Checkpoint { attempt, cursor: "0".to_owned(), states: Vec::new() }).await;
         stranger.say(&bench, FromAgent::Log { attempt, lines: Vec::new() }).await;
     }
     let report = agent.report(&bench, ahead, Outcome::Succeeded).await;

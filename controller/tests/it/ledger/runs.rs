@@ -40,7 +40,7 @@ async fn a_run_goes_from_its_submission_to_its_end(disk: Disk) {
     assert_eq!((offer.variables, offer.cursor), (br#"{"table":"Incidents"}"#.to_vec(), None));
     let attempt = offer.attempt;
     let counts = Counts { read: 1, ..Counts::default() };
-    agent.say(&bench, FromAgent::Progress { attempt, counts }).await;
+    agent.say(&bench, FromAgent::Progress { attempt, counts, earlier: Counts::default() }).await;
     agent.say(&bench, FromAgent::Log { attempt, lines: vec![line("begun"), line("half done")] }).await;
     bench.settle().await;
     let record = bench.run(run).await;
@@ -81,7 +81,7 @@ async fn what_was_submitted_and_begun_outlives_the_process(disk: Disk) {
     let (leased, waiting) = (bench.submit("post").await, bench.submit("look").await);
     let attempt = agent.offer().await.attempt;
     assert_eq!(attempt.run, leased);
-    agent.say(&bench, FromAgent::Checkpoint { attempt, cursor: "\"page 2\"".to_owned() }).await;
+    agent.say(&bench, FromAgent::Checkpoint { attempt, cursor: "\"page 2\"".to_owned(), states: Vec::new() }).await;
     bench.settle().await;
 
     let bench = bench.restart().await;
@@ -121,7 +121,7 @@ async fn a_failed_attempt_is_repeated_after_its_wait_from_its_cursor(disk: Disk)
     let mut agent = Agent::online(&bench, "pier-1", 1).await;
     let run = bench.submit("persistent").await;
     let first = agent.offer().await.attempt;
-    agent.say(&bench, FromAgent::Checkpoint { attempt: first, cursor: "7".to_owned() }).await;
+    agent.say(&bench, FromAgent::Checkpoint { attempt: first, cursor: "7".to_owned(), states: Vec::new() }).await;
     let report = agent.ended(first, wherry_proto::frame::Ending::Ended(failed()));
     agent.say_by_chance(&bench, FromAgent::Result(report.clone()), Jitter(u16::MAX)).await;
     agent.acknowledged(report.seq).await;

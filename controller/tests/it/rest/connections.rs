@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use wherry_domain::{
     area::Area,
     failure::{Code, Failure},
+    path::{Certificate, Path, Phase, Session, Step, Via, Way},
     project::Project,
 };
 use wherry_proto::frame::{Answer, Ask, FromAgent, FromController, GoAwayReason, Question, Trouble};
@@ -45,6 +46,15 @@ async fn a_test_is_done_by_an_agent_and_its_outcome_told_with_area_and_advice() 
         (&json!("ok"), &json!("pier-1"), &json!("desk"))
     );
     assert_eq!(tested["duration_ms"], 12);
+    assert_eq!(tested["path"]["way"], "proxy");
+    assert_eq!(tested["path"]["proxy"], json!({ "name": "dmz", "scheme": "socks5h", "address": "proxy:1080" }));
+    assert_eq!(tested["path"]["steps"], json!([{ "phase": "connect", "duration_us": 1_500 }]));
+    let certificate = &tested["path"]["tls"]["certificate"];
+    assert_eq!(
+        (&certificate["issuer"], &certificate["not_after"]),
+        (&json!("CN=corp"), &json!("2100-01-01T00:00:00.000Z"))
+    );
+    assert!(certificate["days_left"].as_i64().is_some_and(|days| days > 1_000), "{certificate}");
     assert!(tested.get("area").is_none() && tested.get("failure").is_none(), "{tested}");
 
     let refusal = Failure::permanent(Code::new("http.unauthorized"), "the connector reported so");
@@ -228,6 +238,19 @@ async fn through(api: &Api, agent: &mut Agent, path: &str, result: Result<Vec<u8
     answered
 }
 
+fn path() -> Path {
+    let via = Via { name: Some(name("dmz")), scheme: "socks5h".to_owned(), address: "proxy:1080".to_owned() };
+    let certificate =
+        Certificate { subject: "CN=desk".to_owned(), issuer: "CN=corp".to_owned(), not_after_s: 4_102_444_800 };
+    Path {
+        way: Way::Proxy(via),
+        address: Some("10.0.0.7:1080".to_owned()),
+        tls: Some(Session { version: "TLS 1.3".to_owned(), certificate: Some(certificate) }),
+        steps: vec![Step { phase: Phase::Connect, duration: Duration::from_micros(1_500) }],
+        obstacle: None,
+    }
+}
+
 /// The next question.
 async fn asked(agent: &mut Agent) -> Ask {
     loop {
@@ -238,6 +261,6 @@ async fn asked(agent: &mut Agent) -> Ask {
 }
 
 async fn answer(api: &Api, agent: &Agent, ask: &Ask, result: Result<Vec<u8>, Trouble>) {
-    let answer = Answer { id: ask.id, duration: Duration::from_millis(12), result };
+    let answer = Answer { id: ask.id, duration: Duration::from_millis(12), result, path: Some(path()) };
     agent.say(&api.bench, FromAgent::Answer(answer)).await;
 }

@@ -23,7 +23,7 @@ async fn a_follower_sees_each_change_and_each_line_and_then_the_end() {
     let leased = events.until("run", |data| data["state"] == "leased").await;
     assert_eq!(leased.data["agent"], "pier-1");
     let counts = Counts { read: 500, ..Counts::default() };
-    agent.say(&api.bench, FromAgent::Progress { attempt, counts }).await;
+    agent.say(&api.bench, FromAgent::Progress { attempt, counts, earlier: Counts::default() }).await;
     events.until("run", |data| data["counts"]["read"] == 500).await;
     agent.say(&api.bench, FromAgent::Log { attempt, lines: lines(1..3) }).await;
     let line = events.until("log", |data| data["text"] == "line 2").await;

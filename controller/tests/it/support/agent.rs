@@ -45,7 +45,12 @@ impl Agent {
     pub(crate) async fn enrol(bench: &Bench, called: &str, slots: u32) -> Self {
         let token = EnrolmentToken::generate(SpkiPin::of_spki(b"root")).unwrap();
         invite(bench, &token, 600).await;
-        let admission = soon(bench.ledger.admit(request(&token, called, called.as_bytes()))).await.unwrap();
+        Self::enrol_with(bench, called, slots, &token).await
+    }
+
+    /// Enrols an agent with a token that was made before.
+    pub(crate) async fn enrol_with(bench: &Bench, called: &str, slots: u32, token: &EnrolmentToken) -> Self {
+        let admission = soon(bench.ledger.admit(request(token, called, called.as_bytes()))).await.unwrap();
         let Admission { organisation, group, agent, .. } = admission;
         let identity = AgentIdentity::new("wherry.local", organisation, group, agent).unwrap();
         let (_, frames) = mpsc::channel(1);
@@ -82,6 +87,7 @@ impl Agent {
             secret_names: Vec::new(),
             journal_lost: false,
             asks: true,
+            oauth: true,
             connectors: Vec::new(),
         }
     }
@@ -121,7 +127,7 @@ impl Agent {
     }
 
     /// The next frame that is looked for; those that came before it are heard later.
-    async fn find<T>(&mut self, wanted: impl Fn(&FromController) -> Option<T>) -> T {
+    pub(crate) async fn find<T>(&mut self, wanted: impl Fn(&FromController) -> Option<T>) -> T {
         let mut before = VecDeque::new();
         loop {
             let frame = self.frame().await;
@@ -196,7 +202,16 @@ impl Agent {
         let seq = self.next_seq;
         self.next_seq += 1;
         let counts = Counts { read: 3, written: 3, rejected: 0, batches: 1 };
-        Report { seq, attempt, ending, counts, duration: Duration::from_secs(1), log: Vec::new() }
+        Report {
+            seq,
+            attempt,
+            ending,
+            counts,
+            duration: Duration::from_secs(1),
+            log: Vec::new(),
+            earlier: Counts::default(),
+            states: Vec::new(),
+        }
     }
 
     /// Reports success and hears that it is durable.
@@ -225,7 +240,8 @@ pub(crate) async fn invite(bench: &Bench, token: &EnrolmentToken, life_s: u64) {
     // The group exists as soon as an environment names it.
     drop(bench.ledger.create_environment("test".to_owned(), name("dev"), name("berlin")).await);
     let id = token.id().as_str().to_owned();
-    let made = bench.ledger.create_enrolment_token("test".to_owned(), name("berlin"), id, token.auth_hash(), life_s);
+    let made =
+        bench.ledger.create_enrolment_token("test".to_owned(), name("berlin"), id, token.auth_hash(), life_s, None);
     soon(made).await.unwrap();
 }
 

@@ -50,6 +50,7 @@ impl Api {
             clock: bench.clock.clone(),
             pin: Arc::new(SpkiPin::of_spki(b"root")),
             agent_endpoint: "https://controller.example:8444".into(),
+            redirect_uri: "https://controller.example:8443/oauth/callback".into(),
             audits: Audits::by(Arc::new(|| Integrity::Unchecked), found, bench.clock.clone()),
         };
         Self { router: router(shared), token: secret.reveal().to_string(), bench }
@@ -72,6 +73,12 @@ impl Api {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(self.json(path, body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        let mut request = self.json(path, body);
+        *request.method_mut() = Method::PUT;
+        self.send(request).await
     }
 
     /// A request with a JSON body, to be changed before it is sent.

@@ -32,6 +32,7 @@ pub(crate) fn release(connector: &str, version: &str, wasm: &[u8]) -> Release {
             activity("upsert", ActivityKind::Target, SideEffects::Keyed),
             activity("post", ActivityKind::Target, SideEffects::Unsafe),
         ],
+        auth: [].into(),
         notes: String::new(),
     }
 }

@@ -97,6 +97,20 @@ async fn links_are_followed_from_header_and_body() {
 }
 
 #[tokio::test]
+async fn a_system_that_ignores_page_or_offset_is_noticed() {
+    let server = Server::start(|_| Reply::json(&json!(items(0..3)))).await;
+    for paging in [
+        json!({"page": {"parameter": "p"}}),
+        json!({"page": {"parameter": "p", "size_parameter": "n", "size": 3}}),
+        json!({"offset": {"parameter": "o", "limit_parameter": "l", "limit": 3}}),
+    ] {
+        let finished = query(&server, json!({"paging": paging})).await;
+        assert_eq!((finished.code(), finished.records()), ("http.page_repeated".to_owned(), items(0..3)));
+    }
+    assert_eq!(server.paths().len(), 6);
+}
+
+#[tokio::test]
 async fn a_system_that_repeats_a_page_does_not_keep_the_run_busy() {
     let server = Server::start(|_| Reply::json(&json!({"items": [1], "next": "same"}))).await;
     let paging = json!({"cursor": {"parameter": "c", "from": "next"}});
@@ -138,7 +152,7 @@ async fn a_large_page_travels_in_parts_and_its_cursor_with_the_last() {
 
 #[tokio::test]
 async fn max_pages_is_obeyed() {
-    let server = Server::start(|_| Reply::json(&json!([1]))).await;
+    let server = Server::start(|request| Reply::json(&json!([request.path]))).await;
     let finished = query(&server, json!({"paging": {"page": {"parameter": "p"}}, "max_pages": 2})).await;
     assert_eq!(finished.output(), json!({"records": 2, "pages": 2, "complete": false}));
 }

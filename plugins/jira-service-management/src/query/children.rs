@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 use wherry_sdk::http::{Answer, Method, Pending};
 use wherry_sdk::json::Json;
+use wherry_sdk::paging::PageWatch;
 use wherry_sdk::prelude::*;
 use wherry_sdk::warn;
 
@@ -82,10 +83,12 @@ impl Children {
     /// Reads them all.
     pub(super) fn read(&self, cx: &Cx<'_>, out: &mut Writer<'_>) -> Result<()> {
         let mut place: Place = cx.cursor()?.unwrap_or_default();
+        let mut watch = PageWatch::default();
         loop {
             cx.stop_if_asked()?;
             let (keys, is_last) = self.parents(cx, place.start)?;
             let count = keys.len() as u64;
+            watch.note(keys.iter().map(String::as_str))?;
             self.read_of(cx, behind(&keys, place.after.as_deref()), place.start, out)?;
             if is_last || count == 0 {
                 return Ok(());
@@ -147,18 +150,28 @@ impl Children {
             let record = answer.raw_json()?;
             return record.map_or(Ok(()), |record| out.push_json(record));
         }
-        let (mut start, mut is_last) = self.write_page(key, answer, 0, out)?;
+        let mut watch = PageWatch::default();
+        let (mut start, mut is_last) = self.write_page(key, answer, &mut watch, 0, out)?;
         while !is_last {
             cx.stop_if_asked()?;
-            (start, is_last) = self.write_page(key, &self.ask(cx, key, start)?.wait()?, start, out)?;
+            let answer = self.ask(cx, key, start)?.wait()?;
+            (start, is_last) = self.write_page(key, &answer, &mut watch, start, out)?;
         }
         Ok(())
     }
 
     /// Gives where the next page begins, and whether there is none.
-    fn write_page(&self, key: &str, answer: &Answer, start: u64, out: &mut Writer<'_>) -> Result<(u64, bool)> {
+    fn write_page(
+        &self,
+        key: &str,
+        answer: &Answer,
+        watch: &mut PageWatch,
+        start: u64,
+        out: &mut Writer<'_>,
+    ) -> Result<(u64, bool)> {
         let page: Page<Box<RawValue>> = answer.json()?;
         let count = page.values.len() as u64;
+        watch.note(page.values.iter().map(|record| record.get()))?;
         for record in &page.values {
             match self.shape {
                 Shape::Cycles => write_cycles(key, record, out)?,

@@ -2,6 +2,7 @@
 //! one, and the next one begins behind what was asked for, not behind what came.
 
 use serde_json::value::RawValue;
+use wherry_sdk::paging::PageWatch;
 use wherry_sdk::prelude::*;
 
 use super::list::List;
@@ -19,6 +20,7 @@ struct Place {
 /// Reads people until there are none.
 pub(super) fn read(cx: &Cx<'_>, list: &List, out: &mut Writer<'_>) -> Result<()> {
     let Place { mut start } = cx.cursor()?.unwrap_or_default();
+    let mut watch = PageWatch::default();
     loop {
         cx.stop_if_asked()?;
         let request = list.request(cx).query("startAt", start).query("maxResults", PAGE);
@@ -26,6 +28,7 @@ pub(super) fn read(cx: &Cx<'_>, list: &List, out: &mut Writer<'_>) -> Result<()>
         if people.is_empty() {
             return Ok(());
         }
+        watch.note(people.iter().map(|person| person.get()))?;
         people.iter().try_for_each(|person| out.push_raw(person))?;
         start += PAGE;
         out.mark(&Place { start })?;

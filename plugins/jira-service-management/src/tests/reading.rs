@@ -241,3 +241,25 @@ fn the_flavour_is_asked_once_and_remembered_until_the_connection_leads_elsewhere
     });
     assert_eq!(moved.run("query", users).calls()[1], "GET /rest/api/3/users/search?maxResults=1000&startAt=0");
 }
+
+#[test]
+fn a_jira_that_ignores_where_a_page_begins_is_noticed_in_every_loop() {
+    let people = || Reply::json(json!([{ "accountId": "a" }]));
+    let ran = bench("cloud").otherwise(move |_| Some(people())).run("query", json!({ "table": "Users" }));
+    assert_eq!((ran.error().code.as_ref(), ran.calls().len(), ran.records().len()), ("http.page_repeated", 2, 1));
+    // A list, the requests of a list, and the comments of one request.
+    let desks = || page(json!([{ "id": "1" }]), false);
+    let ran = bench("cloud").otherwise(move |_| Some(desks())).run("query", json!({ "table": "ServiceDesks" }));
+    assert_eq!((ran.error().code.as_ref(), ran.calls().len(), ran.records().len()), ("http.page_repeated", 2, 1));
+    let ran = bench("cloud")
+        .otherwise(|sent| {
+            let comments = sent.path.contains("/comment");
+            Some(if comments { page(json!([]), true) } else { page(json!([{ "issueKey": "IT-1" }]), false) })
+        })
+        .run("query", json!({ "table": "RequestComments" }));
+    assert_eq!((ran.error().code.as_ref(), ran.calls().len()), ("http.page_repeated", 3), "{:?}", ran.calls());
+    let ran = bench("cloud")
+        .otherwise(|_| Some(page(json!([{ "id": "1", "body": "x" }]), false)))
+        .run("query", json!({ "table": "RequestComments", "issue": ["IT-1"] }));
+    assert_eq!((ran.error().code.as_ref(), ran.records().len()), ("http.page_repeated", 1));
+}

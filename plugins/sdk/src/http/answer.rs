@@ -219,6 +219,7 @@ mod tests {
             (401, Kind::Auth, "http.unauthorized"),
             (403, Kind::Forbidden, "http.forbidden"),
             (404, Kind::NotFound, "http.not_found"),
+            (407, Kind::Config, "http.proxy_unauthorized"),
             (422, Kind::Data, "http.refused"),
             (503, Kind::Transient, "http.server_error"),
         ] {

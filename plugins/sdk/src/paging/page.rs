@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::pager::Seen;
-use super::{Paging, Source, Style};
+use super::{Paging, Source, Style, watch};
 use crate::error::{Error, Result};
 use crate::http::Answer;
 use crate::json::{self, Json, JsonPath, Rows};
@@ -72,6 +72,9 @@ fn slice(answer: &Answer, records: &JsonPath, paging: &Paging) -> Result<(Vec<Ra
     };
     let records = as_records(rows, at(0), text, records)?;
     seen.records = records.len() as u64;
+    if matches!(paging.style, Style::Page { .. } | Style::Offset { .. }) {
+        seen.content = watch::content(records.iter().map(|record| record.get()));
+    }
     note_next(&mut seen, paging, at(1), records.last().copied());
     seen.is_last = at(2).is_some_and(|raw| raw.get() == "true");
     seen.total = at(3).and_then(|raw| raw.get().parse().ok());

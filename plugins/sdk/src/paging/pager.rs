@@ -6,11 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::watch::{self, PAGES, PageWatch};
 use super::{Paging, Style};
 use crate::error::{Error, Result};
-
-/// Pages of one run. Whoever needs more has most likely found a system that never says stop.
-const PAGES: u64 = 100_000;
 
 /// What the next request asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +33,8 @@ pub(super) enum Position {
 pub(super) struct Seen {
     /// Its records.
     pub(super) records: u64,
+    /// A digest of them.
+    pub(super) content: Option<u64>,
     /// The token it holds, or that of its last record.
     pub(super) token: Option<Value>,
     /// The link it holds.
@@ -65,6 +65,7 @@ pub(super) struct Pager {
     records: u64,
     next: Position,
     seen: HashSet<u64>,
+    watch: PageWatch,
 }
 
 impl Pager {
@@ -77,7 +78,7 @@ impl Pager {
                 Error::config("connector.cursor_invalid", message)
             })?,
         };
-        Ok(Self { paging, pages, records, next, seen: HashSet::new() })
+        Ok(Self { paging, pages, records, next, seen: HashSet::new(), watch: PageWatch::default() })
     }
 
     pub(super) const fn paging(&self) -> &Paging {
@@ -139,9 +140,9 @@ impl Pager {
         self.pages += 1;
         self.records += seen.records;
         if self.pages >= PAGES {
-            let message = format!("the system answered with {PAGES} pages and more; narrow the query");
-            return Err(Error::data("http.too_many_pages", message));
+            return Err(watch::too_many());
         }
+        self.refuse_same_content(seen)?;
         let is_over = seen.is_last || seen.total.is_some_and(|total| self.records >= total);
         self.next = if is_over { Position::Done } else { self.following(seen) };
         self.refuse_repetition()
@@ -173,6 +174,14 @@ impl Pager {
             Style::Cursor { .. } if seen.records == 0 => Position::Done,
             Style::Cursor { .. } => seen.token.clone().map_or(Position::Done, Position::Token),
             Style::Link { .. } => seen.link.clone().map_or(Position::Done, Position::Url),
+        }
+    }
+
+    /// What is asked for by number or offset has nothing in the answer that would tell, but the records.
+    fn refuse_same_content(&mut self, seen: &Seen) -> Result<()> {
+        match &self.paging.style {
+            Style::Page { .. } | Style::Offset { .. } => self.watch.note_content(seen.content),
+            Style::Single | Style::Token { .. } | Style::Cursor { .. } | Style::Link { .. } => Ok(()),
         }
     }
 

@@ -93,6 +93,13 @@ fn a_repeated_token_is_an_error() {
 }
 
 #[test]
+fn a_system_that_ignores_the_number_of_a_page_is_noticed_at_the_second() {
+    let ran = read("", Bench::new().otherwise(|_| Some(Reply::json(json!([{ "id": 1 }, { "id": 2 }])))));
+    assert_eq!((ran.error().code, ran.calls().len()), ("http.page_repeated".into(), 2));
+    assert_eq!(ran.records().len(), 2, "the page that came once is handed on once");
+}
+
+#[test]
 fn half_a_page_is_no_page() {
     let ran = read("", Bench::new().on("GET", "/items?p=1", Reply::bytes("[1, 2").breaking_off()));
     assert_eq!(ran.error().code, "http.broken_answer");

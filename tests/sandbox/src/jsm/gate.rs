@@ -12,6 +12,7 @@ use super::access::Caller;
 use super::denial::{Api, Denial};
 use super::flavour::Flavour;
 use crate::Sandbox;
+use crate::fault::reset_at;
 
 /// Paths that need no credentials.
 const OPEN: [&str; 2] = ["/serverInfo", "/servicedeskapi/info"];
@@ -65,6 +66,8 @@ pub(crate) enum Limit {
     Kept,
     /// Passed; how many seconds to wait.
     Passed(u32),
+    /// Passed, and nothing but the time of its reset says until when: in so many seconds.
+    Resets(u32),
 }
 
 /// The headers that tell how the limits stand, in the words of each flavour.
@@ -76,7 +79,7 @@ pub(crate) fn limits(headers: &mut HeaderMap, flavour: Flavour, limit: Limit) {
     };
     let (left, wait) = match limit {
         Limit::Kept => (348, 0),
-        Limit::Passed(seconds) => (0, seconds),
+        Limit::Passed(seconds) | Limit::Resets(seconds) => (0, seconds),
     };
     if let Limit::Passed(seconds) = limit {
         set("retry-after", &seconds.to_string());
@@ -87,7 +90,10 @@ pub(crate) fn limits(headers: &mut HeaderMap, flavour: Flavour, limit: Limit) {
             set("x-ratelimit-remaining", &left.to_string());
             set("ratelimit-policy", "\"jira-burst-based\";q=100;w=1");
             set("ratelimit", &format!("\"jira-burst-based\";r={left};t={}", wait.max(1)));
-            if wait > 0 {
+            if let Limit::Resets(seconds) = limit {
+                set("x-ratelimit-reset", &reset_at(seconds));
+                set("ratelimit-reason", "jira-quota-global-based");
+            } else if wait > 0 {
                 let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(wait.into());
                 set("x-ratelimit-reset", &at.strftime("%Y-%m-%dT%H:%MZ").to_string());
                 set("ratelimit-reason", "jira-burst-based");
@@ -96,7 +102,8 @@ pub(crate) fn limits(headers: &mut HeaderMap, flavour: Flavour, limit: Limit) {
         Flavour::DataCenter => {
             set("x-ratelimit-limit", "350");
             set("x-ratelimit-remaining", &left.to_string());
-            set("x-ratelimit-interval-seconds", "1");
+            let interval = if let Limit::Resets(seconds) = limit { seconds } else { 1 };
+            set("x-ratelimit-interval-seconds", &interval.to_string());
             set("x-ratelimit-fillrate", "100");
         }
     }

@@ -101,6 +101,13 @@ impl Issue {
         reference.or_else(|| self.labels.first().map(String::as_str))
     }
 
+    /// What a caller sends for it: the same for two issues that were made of one record.
+    pub(crate) fn content(&self) -> impl std::hash::Hash {
+        let kind = (self.desk, self.kind, self.issue_type, self.priority, self.reporter);
+        let values = serde_json::to_string(&self.values).unwrap_or_default();
+        (kind, self.summary.clone(), self.description.clone(), values, self.participants.clone())
+    }
+
     /// The value of a custom field.
     pub(crate) fn value(&self, id: &str) -> Option<Value> {
         match (self.values.get(id), self.impact) {

@@ -9,6 +9,7 @@ use super::date::{Millis, now};
 use super::issue::{Issue, Reference};
 use super::people::People;
 use super::seed::{self, FIRST_ID};
+use crate::ledger::digest;
 
 /// Most issues that callers may create, and most entries of the ledger.
 const CAPACITY: usize = 1_000_000;
@@ -58,6 +59,9 @@ pub(crate) struct Entry {
     issue: String,
     /// The external reference of an issue, else its first label.
     reference: Option<String>,
+    /// Of an issue that was created: a digest of what the caller sent for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
 }
 
 /// What a caller did.
@@ -81,7 +85,8 @@ pub(crate) struct Ledger {
     created: usize,
     comments: usize,
     changes: usize,
-    /// References that became more than one issue, with how many: empty if nothing was recorded twice.
+    /// References that became more than one issue, with how many: empty if nothing was recorded twice. Issues without
+    /// one are known by their content.
     duplicates: BTreeMap<String, usize>,
     entries: Vec<Entry>,
 }
@@ -175,7 +180,8 @@ impl Memory {
         self.version += 1;
         let at = jiff::Timestamp::now().to_string();
         let reference = issue.reference().map(str::to_owned);
-        self.ledger.push(Entry { n: self.ledger.len() + 1, at, effect, issue: issue.key(), reference });
+        let content = (effect == Effect::Created).then(|| digest(issue.content()));
+        self.ledger.push(Entry { n: self.ledger.len() + 1, at, effect, issue: issue.key(), reference, content });
     }
 
     /// A number that nothing else has.
@@ -206,11 +212,12 @@ impl Memory {
     }
 
     pub(crate) fn ledger(&self, with_entries: bool) -> Ledger {
-        let mut issues = BTreeMap::<&str, usize>::new();
+        let mut issues = BTreeMap::<String, usize>::new();
         let count = |effect| self.ledger.iter().filter(|entry| entry.effect == effect).count();
         for entry in self.ledger.iter().filter(|entry| entry.effect == Effect::Created) {
-            if let Some(reference) = entry.reference.as_deref() {
-                *issues.entry(reference).or_default() += 1;
+            let by_content = || entry.content.as_ref().map(|content| format!("content {content}"));
+            if let Some(record) = entry.reference.clone().or_else(by_content) {
+                *issues.entry(record).or_default() += 1;
             }
         }
         let twice = issues.into_iter().filter(|(_, count)| *count > 1);
@@ -218,7 +225,7 @@ impl Memory {
             created: count(Effect::Created),
             comments: count(Effect::Commented),
             changes: self.ledger.len(),
-            duplicates: twice.map(|(reference, count)| (reference.to_owned(), count)).collect(),
+            duplicates: twice.collect(),
             entries: if with_entries { self.ledger.clone() } else { Vec::new() },
         }
     }

@@ -71,6 +71,20 @@ async fn without_a_key_a_repeated_create_is_a_duplicate_that_the_ledger_names() 
 }
 
 #[tokio::test]
+async fn records_without_a_name_of_their_own_are_known_by_their_content() {
+    let sandbox = Sandbox::new(0);
+    for issue in
+        [json!({"title": "a"}), json!({"title": "b"}), json!({"title": "a"}), json!({"title": "a", "labels": ["x"]})]
+    {
+        send(&sandbox, create(&sandbox, None, &issue)).await;
+    }
+    let ledger = sandbox.ledger();
+    assert_eq!((ledger.created, ledger.duplicates.len()), (4, 1));
+    let (record, issues) = ledger.duplicates.first_key_value().unwrap();
+    assert_eq!((record, *issues), (&format!("content {}", ledger.entries[0].content), 2));
+}
+
+#[tokio::test]
 async fn the_tracker_refuses_an_issue_it_does_not_understand() {
     let sandbox = Sandbox::new(0);
     let bad = [json!({}), json!({"title": " "}), json!({"title": "x", "colour": "red"}), json!({"title": 7})];
@@ -101,9 +115,15 @@ async fn a_fault_strikes_as_often_as_its_rule_says_and_after_the_effect_if_told_
 #[tokio::test]
 async fn every_kind_of_fault_answers_as_its_name_says() {
     let sandbox = Sandbox::new(0);
-    for (fault, status) in
-        [("throttle", 429), ("unavailable", 503), ("error", 500), ("html", 200), ("empty", 200), ("slow", 200)]
-    {
+    for (fault, status) in [
+        ("throttle", 429),
+        ("reset", 429),
+        ("unavailable", 503),
+        ("error", 500),
+        ("html", 200),
+        ("empty", 200),
+        ("slow", 200),
+    ] {
         let request = Request::get(format!("/boom?fault={fault}&delay_ms=1")).body(Body::empty()).unwrap();
         let answer = send(&sandbox, request).await;
         assert_eq!(answer.status().as_u16(), status, "{fault}");

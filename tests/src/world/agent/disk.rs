@@ -48,6 +48,8 @@ impl Agent {
             data: copied.join("data"),
             log,
             process: None,
+            namespace: self.namespace.clone(),
+            environment: self.environment.clone(),
             home: Arc::clone(&self.home),
         };
         let text = fs::read_to_string(agent.config())?;

@@ -21,7 +21,7 @@ async fn a_system_that_answers_nonsense_fails_the_run_with_the_reason() -> Resul
         .connection("stranger", Connection::to(&world.sandbox.url).basic("nobody", "desk-password"))
         .connection("secretless", Connection::to(&world.sandbox.url).bearer("forgotten"))
         .connection("closed", Connection::to("http://127.0.0.1:9"))
-        .connection("nowhere", Connection::to("http://no-such-host.invalid"))
+        .connection("nowhere", Connection::to("https://no-such-host.invalid"))
         .operation("html", boom("html"))
         .operation("empty", boom("empty"))
         .operation("half", boom("half"))

@@ -189,7 +189,7 @@ fn whatever_is_lost_or_happens_twice_is_noticed() {
 fn run(id: &str, operation: &str, state: &str, cause: Option<&str>) -> Run {
     let counts = json!({ "read": 2, "written": 2, "rejected": 0, "batches": 1 });
     Run::read(json!({
-        "id": id, "operation": operation, "state": state, "attempt": 1, "agent": "eu-1", "counts": counts,
+        "id": id, "operation": operation, "state": state, "attempt": 1, "agent": "eu-1", "counts": counts, "last_attempt": counts,
         "caused_by": cause, "late_results": 0, "history": [],
     }))
     .unwrap()

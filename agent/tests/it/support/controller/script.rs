@@ -10,6 +10,8 @@ use wherry_trust::keys::PublicKey;
 /// What the controller does; tests change it at will.
 pub(crate) struct Script {
     pub(crate) token: Option<Digest>,
+    /// What an admitted agent finds about its group's keys.
+    pub(crate) invite: Vec<u8>,
     pub(crate) identity_key: Option<PublicKey>,
     /// The next certificates have run out already.
     pub(crate) expired: bool,
@@ -39,6 +41,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             token: None,
+            invite: Vec::new(),
             identity_key: None,
             expired: false,
             renew_after: Duration::from_secs(12 * 3_600),

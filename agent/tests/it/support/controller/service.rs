@@ -87,7 +87,8 @@ impl EnrollmentService for Service {
         let certificate = Some(self.certificate(&request.csr));
         let publishers = wire_publishers(self.script().publishers.clone());
         let (agent_id, group) = (AGENT.to_string(), "berlin".to_owned());
-        Ok(Response::new(wire::EnrollResponse { agent_id, group, certificate, publishers }))
+        let invite = self.script().invite.clone();
+        Ok(Response::new(wire::EnrollResponse { agent_id, group, certificate, publishers, invite }))
     }
 
     async fn renew(&self, request: Request<wire::RenewRequest>) -> Result<Response<wire::RenewResponse>, Status> {
@@ -203,6 +204,8 @@ impl Service {
                 | FromAgent::Checkpoint { .. }
                 | FromAgent::Log { .. }
                 | FromAgent::Answer(_)
+                | FromAgent::Keyring(_)
+                | FromAgent::OAuth(_)
                 | FromAgent::Goodbye { .. } => None,
             };
             self.0.seen.send(Seen::Frame(frame)).await.unwrap();

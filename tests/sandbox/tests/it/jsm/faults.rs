@@ -24,6 +24,34 @@ async fn a_throttled_caller_is_told_how_long_to_wait_in_the_words_of_each_flavou
 }
 
 #[tokio::test]
+async fn a_limit_may_say_when_it_ends_and_nothing_else() {
+    let rule = json!([{"path": "/rest/", "fault": "reset", "times": 1, "retry_after_s": 7}]);
+    let site = Site::cloud(1);
+    site.put("/_sandbox/faults", rule.clone()).await.ok();
+    let before = jiff::Timestamp::now();
+    let limited = site.get("/rest/api/3/myself").await;
+    assert_eq!((limited.status, limited.headers.get("retry-after")), (StatusCode::TOO_MANY_REQUESTS, None));
+    let reset: jiff::Timestamp = limited.headers["x-ratelimit-reset"].to_str().unwrap().parse().unwrap();
+    assert!((6..=7).contains(&(reset.as_second() - before.as_second())), "{reset}");
+    let own = Site::data_center(1);
+    own.put("/_sandbox/faults", rule).await.ok();
+    let limited = own.get("/rest/api/2/myself").await;
+    assert_eq!(limited.headers.get("retry-after"), None);
+    assert_eq!(limited.headers["x-ratelimit-interval-seconds"], "7");
+}
+
+#[tokio::test]
+async fn an_issue_without_a_reference_that_comes_twice_is_noticed() {
+    let site = Site::cloud(1);
+    let wanted = |summary: &str| json!({"serviceDeskId": "1", "requestTypeId": "13", "requestFieldValues": {"summary": summary}});
+    for summary in ["a", "b", "a"] {
+        site.post(&format!("{DESK}/request"), wanted(summary)).await.ok();
+    }
+    let twice = site.ledger().await["duplicates"].clone();
+    assert_eq!(twice.as_object().unwrap().values().collect::<Vec<_>>(), [2], "{twice}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_lost_leaves_its_effect() {
     let site = Site::cloud(1);
     let rule = json!([{"path": "/rest/servicedeskapi/request", "method": "POST", "fault": "error", "when": "after", "times": 1}]);

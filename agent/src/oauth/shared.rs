@@ -1,0 +1,64 @@
+//! Tokens of connections, sealed to the agent's group: by the same key, and with the same proofs, as secrets.
+
+use wherry_domain::{connection::ConnectionPath, failure::Failure, id::ConnectionId};
+use wherry_trust::{
+    keys::{SigningKey, sha256},
+    sealing::SealingError,
+};
+use zeroize::Zeroizing;
+
+use super::copies::{Copy, GroupKey};
+use crate::keyring::Keys;
+
+/// What the ids of connections are made from.
+const CONTEXT: &str = "wherry/connection/v1";
+
+/// The key of the agent's group, as soon as the agent has it.
+pub struct Shared {
+    keys: Keys,
+    /// This agent's: the others believe what members of the roster signed.
+    identity: SigningKey,
+}
+
+impl Shared {
+    /// With the keys of the group, signing as this agent.
+    pub const fn new(keys: Keys, identity: SigningKey) -> Self {
+        Self { keys, identity }
+    }
+}
+
+impl GroupKey for Shared {
+    fn seal(&self, connection: &ConnectionPath, generation: u64, plain: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let place = (&connection.environment, id_of(connection));
+        self.keys.seal_tokens(place, generation, plain, &self.identity).map_err(|error| failure(&error))
+    }
+
+    fn open(&self, connection: &ConnectionPath, copy: &Copy) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let place = (&connection.environment, id_of(connection));
+        self.keys.open_tokens(place, copy.generation, &copy.sealed).map_err(|error| failure(&error))
+    }
+}
+
+/// The same on every agent, and for no two connections.
+fn id_of(connection: &ConnectionPath) -> ConnectionId {
+    let digest = sha256(format!("{CONTEXT}/{connection}").as_bytes());
+    let (first, _) = digest.as_bytes().split_at(16);
+    ConnectionId::from_bytes(<[u8; 16]>::try_from(first).unwrap_or_default())
+}
+
+/// Another copy, or the key that is on its way, may do.
+fn failure(error: &SealingError) -> Failure {
+    Failure::retry(error.code(), format!("the copy of the tokens cannot be used: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_differ_in_one_name_have_different_ids() {
+        let paths = ["prod/desk/jira", "prod/desk/helix", "prod/other/jira", "test/desk/jira"];
+        let ids: std::collections::BTreeSet<_> = paths.iter().map(|path| id_of(&path.parse().unwrap())).collect();
+        assert_eq!(ids.len(), paths.len());
+    }
+}

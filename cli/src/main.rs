@@ -9,6 +9,7 @@ mod enrolment;
 mod error;
 mod exit;
 mod follow;
+mod key_file;
 mod keys;
 mod keystore;
 mod package;

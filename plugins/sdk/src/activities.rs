@@ -27,7 +27,8 @@ pub enum SideEffects {
     Unsafe,
 }
 
-/// Which way records flow.
+/// Which way records flow. Only descriptors say it, and those are made natively.
+#[cfg(not(target_family = "wasm"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Flow {
@@ -107,6 +108,7 @@ pub(crate) struct Activity<C: Connector> {
     pub(crate) handler: Handler<C>,
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl<C: Connector> Activity<C> {
     pub(crate) const fn flow(&self) -> Flow {
         match self.handler {

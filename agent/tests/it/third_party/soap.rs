@@ -5,7 +5,10 @@ use std::{env, process::Stdio};
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
 use wherry_host::EgressError;
 
 use super::super::{
@@ -15,7 +18,7 @@ use super::super::{
 
 /// Serves a service whose header is that of BMC Remedy, and has a client write the envelopes for it.
 const SERVER: &str = r#"
-import json, sys, os, threading
+import json, sys, threading
 from wsgiref.simple_server import make_server, WSGIRequestHandler
 from spyne import Application, ComplexModel, Fault, ServiceBase, Unicode, rpc
 from spyne.protocol.soap import Soap11
@@ -23,7 +26,7 @@ from spyne.server.wsgi import WsgiApplication
 from lxml import etree
 import zeep
 
-folder, password = sys.argv[1:]
+password = sys.argv[1]
 
 class AuthenticationInfo(ComplexModel):
     __namespace__ = "urn:HPD_IncidentInterface_WS"
@@ -53,8 +56,7 @@ def envelope(number):
     info = header(userName="{{wherry:username}}", password="{{wherry:password}}", locale="{{wherry:locale}}")
     return etree.tostring(client.create_message(client.service, "HelpDesk_Query_Service", number, _soapheaders=[info])).decode()
 given = {"url": url, "good": envelope("INC1 {{wherry:password}}"), "echo": envelope("echo")}
-with open(os.path.join(folder, "given.part"), "w") as file: json.dump(given, file)
-os.rename(os.path.join(folder, "given.part"), os.path.join(folder, "given"))
+print(json.dumps(given), flush=True)
 "#;
 
 #[tokio::test]
@@ -63,18 +65,12 @@ async fn a_service_of_others_accepts_the_envelope_that_a_client_of_others_wrote(
         eprintln!("skipped: tests against software of others, run them with cargo xtask test --third-party");
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(python);
-    command.args(["-c", SERVER]).arg(folder.path()).arg(PASSWORD).env("NO_PROXY", "*");
-    let _server: Child = command.stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-    let file = folder.path().join("given");
-    soon("the service of others", async {
-        while !file.exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    })
-    .await;
-    let given: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    command.args(["-c", SERVER]).arg(PASSWORD).env("NO_PROXY", "*");
+    let mut server: Child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+    let given = soon("the service of others", said.next_line()).await.unwrap().unwrap();
+    let given: Value = serde_json::from_str(&given).unwrap();
     let url = given["url"].as_str().unwrap();
     let auth = |user: &str| {
         json!({

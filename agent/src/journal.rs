@@ -244,8 +244,11 @@ impl Journal {
     fn number(&self, ended: Ended) -> Finished {
         let Ended { attempt, ending, counts, earlier, duration, log, cursor, states } = ended;
         let seq = self.lock().take_seq();
-        Finished { report: Report { seq, attempt, ending, counts, duration, log, earlier, states }, cursor }
-            .within_limits()
+        Finished {
+            report: Report { seq, attempt, ending, counts, duration, log, earlier, states, trial: Vec::new() },
+            cursor,
+        }
+        .within_limits()
     }
 
     fn write(&self, finished: &Arc<Finished>) -> Result<wherry_daemon::store::Commit, StoreError> {

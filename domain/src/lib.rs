@@ -26,6 +26,7 @@ pub mod failure;
 pub mod fence;
 pub mod id;
 pub mod lease;
+pub mod lock;
 pub mod name;
 pub mod owner;
 pub mod path;

@@ -6,6 +6,7 @@ use wherry_domain::{
     failure::{Code, Failure, FailureClass},
     fence::Fence,
     id::InvalidId,
+    name::Name,
     run::Outcome,
 };
 
@@ -17,11 +18,15 @@ use crate::{
 
 mod agent;
 mod ask;
+mod catalogue;
 mod controller;
 mod keyring;
 mod oauth;
 mod path;
 mod state;
+
+/// Most connectors of an operation: one for each step, and room for what comes.
+const MAX_NAMES: usize = 16;
 
 /// A frame that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +58,14 @@ fn bounded(field: &'static str, length: usize, most: usize) -> Result<(), Invali
 /// Reads one value of a frame.
 fn parse<T: core::str::FromStr<Err: ToString>>(field: &'static str, text: &str) -> Result<T, Invalid> {
     text.parse().map_err(|error: T::Err| Invalid::new(field, error))
+}
+
+/// Reads a short list of names.
+fn names(field: &'static str, list: &[String]) -> Result<Vec<Name>, Invalid> {
+    if list.len() > MAX_NAMES {
+        return Err(Invalid::new(field, format!("it names {}, more than {MAX_NAMES}", list.len())));
+    }
+    list.iter().map(|name| parse(field, name)).collect()
 }
 
 fn attempt(run: &str, fence: u64) -> Result<Attempt, Invalid> {

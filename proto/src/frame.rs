@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 mod ask;
+mod catalogue;
 mod keyring;
 mod oauth;
 mod state;
@@ -20,6 +21,7 @@ use wherry_domain::{
 
 pub use self::{
     ask::{Answer, Ask, Question, Trouble},
+    catalogue::{Catalogue, Holding, HoldingState, Inventory, Stock},
     keyring::{
         Departed, Keyring, KeyringReport, KeyringState, KeyringTrouble, MissingWrap, PendingJoin, RemovedItem,
         SealedItem, WrappedKey,
@@ -78,6 +80,8 @@ pub enum FromAgent {
     Keyring(KeyringReport),
     /// What it says of a connection's tokens.
     OAuth(OAuthReport),
+    /// What it has of the connectors it should have.
+    Inventory(Inventory),
     /// The agent leaves on purpose.
     Goodbye {
         /// Why, for people.
@@ -112,6 +116,8 @@ pub enum FromController {
     Keyring(Keyring),
     /// About a connection's tokens.
     OAuth(OAuthOrder),
+    /// Which connectors it may run.
+    Catalogue(Catalogue),
     /// The stream ends.
     GoAway {
         /// Why.
@@ -159,6 +165,8 @@ pub struct Hello {
     pub asks: bool,
     /// It knows [`OAuthOrder`].
     pub oauth: bool,
+    /// It knows [`Catalogue`].
+    pub catalogue: bool,
 }
 
 /// How far an attempt is on the agent.
@@ -261,6 +269,12 @@ pub struct Offer {
     /// What the operation's connections remember.
     #[serde(default)]
     pub states: Vec<ConnectionState>,
+    /// The least version of the environment's lock to run it under; 0 if the deployment itself names the connectors.
+    #[serde(default)]
+    pub lock_version: u64,
+    /// Connectors of which this attempt tries the new version.
+    #[serde(default)]
+    pub trial: Vec<Name>,
 }
 
 /// How many records went where.
@@ -319,6 +333,9 @@ pub struct Report {
     /// What connections remember from now on. Kept apart wherever a report is stored: it may be large.
     #[serde(skip)]
     pub states: Vec<ConnectionState>,
+    /// Connectors of which the attempt really ran on the version on trial.
+    #[serde(default)]
+    pub trial: Vec<Name>,
 }
 
 /// A line of a run's log, from the host's own templates.

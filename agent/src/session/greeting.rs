@@ -31,6 +31,7 @@ impl Session {
             journal_lost: self.parts.journal.lost_its_past(),
             asks: true,
             oauth: true,
+            catalogue: true,
         })
     }
 
@@ -76,6 +77,7 @@ impl Session {
                 | FromController::Desired(_)
                 | FromController::Ask(_)
                 | FromController::Keyring(_)
+                | FromController::Catalogue(_)
                 | FromController::OAuth(_)
                 | FromController::Ack { .. },
             ) => self.broken(&Broken::Nonsense("a frame before the welcome".to_owned())),

@@ -138,6 +138,7 @@ impl Session {
             FromController::Ask(ask) => self.parts.executor.ask(ask),
             FromController::OAuth(order) => self.parts.oauth.heard(order),
             FromController::Keyring(frame) => self.parts.keyring.heard(frame),
+            FromController::Catalogue(_) => (),
             FromController::GoAway { reason, reconnect_after } => {
                 self.sent_away(reason, reconnect_after);
                 return Ok(false);

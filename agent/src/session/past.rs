@@ -27,9 +27,9 @@ impl Past {
         if self.reports.len() >= MOST {
             self.reports.pop_front();
         }
-        let Report { seq, attempt, ref ending, counts, earlier, duration, .. } = *report;
-        let (ending, log, states) = (ending.clone(), Vec::new(), Vec::new());
-        self.reports.push_back(Report { seq, attempt, ending, counts, duration, log, earlier, states });
+        let Report { seq, attempt, ref ending, counts, earlier, duration, ref trial, .. } = *report;
+        let (ending, log, states, trial) = (ending.clone(), Vec::new(), Vec::new(), trial.clone());
+        self.reports.push_back(Report { seq, attempt, ending, counts, duration, log, earlier, states, trial });
     }
 
     /// Whom the agent talks to from now on; gives what that controller may have forgotten: nothing, unless it was

@@ -170,6 +170,7 @@ async fn a_run_that_belongs_to_someone_else_is_dropped_without_a_word() {
         | FromAgent::Answer(_)
         | FromAgent::Keyring(_)
         | FromAgent::OAuth(_)
+        | FromAgent::Inventory(_)
         | FromAgent::Goodbye { .. } => None,
     };
     controller.frame("a heartbeat without the run", over).await;

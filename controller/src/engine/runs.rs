@@ -92,6 +92,8 @@ impl Turn<'_> {
             cursor: active.record.cursor.clone(),
             key: format!("{:032x}", run.as_u128()),
             states,
+            lock_version: 0,
+            trial: Vec::new(),
         };
         if let Some(deadline) = active.machine.deadline() {
             self.state.timers.insert((deadline, run));

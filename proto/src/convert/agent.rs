@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{
-    Invalid, ask, attempt, counts, ending, failure, in_flight, keyring, log_lines, oauth, parse, state, wire_counts,
-    wire_ending, wire_failure, wire_in_flight, wire_log,
+    Invalid, ask, attempt, catalogue, counts, ending, failure, in_flight, keyring, log_lines, names, oauth, parse,
+    state, wire_counts, wire_ending, wire_failure, wire_in_flight, wire_log,
 };
 use crate::{
     MAX_CURSOR, MAX_SLOTS,
@@ -49,6 +49,7 @@ impl FromAgent {
             Kind::Log(wire) => Self::Log { attempt: attempt(&wire.run_id, wire.fence)?, lines: log_lines(wire.lines)? },
             Kind::Answer(wire) => Self::Answer(ask::answer(wire)?),
             Kind::KeyringReport(wire) => Self::Keyring(keyring::report(wire)?),
+            Kind::Inventory(wire) => Self::Inventory(catalogue::inventory(wire)?),
             Kind::Oauth(wire) => return Ok(oauth::report(wire)?.map(Self::OAuth)),
             Kind::Goodbye(wire) => Self::Goodbye { reason: wire.reason.chars().take(200).collect() },
         }))
@@ -90,6 +91,7 @@ impl FromAgent {
             Self::Answer(answer) => Kind::Answer(ask::wire_answer(answer)),
             Self::Keyring(report) => Kind::KeyringReport(keyring::wire_report(report)),
             Self::OAuth(report) => Kind::Oauth(oauth::wire_report(report)),
+            Self::Inventory(inventory) => Kind::Inventory(catalogue::wire_inventory(inventory)),
             Self::Goodbye { reason } => Kind::Goodbye(wire::Goodbye { reason }),
         };
         wire::AgentFrame { kind: Some(kind) }
@@ -118,6 +120,7 @@ fn hello(wire: wire::Hello) -> Result<Hello, Invalid> {
         journal_lost: wire.journal_lost,
         asks: wire.asks,
         oauth: wire.oauth,
+        catalogue: wire.catalogue,
     })
 }
 
@@ -136,6 +139,7 @@ fn wire_hello(hello: Hello) -> wire::Hello {
         journal_lost: hello.journal_lost,
         asks: hello.asks,
         oauth: hello.oauth,
+        catalogue: hello.catalogue,
     }
 }
 
@@ -152,6 +156,7 @@ fn report(wire: wire::Result) -> Result<Report, Invalid> {
         log: log_lines(wire.log)?,
         earlier: counts(wire.earlier),
         states: state::states(wire.states)?,
+        trial: names("trial", &wire.trial)?,
     })
 }
 
@@ -166,5 +171,6 @@ fn wire_report(report: Report) -> wire::Result {
         log: wire_log(report.log),
         states: state::wire_states(report.states),
         earlier: Some(wire_counts(report.earlier)),
+        trial: report.trial.iter().map(ToString::to_string).collect(),
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use wherry_domain::lease::LeaseTerms;
 
-use super::{Invalid, ask, attempt, keyring, oauth, parse, publishers, state, wire_publishers};
+use super::{Invalid, ask, attempt, catalogue, keyring, names, oauth, parse, publishers, state, wire_publishers};
 use crate::{
     MAX_CURSOR,
     frame::{Decision, Desired, FromController, GoAwayReason, Offer, Welcome},
@@ -29,6 +29,7 @@ impl FromController {
             Kind::Ask(wire::Ask { question: None, .. }) => return Ok(None),
             Kind::Ask(wire) => Self::Ask(ask::ask(wire)?),
             Kind::Keyring(wire) => Self::Keyring(keyring::keyring(wire)?),
+            Kind::Catalogue(wire) => Self::Catalogue(catalogue::catalogue(wire)?),
             Kind::Oauth(wire) => return Ok(oauth::order(wire)?.map(Self::OAuth)),
             Kind::GoAway(wire) => Self::GoAway {
                 reason: match wire.reason() {
@@ -55,6 +56,7 @@ impl FromController {
             Self::Ask(ask) => Kind::Ask(ask::wire_ask(ask)),
             Self::OAuth(order) => Kind::Oauth(oauth::wire_order(order)),
             Self::Keyring(keyring) => Kind::Keyring(keyring::wire_keyring(keyring)),
+            Self::Catalogue(catalogue) => Kind::Catalogue(catalogue::wire_catalogue(catalogue)),
             Self::Desired(desired) => Kind::Desired(wire_desired(desired)),
             Self::GoAway { reason, reconnect_after } => {
                 let reason = match reason {
@@ -147,6 +149,8 @@ fn offer(wire: wire::Offer) -> Result<Offer, Invalid> {
         cursor: wire.cursor,
         key: wire.key,
         states: state::states(wire.states)?,
+        lock_version: wire.lock_version,
+        trial: names("trial", &wire.trial)?,
     })
 }
 
@@ -160,5 +164,7 @@ fn wire_offer(offer: Offer) -> wire::Offer {
         cursor: offer.cursor,
         key: offer.key,
         states: state::wire_states(offer.states),
+        lock_version: offer.lock_version,
+        trial: offer.trial.iter().map(ToString::to_string).collect(),
     }
 }

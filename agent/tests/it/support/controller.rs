@@ -146,6 +146,7 @@ impl Controller {
             | FromAgent::Answer(_)
             | FromAgent::Keyring(_)
             | FromAgent::OAuth(_)
+            | FromAgent::Inventory(_)
             | FromAgent::Goodbye { .. } => None,
         };
         self.frame("a refusal", wanted).await

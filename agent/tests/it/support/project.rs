@@ -32,6 +32,8 @@ pub(crate) fn offer(run: u128, deployment: Digest) -> Offer {
         cursor: None,
         key: format!("key-{run}"),
         states: Vec::new(),
+        lock_version: 0,
+        trial: Vec::new(),
     }
 }
 

@@ -206,6 +206,7 @@ impl Service {
                 | FromAgent::Answer(_)
                 | FromAgent::Keyring(_)
                 | FromAgent::OAuth(_)
+                | FromAgent::Inventory(_)
                 | FromAgent::Goodbye { .. } => None,
             };
             self.0.seen.send(Seen::Frame(frame)).await.unwrap();

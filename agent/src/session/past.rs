@@ -62,6 +62,7 @@ mod tests {
             log: Vec::new(),
             earlier: Counts::default(),
             states: Vec::new(),
+            trial: Vec::new(),
         }
     }
 

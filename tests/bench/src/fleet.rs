@@ -95,6 +95,7 @@ async fn connect(api: &Api, pin: &SpkiPin, address: &str, number: u128) -> anyho
         journal_lost: false,
         asks: false,
         oauth: false,
+        catalogue: false,
     };
     frames.send(FromAgent::Hello(hello).into_wire()).await?;
     let mut answers = AgentServiceClient::new(channel).connect(ReceiverStream::new(outbound)).await?.into_inner();

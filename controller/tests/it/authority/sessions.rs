@@ -178,6 +178,7 @@ fn hello(slots: u32) -> Hello {
         journal_lost: false,
         asks: true,
         oauth: false,
+        catalogue: false,
     }
 }
 
@@ -191,5 +192,6 @@ fn succeeded(attempt: Attempt) -> Report {
         log: Vec::new(),
         earlier: Counts::default(),
         states: Vec::new(),
+        trial: Vec::new(),
     }
 }

@@ -198,6 +198,7 @@ impl Simulated {
                 | FromController::Ask(_)
                 | FromController::Keyring(_)
                 | FromController::OAuth(_)
+                | FromController::Catalogue(_)
                 | FromController::GoAway { .. } => (),
             }
         }

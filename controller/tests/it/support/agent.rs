@@ -89,6 +89,7 @@ impl Agent {
             asks: true,
             oauth: true,
             connectors: Vec::new(),
+            catalogue: false,
         }
     }
 
@@ -211,6 +212,7 @@ impl Agent {
             log: Vec::new(),
             earlier: Counts::default(),
             states: Vec::new(),
+            trial: Vec::new(),
         }
     }
 

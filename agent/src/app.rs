@@ -1,5 +1,7 @@
 //! Puts the parts of an agent together and runs them to their end.
 
+mod records;
+
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
@@ -7,30 +9,30 @@ use tokio::{
     sync::mpsc,
 };
 use wherry_daemon::{
-    audits::Audits,
     clock::Clock,
     exit::Exit,
     ids, notify,
     redaction::Redactor,
     shutdown::Shutdown,
-    store::{OpenReport, SharedStore, SledStore, StoreError, StoreStats},
+    store::{StoreError, StoreStats},
     tasks::{OnError, OnStop, Tasks},
 };
 use wherry_domain::{failure::Code, name::Name};
-use wherry_host::{Host, HostError, HostSettings};
+use wherry_host::{HostError, HostSettings};
 use wherry_proto::frame::FromAgent;
 use wherry_trust::keys::SigningKey;
 
+use self::records::open_journal;
 use crate::{
     config::Config,
-    connectors::{ConnectorSettings, Connectors},
+    connectors::{Chain, ChainFileError, ChainSettings, ConnectorSettings, Connectors, Walls},
     controller::Controller,
     deployments::Deployments,
     egress::Endpoints,
     executor::{self, Executor},
     identity::{Identity, IdentityError, Renewal, renew_when_due},
     journal::Journal,
-    keyring::{self, Keyring, KeyringError},
+    keyring::{self, Keyring, KeyringError, Keys, Left},
     link::{Address, LinkError},
     oauth::{self, OAuth, link::Link, place::PlaceError, shared::Shared},
     paths::DataDir,
@@ -70,6 +72,9 @@ pub enum AppError {
     /// The folder for tokens.
     #[error(transparent)]
     Tokens(#[from] PlaceError),
+    /// What it believes of connectors.
+    #[error(transparent)]
+    Catalogue(#[from] ChainFileError),
     /// The engine for connectors.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -88,6 +93,7 @@ impl AppError {
             Self::Secrets(error) => error.code(),
             Self::Keyring(error) => error.code(),
             Self::Tokens(error) => error.code(),
+            Self::Catalogue(error) => error.code(),
             Self::Host(error) => error.code(),
             Self::System(_) => Code::new("agent.system"),
         }
@@ -98,7 +104,7 @@ impl AppError {
         match self {
             Self::Identity(error) => error.exit(),
             Self::Link(_) => Exit::Config,
-            Self::Store(_) | Self::Secrets(_) | Self::Keyring(_) | Self::Tokens(_) => Exit::Store,
+            Self::Store(_) | Self::Secrets(_) | Self::Keyring(_) | Self::Tokens(_) | Self::Catalogue(_) => Exit::Store,
             Self::Host(_) | Self::System(_) => Exit::Software,
         }
     }
@@ -137,9 +143,11 @@ struct Ground {
     slots: Slots,
     secrets: Arc<Secrets>,
     keyring: Keyring,
+    left: Left,
     oauth: OAuth,
     link: Link,
     controller: Controller,
+    chain: Chain,
 }
 
 impl App {
@@ -160,13 +168,24 @@ impl App {
             Ground::open(config, (clock, shutdown), redactor, ring, (identity.identity_key()?, to_session.clone()))
                 .await?;
         let transforms = Transforms::new(config.data.clone(), compiler.clone(), ground.tasks.clone());
-        let connectors = ground.connectors(config, compiler)?;
-        connectors.trust(&identity.note().publishers);
         let guests = guest_runtime()?;
+        let connectors = match ground.connectors(config, compiler, guests.handle()) {
+            Ok(connectors) => connectors,
+            Err(error) => {
+                guests.shutdown_background();
+                return Err(error);
+            }
+        };
+        connectors.trust(&identity.note().publishers);
+        let (stock, stock_speaks) = (connectors.clone(), to_session.clone());
+        ground
+            .tasks
+            .service("connectors", OnError::Restart, OnStop::Cancel, move || stock.clone().tend(stock_speaks.clone()));
         let executor = ground.executor(config, name, (connectors, transforms), guests.handle().clone(), to_session)?;
         ground.link.serve(ground.oauth.flows(executor.deployed())?);
         let renewal = Renewal::new(config.data.clone(), Arc::clone(&address), ground.clock.clone(), identity);
-        let Ground { clock, shutdown, journal, runs, slots, secrets, keyring, link, controller, .. } = ground.clone();
+        let Ground { clock, shutdown, journal, runs, slots, secrets, keyring, link, controller, chain, .. } =
+            ground.clone();
         let session = Session::new(session::Parts {
             clock,
             shutdown,
@@ -181,6 +200,7 @@ impl App {
             keyring,
             oauth: link,
             controller,
+            chain,
             presence: presence.clone(),
             from_runs,
         });
@@ -224,8 +244,14 @@ impl Ground {
         let service = Arc::new(service);
         tasks.service("keyring", OnError::Restart, OnStop::Cancel, move || Arc::clone(&service).serve());
         let link = Link::new(clock.clone(), tasks.clone(), to_session);
+        let signer = Arc::new(signer);
+        let left = Left::new(keyring.keys(), Arc::clone(&signer));
         let group = Shared::new(keyring.keys(), signer);
         let oauth = oauth(config, (&clock, &tasks), (&link, group))?;
+        let controller = Controller::default();
+        let chain = open_chain(config, &clock, keyring.keys(), controller.clone())?;
+        let serving = chain.clone();
+        tasks.service("catalogue", OnError::Restart, OnStop::Cancel, move || serving.clone().serve());
         Ok(Self {
             clock,
             tasks,
@@ -235,21 +261,26 @@ impl Ground {
             slots: Slots::new(config.slots),
             secrets: Arc::new(secrets),
             keyring,
+            left,
             oauth,
             link,
-            controller: Controller::default(),
+            controller,
+            chain,
         })
     }
 
-    fn connectors(&self, config: &Config, compiler: PathBuf) -> Result<Connectors, AppError> {
+    fn connectors(&self, config: &Config, compiler: PathBuf, guests: &Handle) -> Result<Connectors, AppError> {
+        let settings = HostSettings { instances: instances(config.slots), ..HostSettings::default() };
         Ok(Connectors::open(ConnectorSettings {
             data: config.data.clone(),
             key: secrets::local_key(&config.data.local_key())?,
-            host: Host::new(HostSettings { instances: instances(config.slots), ..HostSettings::default() })?,
+            walls: Walls::new(config.workers.clone(), settings, &compiler, guests)?,
             compiler,
             only: config.publishers.clone(),
             controller: self.controller.clone(),
             tasks: self.tasks.clone(),
+            clock: self.clock.clone(),
+            locks: Arc::new(self.chain.clone()),
         })?)
     }
 
@@ -276,6 +307,7 @@ impl Ground {
             endpoints: Endpoints::new(config.egress.clone()).with_secrets(Arc::clone(&self.secrets)),
             secrets: Arc::clone(&self.secrets),
             tokens: Arc::new(self.oauth.clone()),
+            left: self.left.clone(),
             answers: config.answers.clone(),
             to_session,
         }))
@@ -342,40 +374,7 @@ fn guest_runtime() -> Result<Runtime, std::io::Error> {
         .build()
 }
 
-async fn open_journal(config: &Config, clock: &Clock, tasks: &Tasks) -> Result<Journal, StoreError> {
-    let options = config.store.clone();
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(options)).await;
-    let (store, report) = opened.map_err(|_| StoreError::Closed)??;
-    tell(&report);
-    // A store that lost some of its past must not hand out a number twice; no agent has had so many results.
-    let lost = report.emptied || report.lost_changes > 0;
-    let least_seq = if lost { clock.wall_unix_millis() } else { 1 };
-    let store = Arc::new(store);
-    let audits = Audits::of(Arc::clone(&store), report.integrity.clone(), clock.clone());
-    tasks.service("audits", OnError::Restart, OnStop::Cancel, move || keep(audits.clone()));
-    let (journal, found) = Journal::open(store as SharedStore, least_seq).await?;
-    tracing::info!(
-        finished = found.finished,
-        interrupted = found.interrupted,
-        unreadable = found.unreadable,
-        took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
-        "journal opened"
-    );
-    Ok(journal)
-}
-
-async fn keep(audits: Audits) -> Result<(), std::io::Error> {
-    audits.keep().await.map(|never| match never {})
-}
-
-fn tell(report: &OpenReport) {
-    for warning in &report.warnings {
-        tracing::warn!(warning, "store");
-    }
-    for quarantined in &report.quarantined {
-        tracing::error!(?quarantined, "a damaged part of the store was moved aside");
-    }
-    if report.emptied || report.lost_changes > 0 {
-        tracing::error!(emptied = report.emptied, lost = report.lost_changes, "the store lost some of its past");
-    }
+fn open_chain(config: &Config, clock: &Clock, keys: Keys, controller: Controller) -> Result<Chain, ChainFileError> {
+    let (path, organisation) = (config.data.catalogue(), keys.organisation());
+    Chain::open(ChainSettings { path, organisation, clock: clock.clone(), keys, controller })
 }

@@ -1,11 +1,13 @@
 //! What `wherry-agent` can be told to do; one module per command.
 
 mod compile;
+mod connector;
 mod enrol;
 mod harness;
 mod run;
 mod secret;
 mod status;
+mod worker;
 
 use std::{io::Read, path::Path, process::ExitCode};
 
@@ -16,11 +18,13 @@ use zeroize::Zeroizing;
 
 pub use self::{
     compile::compile,
+    connector::{ConnectorCommand, connector},
     enrol::{EnrolArgs, enrol},
     harness::{HarnessCommand, harness},
     run::{RunArgs, run},
     secret::{SecretCommand, secret},
     status::{StatusArgs, status},
+    worker::worker,
 };
 use crate::{config::Config, paths::DataDir, private_file};
 

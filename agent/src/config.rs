@@ -20,8 +20,10 @@ use wherry_trust::keys::PublicKey;
 
 use self::proxies::proxy;
 pub use self::raw::Raw;
+use self::raw::{RawWorker, RawWorkerMode};
 use crate::{
     certificates::FileRules,
+    connectors::{WorkerMode, WorkerRules},
     egress::{AddressRules, EgressSettings, Limits, TlsRules},
     net::{Proxy, WebAddress},
     oauth::place::LocationSettings,
@@ -34,6 +36,10 @@ const MAX_RESPONSE_MIB: u64 = 1_024;
 const MAX_MIB: u64 = 1 << 20;
 /// Below it there would be no room left for the results of what is under way.
 const MIN_RESERVE_MIB: u64 = 8;
+/// Processes without work that are kept at most: each takes some megabytes.
+const MAX_WORKERS: u32 = 256;
+/// Shorter, and a process would be started for every run.
+const MIN_WORKER_IDLE: Duration = Duration::from_secs(1);
 /// Longest time that a setting may ask for.
 const MAX_TIME: Duration = Duration::from_secs(24 * 3_600);
 
@@ -58,6 +64,8 @@ pub struct Config {
     pub egress: EgressSettings,
     /// Only these keys may sign connectors; empty allows all that the organisation trusts.
     pub publishers: Vec<PublicKey>,
+    /// The processes that connectors run in.
+    pub workers: WorkerRules,
     /// What connectors write that may leave the agent.
     pub answers: Answers,
     /// Where tokens of OAuth 2.0 may lie.
@@ -73,6 +81,8 @@ pub struct Config {
 pub struct Answers {
     /// Answers to `wherry connection describe`.
     pub describe: bool,
+    /// Records and words that actions answer with.
+    pub actions: bool,
     /// The file in which the owner can change that.
     pub file: Option<PathBuf>,
 }
@@ -108,6 +118,7 @@ impl Config {
             .enumerate()
             .filter_map(|(at, key)| faults.check(&format!("connectors.publishers.{at}"), key.parse()));
         let publishers = publishers.collect();
+        let workers = workers(&mut faults, &raw);
         let locations = locations(&mut faults, &raw);
         faults.into_result()?;
         let store = StoreOptions {
@@ -125,11 +136,34 @@ impl Config {
             controller_proxy,
             egress,
             publishers,
-            answers: Answers { describe: raw.answers.describe, file: None },
+            workers,
+            answers: Answers { describe: raw.answers.describe, actions: raw.answers.actions, file: None },
             locations,
             store,
             raw,
         })
+    }
+}
+
+fn workers(faults: &mut Faults, raw: &Raw) -> WorkerRules {
+    let RawWorker { mode, own_publishers, idle, keep } = &raw.worker;
+    if *idle < MIN_WORKER_IDLE || *idle > MAX_TIME {
+        faults.push("worker.idle", "is not between 1s and 24h");
+    }
+    if *keep > MAX_WORKERS {
+        faults.push("worker.keep", format!("is more than {MAX_WORKERS}"));
+    }
+    let own = own_publishers.iter().enumerate();
+    let own = own.filter_map(|(at, key)| faults.check(&format!("worker.own_publishers.{at}"), key.parse()));
+    WorkerRules {
+        own: own.collect(),
+        mode: match mode {
+            RawWorkerMode::All => WorkerMode::All,
+            RawWorkerMode::ThirdParty => WorkerMode::ThirdParty,
+            RawWorkerMode::Off => WorkerMode::Off,
+        },
+        idle: *idle,
+        kept: usize::try_from(*keep).unwrap_or_default(),
     }
 }
 

@@ -1,62 +1,118 @@
 //! Connectors: fetched by digest, believed only if a trusted publisher signed them, compiled in a process of their own.
 //!
-//! The deployment names name, version, digest and length; the signed release must say the same, and so must the
-//! component itself once it runs. Any difference and nothing is run.
+//! Which version of a connector an attempt runs on is said by the lock of its environment. Before this agent has taken
+//! over a first lock, the deployment says it. The signed release must say the same, and so must the component itself
+//! once it runs. Any difference and nothing is run.
 
+mod before;
+mod chain;
+mod choose;
 pub(crate) mod compiled;
 mod compiler;
 mod fetch;
+pub(crate) mod locks;
+mod prepare;
 mod promise;
+pub(crate) mod quarantine;
 mod release;
+mod stock;
+mod sweep;
+mod tend;
+mod walls;
 
 use std::{
     convert::Infallible,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use semver::Version;
+use tokio::sync::{oneshot, watch};
 use wherry_daemon::{
+    clock::Clock,
     store::{StoreError, files::FileStore},
     tasks::{OnStop, Tasks},
 };
 use wherry_domain::{
     digest::Digest,
     failure::{Code, Failure},
+    lock::Locked,
     name::Name,
     project::ConnectorPin,
 };
-use wherry_host::{Connector, Descriptor, Host, HostError};
+use wherry_host::{ConnectorFault, Descriptor};
 use wherry_proto::frame::Publisher;
-use wherry_trust::{
-    keys::PublicKey,
-    release::{Activity, VerifiedRelease},
-    seal_local::LocalKey,
-};
+use wherry_trust::{keys::PublicKey, release::Activity, seal_local::LocalKey};
+use wherry_worker::Code as Program;
 
-pub use self::compiler::{CompileError, compile_in_this_process, say_why};
-use self::{compiled::Compiled, release::Trust};
+pub(crate) use self::stock::Stand;
+pub(crate) use self::walls::Walls;
+pub use self::{
+    chain::{Chain, ChainFileError, ChainSettings},
+    compiler::{CompileError, compile_in_this_process, say_why},
+    locks::Locks,
+    walls::{WorkerMode, WorkerRules},
+};
+use self::{
+    choose::{Choice, Place},
+    compiled::Compiled,
+    quarantine::{Folder, is_strike},
+    release::Trust,
+    stock::Stock,
+};
 use crate::{controller::Controller, paths::DataDir, recent::Recent};
 
 /// Loaded connectors kept for the next run. Their code is mapped, so an idle one costs little.
-const KEPT: usize = 16;
+const KEPT: usize = 64;
 /// The process ended first.
 const INTERRUPTED: Code = Code::new("agent.draining");
 /// The component says it is another one than its release.
 const NAME_MISMATCH: Code = Code::new("connector.name_mismatch");
-
-/// The component does not do what its release promises.
-const DESCRIPTOR_MISMATCH: Code = Code::new("connector.descriptor_mismatch");
+/// Nothing says which version to run.
+const UNPINNED: Code = Code::new("deployment.invalid");
 
 /// A connector that may run.
 #[derive(Clone)]
 pub struct Loaded {
     /// Its code.
-    pub connector: Connector,
+    pub connector: Program,
     /// What its signed release offers.
     pub activities: Arc<[Activity]>,
     /// What the component says of itself.
     pub descriptor: Arc<Descriptor>,
+    /// Held for as long as someone may use it: until then it stays on disk.
+    using: Arc<()>,
+}
+
+/// The conversation with the controller.
+#[derive(Clone, Copy, Default)]
+struct Session {
+    number: u64,
+    live: bool,
+}
+
+/// The connector for an attempt.
+pub struct Taken {
+    /// What runs.
+    pub loaded: Loaded,
+    /// Its version.
+    pub version: Version,
+    /// Whether it is the version on trial.
+    pub on_trial: bool,
+    /// What the log of the run has to say of it.
+    pub warning: Option<String>,
+    /// To report its failures.
+    pub blame: Blame,
+}
+
+/// Whom a failure is counted against.
+#[derive(Clone)]
+pub struct Blame {
+    inner: Arc<Inner>,
+    name: Name,
+    /// Nothing is counted against what only a deployment names.
+    locked: Option<Locked>,
 }
 
 /// The agent's connectors. Clones share them.
@@ -64,13 +120,16 @@ pub struct Loaded {
 pub struct Connectors(Arc<Inner>);
 
 struct Inner {
-    host: Host,
+    walls: Walls,
     files: FileStore,
     releases: PathBuf,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     trust: Trust,
     controller: Controller,
     tasks: Tasks,
+    clock: Clock,
+    stock: Stock,
+    sessions: watch::Sender<Session>,
     loaded: Mutex<Recent<Digest, (Name, Loaded)>>,
     /// Fetching and compiling happen one at a time: both are rare, and compiling takes memory.
     one_at_a_time: tokio::sync::Mutex<()>,
@@ -82,8 +141,8 @@ pub struct ConnectorSettings {
     pub data: DataDir,
     /// Authenticates compiled code.
     pub key: LocalKey,
-    /// Runs connectors.
-    pub host: Host,
+    /// Where their code runs.
+    pub(crate) walls: Walls,
     /// The program that compiles: this one.
     pub compiler: PathBuf,
     /// The owner's narrower list of publishers; empty allows all that the organisation trusts.
@@ -92,6 +151,37 @@ pub struct ConnectorSettings {
     pub controller: Controller,
     /// Where preparing happens.
     pub tasks: Tasks,
+    /// The clock.
+    pub clock: Clock,
+    /// The locks in force.
+    pub locks: Arc<dyn Locks>,
+}
+
+/// Who says that a connector is to run.
+#[derive(Clone, Debug)]
+enum Title {
+    /// The deployment, on an agent that knows no locks.
+    Deployed(ConnectorPin),
+    /// The lock in force.
+    Locked(Locked),
+    /// A lock before it.
+    Before(Locked),
+}
+
+impl Title {
+    fn pin(&self) -> ConnectorPin {
+        match self {
+            Self::Deployed(pin) => pin.clone(),
+            Self::Locked(locked) | Self::Before(locked) => locked.pin(),
+        }
+    }
+
+    const fn locked(&self) -> Option<&Locked> {
+        match self {
+            Self::Deployed(_) => None,
+            Self::Locked(locked) | Self::Before(locked) => Some(locked),
+        }
+    }
 }
 
 impl Connectors {
@@ -100,17 +190,21 @@ impl Connectors {
     /// # Errors
     /// If they cannot be made.
     pub fn open(settings: ConnectorSettings) -> Result<Self, StoreError> {
-        let ConnectorSettings { data, key, host, compiler, only, controller, tasks } = settings;
+        let ConnectorSettings { data, key, walls, compiler, only, controller, tasks, clock, locks } = settings;
         let files = FileStore::open(data.connectors())?;
-        let compiled = Compiled::new(data.compiled(), compiler, key, host.compatibility());
+        let compiled = Arc::new(Compiled::new(data.compiled(), compiler, key, walls.compatibility()));
+        let stock = Stock::new(clock.clone(), locks, data.before(), Folder::new(data.quarantine()));
         Ok(Self(Arc::new(Inner {
-            host,
+            walls,
             files,
             releases: data.releases(),
             compiled,
             trust: Trust::new(only),
             controller,
             tasks,
+            clock,
+            stock,
+            sessions: watch::Sender::default(),
             loaded: Mutex::new(Recent::new(KEPT)),
             one_at_a_time: tokio::sync::Mutex::default(),
         })))
@@ -131,21 +225,94 @@ impl Connectors {
         })
     }
 
-    /// The connector of that pin, ready to run.
+    /// What decides at present which versions run.
+    pub(crate) fn stand(&self) -> Stand {
+        self.0.stock.stand()
+    }
+
+    /// Waits until the lock of an environment has come as far as `version`; whether it has, within `limit`.
+    pub(crate) async fn reaches(&self, environment: &Name, version: u64, limit: Duration) -> bool {
+        let locks = self.0.stock.locks();
+        let mut changes = locks.changes();
+        let there = || version == 0 || locks.lock(environment).is_some_and(|lock| lock.version >= version);
+        let wait = async {
+            while !there() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        drop(tokio::time::timeout(limit, wait).await);
+        there()
+    }
+
+    /// The connector that an attempt of the environment runs on, ready to run. `deployed` is what its deployment pins,
+    /// which counts on an agent that knows no locks only.
     ///
     /// # Errors
-    /// If it cannot be fetched, is not what the deployment says, or nobody trusted signed it.
-    pub async fn load(&self, name: &Name, pin: &ConnectorPin) -> Result<Loaded, Failure> {
-        if let Some(loaded) = self.recall(name, pin.digest)? {
+    /// If no version may run, or it cannot be fetched, is not what it should be, or nobody trusted signed it.
+    pub async fn take(
+        &self,
+        environment: &Name,
+        name: &Name,
+        deployed: Option<&ConnectorPin>,
+        on_trial: bool,
+    ) -> Result<Taken, Failure> {
+        let blame = |locked| Blame { inner: Arc::clone(&self.0), name: name.clone(), locked };
+        let Some(Choice { locked, place, instead_of }) = self.0.stock.choose(environment, name, on_trial)? else {
+            let pin = deployed.ok_or_else(|| {
+                Failure::permanent(UNPINNED, format!("the deployment pins no connector {name}, deploy it again"))
+            })?;
+            let loaded = self.0.load(name, Title::Deployed(pin.clone())).await?;
+            let version = pin.version.clone();
+            return Ok(Taken { loaded, version, on_trial: false, warning: None, blame: blame(None) });
+        };
+        let warning = instead_of.map(|wanted| self.0.instead(name, &wanted, &locked));
+        let (version, on_trial) = (locked.version.clone(), place == Place::Trial);
+        let title = match place {
+            Place::Lock | Place::Trial => Title::Locked(locked.clone()),
+            Place::Before => Title::Before(locked.clone()),
+        };
+        let loaded = self.0.load(name, title).await?;
+        Ok(Taken { loaded, version, on_trial, warning, blame: blame(Some(locked)) })
+    }
+
+    /// A session began, whose controller has to be told what is here, or ended.
+    pub(crate) fn connected(&self, live: bool) {
+        let count = |session: &mut Session| session.number = session.number.wrapping_add(u64::from(live));
+        self.0.sessions.send_modify(|session| {
+            count(session);
+            session.live = live;
+        });
+    }
+}
+
+impl Blame {
+    /// A connector failed. Three failures of the kind that only the component itself can be blamed for, within ten
+    /// minutes, and it is not run here any more.
+    pub(crate) fn judge(&self, fault: &ConnectorFault) {
+        if let Some(locked) = self.locked.as_ref().filter(|_| is_strike(fault)) {
+            self.inner.stock.struck(&self.name, locked, &fault.code());
+        }
+    }
+}
+
+impl Inner {
+    /// The connector, ready to run.
+    async fn load(self: &Arc<Self>, name: &Name, title: Title) -> Result<Loaded, Failure> {
+        if let Title::Locked(locked) = &title {
+            // Also what is loaded already: it may have been revoked since.
+            self.admit(name, locked)?;
+        }
+        if let Some(loaded) = self.recall(name, title.pin().digest)? {
             return Ok(loaded);
         }
-        let (inner, title) = (Arc::clone(&self.0), format!("connector {name}"));
-        let (name, pin) = (name.clone(), pin.clone());
+        let (inner, task, name) = (Arc::clone(self), format!("connector {name}"), name.clone());
         let (done, loaded) = oneshot::channel();
         // In a task of its own: a run that is cancelled meanwhile must not waste what others wait for.
-        self.0.tasks.work(title, OnStop::Finish, async move {
+        self.tasks.work(task, OnStop::Finish, async move {
             // Whoever asked may be gone; what was loaded stays for the next.
-            drop(done.send(inner.load(name, pin).await));
+            drop(done.send(inner.load_in_turn(name, title).await));
             Ok::<_, Infallible>(())
         });
         loaded
@@ -154,12 +321,6 @@ impl Connectors {
     }
 
     fn recall(&self, name: &Name, digest: Digest) -> Result<Option<Loaded>, Failure> {
-        self.0.recall(name, digest)
-    }
-}
-
-impl Inner {
-    fn recall(&self, name: &Name, digest: Digest) -> Result<Option<Loaded>, Failure> {
         match self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest) {
             None => Ok(None),
             Some((known, loaded)) if known == *name => Ok(Some(loaded)),
@@ -167,63 +328,16 @@ impl Inner {
         }
     }
 
-    async fn load(&self, name: Name, pin: ConnectorPin) -> Result<Loaded, Failure> {
-        let _turn = self.one_at_a_time.lock().await;
-        if let Some(loaded) = self.recall(&name, pin.digest)? {
-            return Ok(loaded);
-        }
-        let in_force = self.trust.in_force();
-        let release = self.obtain(&name, &pin).await?;
-        let connector = self.compiled_code(&pin).await?;
-        let descriptor = connector.describe().await.map_err(|error| failed(&error))?;
-        descriptor.belongs_to(&name, &pin.version).map_err(|error| mismatch(&error.to_string()))?;
-        promise::check(&release.release.activities, &descriptor).map_err(|broken| {
-            Failure::permanent(
-                DESCRIPTOR_MISMATCH,
-                format!("connector {name} {} cannot be used: {broken}", pin.version),
-            )
-        })?;
-        let activities = release.release.activities.into();
-        let loaded = Loaded { connector, activities, descriptor: Arc::new(descriptor) };
-        let mut kept = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not what was believed under publishers that were replaced meanwhile.
-        if Arc::ptr_eq(&in_force, &self.trust.in_force()) {
-            kept.insert(pin.digest, (name.clone(), loaded.clone()));
-        }
-        drop(kept);
-        tracing::info!(connector = %name, version = %pin.version, publisher = release.publisher, "connector ready");
-        Ok(loaded)
-    }
-
-    /// Makes sure that component and release are on disk, and believes the release.
-    async fn obtain(&self, name: &Name, pin: &ConnectorPin) -> Result<VerifiedRelease, Failure> {
-        if self.files.contains(&pin.digest)
-            && let Some(envelope) = fetch::stored_release(&self.releases, pin.digest)
-        {
-            return self.trust.check(&envelope, name, pin);
-        }
-        fetch::fetch(&self.controller, &self.files, &self.releases, pin, |envelope| {
-            self.trust.check(envelope, name, pin)
-        })
-        .await
-    }
-
-    async fn compiled_code(&self, pin: &ConnectorPin) -> Result<Connector, Failure> {
-        if let Some(path) = self.compiled.find(pin.digest).await {
-            match self.host.load(&path) {
-                Ok(connector) => return Ok(connector),
-                Err(error) => tracing::warn!(digest = %pin.digest, %error, "compiled code is compiled again"),
-            }
-        }
-        let path = self.compiled.compile(&self.files, pin.digest).await.map_err(|error| error.failure())?;
-        self.host.load(&path).map_err(|error| failed(&error))
+    /// What the log of a run says that runs on another version than its environment's.
+    fn instead(&self, name: &Name, wanted: &Locked, locked: &Locked) -> String {
+        let code = self.stock.held(wanted.wasm).map(|held| format!(" ({})", held.code)).unwrap_or_default();
+        format!(
+            "connector {name} {} is quarantined on this agent{code}: this run uses {}",
+            wanted.version, locked.version
+        )
     }
 }
 
 fn mismatch(what: &str) -> Failure {
     Failure::permanent(NAME_MISMATCH, format!("the connector is not the one the deployment names: {what}"))
-}
-
-fn failed(error: &HostError) -> Failure {
-    Failure::permanent(error.code(), error.to_string())
 }

@@ -68,7 +68,7 @@ impl Deployments {
                 format!("the deployment cannot be read ({place}), this agent may be too old"),
             )
         })?;
-        let snapshot = Arc::new(snapshot);
+        let snapshot = Arc::new(snapshot.bound());
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&snapshot));
         Ok(snapshot)
     }

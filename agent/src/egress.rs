@@ -24,5 +24,6 @@ pub use endpoint::Endpoint;
 pub(crate) use endpoint::StillMay;
 pub(crate) use endpoints::Identity;
 pub use endpoints::{EgressSettings, Endpoints, NoProxy};
+pub(crate) use headers::{check as check_headers, protected as protected_headers};
 pub use resolver::{Found, Resolver};
 pub use tls::{TlsChoice, TlsFault, TlsRefusal, TlsRules};

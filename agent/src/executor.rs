@@ -5,6 +5,7 @@ mod access;
 mod asks;
 mod attempt;
 mod counters;
+mod cover;
 mod cursor;
 mod deployed;
 mod errand;
@@ -28,18 +29,20 @@ use std::sync::Arc;
 use tokio::{runtime::Handle, sync::mpsc};
 use wherry_daemon::{clock::Clock, shutdown::Shutdown, tasks::Tasks};
 use wherry_domain::{
+    connection::ConnectionPath,
     digest::Digest,
     failure::{Code, Failure},
     lease::LeaseTerms,
     name::Name,
     time::Timestamp,
 };
-use wherry_proto::frame::{Desired, FromAgent, Offer};
+use wherry_proto::frame::{Attempt, Desired, FromAgent, Offer};
 
-use self::{asks::Asks, attempt::Attempting, plan::Workshop, plans::Plans, voice::Voice};
+use self::{asks::Asks, attempt::Attempting, cover::Cover, plan::Workshop, plans::Plans, voice::Voice};
 use crate::{
-    auth::Tokens, config::Answers, connectors::Connectors, deployments::Deployments, egress::Endpoints,
-    journal::Journal, runs::Runs, secrets::Secrets, slots::Slots, transforms::Transforms,
+    actions::Answers as KeptAnswers, auth::Tokens, config::Answers, connectors::Connectors, deployments::Deployments,
+    egress::Endpoints, journal::Journal, keyring::Left, runs::Runs, secrets::Secrets, slots::Slots,
+    transforms::Transforms,
 };
 
 /// The agent stops.
@@ -83,6 +86,8 @@ pub struct Parts {
     pub secrets: Arc<Secrets>,
     /// Tokens of OAuth 2.0.
     pub tokens: Arc<dyn Tokens>,
+    /// Seals what runs leave with the controller for other agents of the group.
+    pub left: Left,
     /// What connectors write that may leave the agent.
     pub answers: Answers,
     /// The way to the session.
@@ -104,13 +109,24 @@ struct Shared {
     journal: Arc<Journal>,
     runs: Runs,
     plans: Plans,
+    left: Left,
     voice: Voice,
+    /// What the owner lets out.
+    allowed: Answers,
+    kept_answers: KeptAnswers,
+}
+
+impl Shared {
+    /// Over what an attempt leaves for the next one.
+    fn cover(&self, offer: &Offer, path: &ConnectionPath) -> Cover {
+        Cover::new(Some(self.left.clone()), offer.attempt.run.to_string(), path)
+    }
 }
 
 impl Executor {
     /// An executor without runs.
     pub fn new(parts: Parts) -> Self {
-        let Parts { name, clock, shutdown, runtime, journal, runs, slots, answers, .. } = parts;
+        let Parts { name, clock, shutdown, runtime, journal, runs, slots, left, answers, .. } = parts;
         let workshop = Workshop {
             connectors: parts.connectors,
             endpoints: parts.endpoints,
@@ -119,10 +135,13 @@ impl Executor {
             clock: clock.clone(),
             tasks: parts.tasks,
             transforms: parts.transforms,
+            policies: arc_swap::ArcSwap::default(),
         };
         let plans = Plans::new(name, parts.deployments, workshop);
         let voice = Voice::new(parts.to_session);
-        let shared = Arc::new(Shared { clock, shutdown, journal, runs, plans, voice });
+        let kept_answers = KeptAnswers::new(clock.clone());
+        let allowed = answers.clone();
+        let shared = Arc::new(Shared { clock, shutdown, journal, runs, plans, left, voice, allowed, kept_answers });
         Self { shared, runtime, slots, asks: Asks::new(answers) }
     }
 
@@ -158,6 +177,16 @@ impl Executor {
     /// What the organisation wants of the agent's group now.
     pub fn desired(&self, desired: &Desired) {
         self.shared.plans.desired(desired);
+    }
+
+    /// A session began or ended.
+    pub fn connected(&self, live: bool) {
+        self.shared.plans.connected(live);
+    }
+
+    /// The answer of an action, for its result.
+    pub fn answer(&self, attempt: Attempt) -> Option<Vec<u8>> {
+        self.shared.kept_answers.of(attempt)
     }
 
     /// The connectors that are ready, for a hello.

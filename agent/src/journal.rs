@@ -19,6 +19,7 @@ use std::{
 
 use tokio::sync::Notify;
 use wherry_daemon::store::{Batch, Direction, SharedStore, Space, StoreError, StoreStats, record as typed};
+use wherry_domain::name::Name;
 use wherry_proto::{
     MAX_IN_FLIGHT, MAX_STATES,
     frame::{Attempt, ConnectionState, Counts, Ending, InFlight, LogLine, Report, Stage},
@@ -69,6 +70,8 @@ pub struct Ended {
     pub cursor: Option<String>,
     /// What connections remember from now on.
     pub states: Vec<ConnectionState>,
+    /// Connectors of which it ran on the version on trial.
+    pub trial: Vec<Name>,
 }
 
 /// What a newly opened journal found.
@@ -84,10 +87,10 @@ pub struct Found {
 
 impl Ended {
     /// Its process died; nothing more is known.
-    fn interrupted(attempt: Attempt) -> Self {
+    fn interrupted((attempt, trial): (Attempt, Vec<Name>)) -> Self {
         let (counts, duration) = (Counts::default(), Duration::ZERO);
         let (ending, log, states) = (Ending::Interrupted, Vec::new(), Vec::new());
-        Self { attempt, ending, counts, earlier: counts, duration, log, cursor: None, states }
+        Self { attempt, ending, counts, earlier: counts, duration, log, cursor: None, states, trial }
     }
 }
 
@@ -131,12 +134,14 @@ impl Journal {
         }
     }
 
-    /// Makes durable that the attempt begins. Nothing of it may begin before this resolves.
+    /// Makes durable that the attempt begins, and of which connectors it uses the version on trial. Nothing of it may
+    /// begin before this resolves.
     ///
     /// # Errors
     /// Those of the store; the attempt then must not begin.
-    pub async fn started(&self, attempt: Attempt) -> Result<(), StoreError> {
-        let value = typed::encode(SCHEMA, &Record::Started)?;
+    pub async fn started(&self, attempt: Attempt, trial: &[Name]) -> Result<(), StoreError> {
+        let record = if trial.is_empty() { Record::Started } else { Record::Began { trial: trial.to_vec() } };
+        let value = typed::encode(SCHEMA, &record)?;
         let commit = {
             let mut outbox = self.lock();
             let mut batch = outbox.take_pruned();
@@ -242,10 +247,10 @@ impl Journal {
 
     /// Gives the result its number. Results may become durable in another order; the outbox sends them in this one.
     fn number(&self, ended: Ended) -> Finished {
-        let Ended { attempt, ending, counts, earlier, duration, log, cursor, states } = ended;
+        let Ended { attempt, ending, counts, earlier, duration, log, cursor, states, trial } = ended;
         let seq = self.lock().take_seq();
         Finished {
-            report: Report { seq, attempt, ending, counts, duration, log, earlier, states, trial: Vec::new() },
+            report: Report { seq, attempt, ending, counts, duration, log, earlier, states, trial, answer: None },
             cursor,
         }
         .within_limits()
@@ -270,7 +275,10 @@ impl Journal {
     }
 }
 
-fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Attempt>, Found), StoreError> {
+/// An attempt that began and did not end, and what it tried.
+type Interrupted = (Attempt, Vec<Name>);
+
+fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Interrupted>, Found), StoreError> {
     let mut outbox = Outbox::new(least_seq);
     let (mut interrupted, mut found) = (Vec::new(), Found::default());
     let mut after: Option<Vec<u8>> = None;
@@ -280,7 +288,8 @@ fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Attempt>, Fo
         after = Some(last.clone());
         for (key, value) in &page {
             match (record::attempt(key), typed::decode(SCHEMA, value)) {
-                (Some(attempt), Ok(Record::Started)) => interrupted.push(attempt),
+                (Some(attempt), Ok(Record::Started)) => interrupted.push((attempt, Vec::new())),
+                (Some(attempt), Ok(Record::Began { trial })) => interrupted.push((attempt, trial)),
                 (Some(_), Ok(Record::Finished(finished))) => {
                     found.finished += 1;
                     outbox.restore(with_states(store, finished)?);

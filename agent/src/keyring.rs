@@ -13,6 +13,7 @@
 mod error;
 mod files;
 mod keys;
+mod left;
 mod look;
 mod outgoing;
 mod ring;
@@ -21,7 +22,7 @@ mod tend;
 mod vault;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     convert::Infallible,
@@ -51,6 +52,7 @@ use wherry_trust::{
 pub use self::{
     error::KeyringError,
     keys::Keys,
+    left::Left,
     look::{Standing, sealed_names, standing},
     outgoing::seal_to_group,
 };

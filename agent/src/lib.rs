@@ -29,6 +29,7 @@
 //! | [`slots`] | permits for runs |
 //! | [`transforms`] | the box for transformations |
 
+pub mod actions;
 pub mod app;
 pub mod auth;
 mod causes;

@@ -3,7 +3,9 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
-use wherry_agent::commands::{self, EnrolArgs, HarnessCommand, Output, RunArgs, SecretCommand, StatusArgs};
+use wherry_agent::commands::{
+    self, ConnectorCommand, EnrolArgs, HarnessCommand, Output, RunArgs, SecretCommand, StatusArgs,
+};
 use wherry_daemon::exit::Exit;
 
 /// Private agent of Wherry: runs a project's operations inside your own network.
@@ -28,9 +30,15 @@ enum Command {
     /// Set, list and remove secrets.
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// See which connectors failed too often here, and run them again.
+    #[command(subcommand)]
+    Connector(ConnectorCommand),
     /// Try things out; started by `wherry`.
     #[command(hide = true, subcommand)]
     Harness(HarnessCommand),
+    /// Run the code of connectors; started by the agent itself.
+    #[command(hide = true)]
+    Worker,
     /// Compile one component; started by the agent itself.
     #[command(hide = true)]
     Compile {
@@ -51,7 +59,9 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run(&args),
         Command::Status(args) => commands::status(&args, output),
         Command::Secret(command) => commands::secret(command, output),
+        Command::Connector(command) => commands::connector(command, output),
         Command::Harness(command) => commands::harness(command),
+        Command::Worker => commands::worker(),
         Command::Compile { input, output_file } => commands::compile(&input, &output_file),
     }
 }

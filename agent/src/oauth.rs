@@ -6,6 +6,7 @@
 //! | `broker`, `following` | carries that out for one connection, whatever is deployed meanwhile |
 //! | `settings`, `client`, `assertion`, `answer` | requests to a token endpoint, and what its answers mean |
 //! | `given` | a token that was got elsewhere |
+//! | `sites` | which of a provider's sites is meant |
 //! | [`place`], `location`, `spelling`, `folder` | a folder for each connection, and none for two |
 //! | `book`, `tokens` | what is in it |
 //! | [`copies`] | how the agents of a group share tokens |
@@ -29,6 +30,7 @@ mod location;
 pub mod place;
 mod settings;
 pub mod shared;
+pub(crate) mod sites;
 mod spelling;
 mod state;
 mod tokens;
@@ -36,14 +38,15 @@ pub mod trouble;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::future::BoxFuture;
+use secrecy::SecretString;
 use wherry_daemon::{clock::Clock, tasks::Tasks};
 use wherry_domain::{connection::ConnectionPath, failure::Code};
 use wherry_trust::seal_local::LocalKey;
 
-pub(crate) use self::settings::site;
 use self::{
     book::Book,
     broker::{Broker, Ground},
@@ -91,6 +94,8 @@ pub struct OAuth(Arc<Inner>);
 
 struct Inner {
     ground: Arc<Ground>,
+    /// The address of sites that were looked up, by connection and its own URL.
+    sites: Mutex<HashMap<(ConnectionPath, String), String>>,
     brokers: Mutex<HashMap<ConnectionPath, Arc<Broker>>>,
 }
 
@@ -103,7 +108,7 @@ impl OAuth {
         let Parts { data, locations, files, key, clock, tasks, copies, group } = parts;
         let places = Places::open(&data, locations)?;
         let ground = Ground { clock, tasks, key: Arc::new(key), places, files, copies, group };
-        Ok(Self(Arc::new(Inner { ground: Arc::new(ground), brokers: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { ground: Arc::new(ground), sites: Mutex::default(), brokers: Mutex::default() })))
     }
 
     /// What the controller may ask for when a person consents.
@@ -137,6 +142,29 @@ impl OAuth {
         self.0.brokers.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned()
     }
 
+    async fn find_site(&self, wanted: Wanted) -> Result<Option<String>, AuthFailure> {
+        let settings = Settings::read(wanted.clone(), self.0.ground.clock.clone())?;
+        let Some(list) = &settings.sites else { return Ok(None) };
+        let key = (wanted.path.clone(), wanted.base.clone());
+        if let Some(known) = self.sites().get(&key) {
+            return Ok(Some(known.clone()));
+        }
+        let source = self.source(wanted)?;
+        let token = source.token().await?;
+        let text = token.value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
+        let found = sites::find(&settings, list, &SecretString::from(text)).await?;
+        let mut known = self.sites();
+        if known.len() >= MAX_CONNECTIONS {
+            known.clear();
+        }
+        known.insert(key, found.clone());
+        Ok(Some(found))
+    }
+
+    fn sites(&self) -> MutexGuard<'_, HashMap<(ConnectionPath, String), String>> {
+        self.0.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The broker of a connection, with these settings.
     fn broker(&self, settings: Settings, means: state::Means) -> Result<Arc<Broker>, AuthFailure> {
         let path = settings.wanted.path.clone();
@@ -167,6 +195,10 @@ impl Tokens for OAuth {
             Some(means) => Ok(Arc::new(Following::new(self.clone(), settings, means)?)),
             None => Ok(Given::shared(settings, self.0.ground.clock.clone())),
         }
+    }
+
+    fn site(&self, wanted: Wanted) -> BoxFuture<'_, Result<Option<String>, AuthFailure>> {
+        Box::pin(self.find_site(wanted))
     }
 }
 

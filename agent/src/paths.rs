@@ -37,6 +37,21 @@ impl DataDir {
         self.0.join("connectors").join("releases")
     }
 
+    /// What connectors were before their locks moved them.
+    pub fn before(&self) -> PathBuf {
+        self.0.join("connectors").join("before.json")
+    }
+
+    /// Connectors that failed too often on this agent, one file each.
+    pub fn quarantine(&self) -> PathBuf {
+        self.0.join("connectors").join("quarantine")
+    }
+
+    /// What is believed of connectors.
+    pub fn catalogue(&self) -> PathBuf {
+        self.0.join("catalogue.json")
+    }
+
     /// The box for transformations.
     pub fn transforms(&self) -> PathBuf {
         self.0.join("transforms")

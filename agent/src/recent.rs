@@ -44,6 +44,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         self.entries.clear();
     }
 
+    /// Forgets what `keep` does not want.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.entries.retain(|key, (_, value)| keep(key, value));
+    }
+
     /// The keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.entries.keys()

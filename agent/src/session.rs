@@ -22,8 +22,8 @@ use wherry_domain::{
 use wherry_proto::frame::FromAgent;
 
 use crate::{
-    controller::Controller, executor::Executor, identity::Renewal, journal::Journal, keyring::Keyring, link::Address,
-    oauth::link::Link, presence::Presence, runs::Runs, secrets::Secrets, slots::Slots,
+    connectors::Chain, controller::Controller, executor::Executor, identity::Renewal, journal::Journal,
+    keyring::Keyring, link::Address, oauth::link::Link, presence::Presence, runs::Runs, secrets::Secrets, slots::Slots,
 };
 
 /// Frames of runs that wait to be sent; beyond it progress is dropped.
@@ -57,6 +57,8 @@ pub struct Parts {
     pub oauth: Link,
     /// Told which connection is open.
     pub controller: Controller,
+    /// Judges catalogues of connectors.
+    pub chain: Chain,
     /// Told whether the agent is connected.
     pub presence: Presence,
     /// Frames of runs.

@@ -39,10 +39,36 @@ pub(crate) const RUN_NOT_SUCCEEDED: Code = Code::new("run.not_succeeded");
 pub(crate) const PACKAGE_NOT_A_COMPONENT: Code = Code::new("package.not_a_component");
 /// The file is not a descriptor.
 pub(crate) const PACKAGE_DESCRIPTOR_INVALID: Code = Code::new("package.descriptor_invalid");
+/// A new connector would be mixed with something else.
+pub(crate) const CONNECTOR_FOLDER: Code = Code::new("connector.folder_in_use");
+/// The kit for connectors is nowhere.
+pub(crate) const CONNECTOR_SDK: Code = Code::new("connector.sdk_missing");
+/// A test case cannot be read.
+pub(crate) const CONNECTOR_TEST_CASE: Code = Code::new("connector.test_case_invalid");
+/// A connector does not build.
+pub(crate) const CONNECTOR_TEST_BUILD: Code = Code::new("connector.build_failed");
+/// A connector did not do what its tests expect.
+pub(crate) const CONNECTOR_TEST_FAILED: Code = Code::new("connector.test_failed");
+/// Nothing came to be recorded.
+pub(crate) const CONNECTOR_TEST_RECORDING: Code = Code::new("connector.recording_empty");
+/// The component says something else.
+pub(crate) const PACKAGE_DESCRIPTOR_DIFFERS: Code = Code::new("package.descriptor_differs");
+/// Nobody signed the component.
+pub(crate) const PACKAGE_UNSIGNED: Code = Code::new("package.unsigned");
 /// The file is not a package.
 pub(crate) const PACKAGE_MALFORMED: Code = Code::new("package.malformed");
+/// A manifest of a declarative connector has faults.
+pub(crate) const MANIFEST_INVALID: Code = Code::new("manifest.invalid");
+/// A manifest is larger than the engine has room for.
+pub(crate) const MANIFEST_TOO_LARGE: Code = Code::new("manifest.too_large");
+/// The engine of declarative connectors is not here, or the file is not one.
+pub(crate) const MANIFEST_ENGINE: Code = Code::new("manifest.engine_unfit");
 /// The project has faults; the controller uses the same code.
 pub(crate) const PROJECT_INVALID: Code = Code::new("project.invalid");
+/// The project is not deployed there; the controller uses the same code.
+pub(crate) const PROJECT_NOT_DEPLOYED: Code = Code::new("project.not_deployed");
+/// What an action is to be called with is not JSON; the controller uses the same code for what a connector refuses.
+pub(crate) const ACTION_INPUT_INVALID: Code = Code::new("action.input_invalid");
 /// Another program of Wherry is not beside this one.
 pub(crate) const PROGRAM_MISSING: Code = Code::new("client.program_missing");
 /// Another program of Wherry came to an end by itself.

@@ -1,6 +1,8 @@
 //! The commands, one file per group of them.
 
+mod action;
 mod agent;
+mod alias;
 mod app;
 mod audit;
 mod completions;
@@ -11,7 +13,9 @@ mod expr;
 mod key;
 mod oauth;
 mod operation;
+mod policy;
 mod project;
+mod publisher;
 mod run;
 mod sandbox;
 mod secret;
@@ -74,9 +78,12 @@ enum Command {
     /// Agents: enrol, look after, remove.
     #[command(subcommand)]
     Agent(agent::Agents),
-    /// Publishers' keys: make, show, trust.
+    /// Keys of publishers and operators: make and show them; who has a group's keys.
     #[command(subcommand)]
     Key(key::Keys),
+    /// Publishers of connectors: trust, revoke, and the list that operators sign.
+    #[command(subcommand)]
+    Publisher(publisher::Publishers),
     /// Secrets: set, list, remove; sealed here, so that only agents can read them.
     #[command(subcommand)]
     Secret(secret::Secrets),
@@ -92,12 +99,21 @@ enum Command {
     /// Applications registered with providers of OAuth.
     #[command(subcommand)]
     App(app::Apps),
+    /// Policies: the organisation's rules, and environments that are stricter.
+    #[command(subcommand)]
+    Policy(policy::Policies),
     /// Projects: check, deploy, list.
     #[command(subcommand)]
     Project(project::Projects),
     /// Transformations and conditions: try a program.
     #[command(subcommand)]
     Expr(expr::Expressions),
+    /// Aliases: which connections stand behind names in an environment.
+    #[command(subcommand)]
+    Alias(alias::Aliases),
+    /// Actions: call an activity and see its answer.
+    #[command(subcommand)]
+    Action(action::Actions),
     /// Operations: list and run.
     #[command(subcommand)]
     Operation(operation::Operations),
@@ -148,13 +164,17 @@ pub(crate) async fn run(cli: Cli, screen: Screen) -> Outcome {
         Command::Group(command) => command.run(&context).await,
         Command::Agent(command) => command.run(&context).await,
         Command::Key(command) => command.run(&context).await,
+        Command::Publisher(command) => command.run(&context).await,
         Command::Secret(command) => command.run(&context).await,
         Command::Connector(command) => command.run(&context).await,
         Command::Connection(command) => command.run(&context).await,
         Command::OAuth(command) => command.run(&context).await,
         Command::App(command) => command.run(&context).await,
+        Command::Policy(command) => command.run(&context).await,
         Command::Project(command) => command.run(&context).await,
         Command::Expr(command) => command.run(&context).await,
+        Command::Alias(command) => command.run(&context).await,
+        Command::Action(command) => command.run(&context).await,
         Command::Operation(command) => command.run(&context).await,
         Command::Run(command) => command.run(&context).await,
         Command::Sandbox(command) => command.run(&context).await,
@@ -162,6 +182,33 @@ pub(crate) async fn run(cli: Cli, screen: Screen) -> Outcome {
         Command::Completions(completions) => {
             completions.run(&context);
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The guides of those who write connectors, publish them, and let them in.
+    const GUIDES: [&str; 4] = [
+        include_str!("../../docs/guides/write-a-connector.md"),
+        include_str!("../../docs/guides/publish-a-connector.md"),
+        include_str!("../../docs/guides/foreign-publisher.md"),
+        include_str!("../../docs/guides/other-languages.md"),
+    ];
+
+    #[test]
+    fn every_command_in_the_guides_for_connectors_is_one_that_this_tool_knows() {
+        let blocks = GUIDES.iter().flat_map(|guide| guide.split("```sh\n").skip(1));
+        let lines = blocks.flat_map(|rest| rest.split("```").next().unwrap().lines());
+        let commands: Vec<&str> = lines.filter(|line| line.starts_with("wherry ")).collect();
+        assert!(commands.len() >= 20, "only {} commands were found", commands.len());
+        for command in commands {
+            let words = command.split(" #").next().unwrap().replace('\'', "");
+            let words = words.replace("ed25519:...", "ed25519:eyledc-Jty9fXrXZckw6bkzOT4_uMQgp1s51KwxrNPA");
+            let parsed = Cli::try_parse_from(words.split_whitespace());
+            assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
         }
     }
 }

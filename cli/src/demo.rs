@@ -5,6 +5,7 @@ mod children;
 mod folder;
 mod programs;
 mod stage;
+mod upgrade;
 
 use std::path::PathBuf;
 

@@ -9,19 +9,23 @@ mod enrolment;
 mod error;
 mod exit;
 mod follow;
+mod harness;
 mod key_file;
 mod keys;
 mod keystore;
+mod manifest;
 mod package;
 mod project;
 mod prompt;
 mod recovery;
 mod roster;
+mod scaffold;
 mod screen;
 mod settings;
 mod sibling;
 mod table;
 mod text;
+mod trial;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,13 @@
 //! Projects on disk: a folder of YAML files becomes a [`Project`], or a list of every fault with its place.
 
+mod environment;
 mod examine;
+pub(crate) mod export;
 mod fault;
 mod files;
 mod program;
 mod shape;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +72,11 @@ impl Loaded {
     /// The project, or all its faults in the order of files and lines.
     pub(crate) fn outcome(&self) -> Result<&Project, &[Fault]> {
         self.outcome.as_ref().map_err(Vec::as_slice)
+    }
+
+    /// What a file beside the folder says of an environment.
+    pub(crate) fn settings(&self, environment: &Name) -> Result<Option<environment::Settings>, Vec<Fault>> {
+        environment::read(&self.folder, environment)
     }
 
     /// The file and place of a path of keys from the top, such as `["operations", "copy", "source"]`.

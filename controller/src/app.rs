@@ -18,7 +18,7 @@ use wherry_trust::access::AccessToken;
 
 use crate::{
     agents,
-    ca::Authority,
+    ca::{Authority, CatalogueKey},
     config::Config,
     engine::{Engine, Ledger, Settings},
     web::{self, Web},
@@ -61,7 +61,9 @@ impl App {
             return Err(LostData(config.data_dir.display().to_string()).into());
         }
         let files = Arc::new(FileStore::open(config.data_dir.join("files"))?);
+        let authority = Arc::new(Authority::open(&config.data_dir.join("ca"), clock.wall_unix_millis())?);
         let settings = Settings {
+            catalogue: CatalogueKey::open(&config.data_dir.join("ca"))?,
             lease: config.lease_terms(),
             heartbeat: config.lease.heartbeat,
             keep_runs: config.retention.runs,
@@ -70,7 +72,6 @@ impl App {
         let store = Arc::new(store);
         let audits = Audits::of(Arc::clone(&store), report.integrity, clock.clone());
         let (ledger, engine) = Ledger::open(store as SharedStore, files, clock.clone(), settings)?;
-        let authority = Arc::new(Authority::open(&config.data_dir.join("ca"), clock.wall_unix_millis())?);
         Ok(Self { config, clock, ledger, audits, engine, authority })
     }
 

@@ -20,7 +20,10 @@ use wherry_domain::digest::Digest;
 use wherry_trust::{keys::sha256, names::AgentIdentity, token::SpkiPin};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+mod catalogue;
 mod files;
+
+pub use catalogue::CatalogueKey;
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// How far a clock may be behind when it first sees a certificate.

@@ -20,49 +20,66 @@ use wherry_daemon::{
 };
 
 mod access;
+mod actions;
 mod agents;
+mod aliases;
 mod applications;
 mod asks;
 mod audit;
+mod catalogue;
 mod changes;
 mod connectors;
 mod consents;
 mod definitions;
 mod delivery;
 mod deployments;
+mod descriptors;
 mod directory;
 mod enrolment;
 mod files;
 mod frames;
+mod freshen;
+mod history;
+mod inventory;
 mod keyring;
 mod load;
 mod logs;
 mod memories;
 mod owners;
 mod place;
+mod policies;
 mod programs;
 mod query;
 mod recall;
 mod refusal;
 mod results;
 mod retention;
+mod rollouts;
 mod runs;
+mod schemas;
 mod seats;
 mod sessions;
 mod state;
 mod submit;
 mod turn;
 mod undeploy;
+mod upgrades;
 
 pub use access::Caller;
+pub use actions::{Call, Calling, Passed};
 pub use agents::AgentView;
+pub use aliases::MappingView;
 pub use asks::{Answered, Inquiry};
+pub use catalogue::PublishersView;
 pub use consents::{BACK, Back, Connectedness, FlowView, NewFlow};
 pub use directory::Directory;
 pub(crate) use enrolment::TOKEN_INVALID;
 pub use enrolment::{Admission, EnrolRequest};
+pub use freshen::Freshened;
+pub use inventory::{Placement, Readiness, StockView};
 pub use keyring::{RosterView, SecretView};
 pub(crate) use load::GENERATION;
+pub use policies::PolicyView;
 pub use query::{Page, RunFilter, STATES, Totals, state_word};
 pub use refusal::{Kind, Refusal};
 pub use runs::Watch;
@@ -70,6 +87,7 @@ pub use sessions::Opened;
 pub use state::{Settings, State};
 pub use submit::{Idempotency, Submission, Submitted};
 pub use turn::Turn;
+pub use upgrades::{Changes, LockedView, Move, Moved, Plan, Stand, Wish};
 
 /// Jobs that wait for the writer; a full queue is the answer "busy".
 const INBOX: usize = 4_096;
@@ -97,6 +115,7 @@ pub struct Ledger {
     pub store: SharedStore,
     writing: Arc<Mutex<()>>,
     asking: Arc<Semaphore>,
+    described: Arc<descriptors::Ready>,
 }
 
 /// The writer; [`Engine::run`] is its life.
@@ -122,7 +141,8 @@ impl Ledger {
         let (jobs, inbox) = mpsc::channel(INBOX);
         let directory = state.directory.clone();
         let (writing, asking) = (Arc::default(), asks::places());
-        let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing, asking };
+        let described = Arc::default();
+        let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing, asking, described };
         Ok((ledger, Engine { state, store, clock, inbox }))
     }
 

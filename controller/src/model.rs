@@ -7,23 +7,31 @@ use wherry_daemon::store::Space;
 
 mod access;
 mod agent;
+mod alias;
 mod application;
+mod catalogue;
 mod connector;
 mod deployment;
 mod keyring;
 mod memory;
 mod oauth;
+mod policy;
+mod rollout;
 mod run;
 
 pub use access::{AccessToken, AuditEntry, Scope};
 pub use agent::{Agent, EnrolmentToken, Environment, Group, Redeemed};
+pub use alias::MappingRecord;
 pub use application::AppRegistration;
+pub use catalogue::{CatalogueVersions, SignedDocument};
 pub use connector::{Connector, Publisher};
 pub use deployment::Deployment;
 pub use keyring::{ForgottenRosters, RosterEntry, SecretRecord, StoredWrap};
 pub use memory::Memory;
 pub use oauth::{Account, StoredCopy, TokenRecord};
-pub use run::{Happened, LogEntry, RunRecord, RunSpec, Tied};
+pub use policy::PolicyRecord;
+pub use rollout::{LockChange, Moved, RolloutRecord, verdict_word};
+pub use run::{Called, Happened, LogEntry, RunRecord, RunSpec, Tied};
 
 /// Version of the records; a controller refuses newer ones.
 pub const SCHEMA: u8 = 1;

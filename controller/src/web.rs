@@ -24,12 +24,15 @@ use self::problem::Problem;
 use crate::engine::Ledger;
 
 mod access;
+mod actions;
 mod agents;
+mod aliases;
 mod applications;
 mod audit;
 mod auth;
 mod body;
 mod callback;
+mod catalogue;
 mod connections;
 mod connectors;
 mod defect;
@@ -41,6 +44,7 @@ mod oauth;
 mod pages;
 mod path;
 mod patience;
+mod policies;
 mod problem;
 mod publishers;
 mod roster;
@@ -48,6 +52,7 @@ mod run_view;
 mod runs;
 mod secrets;
 mod status;
+mod upgrades;
 
 pub use listener::{WebPort, serve};
 pub use patience::Patience;
@@ -104,6 +109,14 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(environments::list, environments::create))
         .routes(routes!(environments::show, environments::remove))
         .routes(routes!(environments::groups))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::set, policies::unset))
+        .routes(routes!(policies::list_here))
+        .routes(routes!(policies::tighten, policies::relax))
+        .routes(routes!(upgrades::stand))
+        .routes(routes!(upgrades::consider))
+        .routes(routes!(upgrades::perform))
+        .routes(routes!(upgrades::history))
         .routes(routes!(agents::enrolment_token))
         .routes(routes!(agents::list))
         .routes(routes!(agents::show, agents::remove))
@@ -117,6 +130,9 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(applications::remove))
         .routes(routes!(connectors::list))
         .routes(routes!(connectors::versions))
+        .routes(routes!(catalogue::show, catalogue::replace))
+        .routes(routes!(catalogue::revoke_publisher))
+        .routes(routes!(catalogue::revoke_release))
         .merge(projects())
         .merge(sealed())
         .routes(routes!(runs::submit))
@@ -143,6 +159,10 @@ fn projects() -> OpenApiRouter<Web> {
         .routes(routes!(deployments::show))
         .routes(routes!(deployments::undeploy))
         .routes(routes!(deployments::operations))
+        .routes(routes!(actions::call))
+        .routes(routes!(aliases::list))
+        .routes(routes!(aliases::show, aliases::replace))
+        .routes(routes!(aliases::set, aliases::remove))
         .routes(routes!(connections::list))
         .routes(routes!(connections::test))
         .routes(routes!(connections::describe))

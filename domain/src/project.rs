@@ -10,8 +10,9 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{digest::Digest, duration, effects::SideEffects, name::Name, retry::RetryRule};
+use crate::{digest::Digest, duration, effects::SideEffects, name::Name, retry::RetryRule, throttle::Limits};
 
+pub mod alias;
 pub mod application;
 pub mod auth;
 pub mod check;
@@ -21,7 +22,11 @@ mod way;
 
 pub use self::way::ProxyChoice;
 
-pub use self::{auth::Auth, tls::Tls};
+pub use self::{
+    alias::{Alias, Mapping},
+    auth::Auth,
+    tls::Tls,
+};
 
 /// Longest time that an operation may ask for.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
@@ -42,6 +47,9 @@ pub struct Project {
     /// Variables and their defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<Name, Value>,
+    /// Names that operations use instead of connections; each environment says what they stand for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<Name, Alias>,
     /// Configured connectors.
     #[serde(default)]
     pub connections: BTreeMap<Name, Connection>,
@@ -73,6 +81,9 @@ pub struct Connection {
     /// TLS beyond what the agent does anyway.
     #[serde(default, skip_serializing_if = "Tls::is_default")]
     pub tls: Tls,
+    /// How often applications may call its actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Limits>,
     /// What the connector itself defines.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
@@ -148,7 +159,7 @@ impl Operation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// A connection of the project.
+    /// A connection of the project, or an alias.
     pub connection: Name,
     /// An activity type of its connector.
     pub activity: String,
@@ -175,8 +186,11 @@ pub struct Snapshot {
     pub environment: Name,
     /// Counts up from 1 for a project in an environment.
     pub number: u64,
-    /// The project as deployed.
+    /// The project as deployed; see [`Snapshot::bound`].
     pub project: Project,
+    /// What the environment says of it.
+    #[serde(default, skip_serializing_if = "Mapping::is_empty")]
+    pub mapping: Mapping,
     /// Each connector that it uses.
     pub connectors: BTreeMap<Name, ConnectorPin>,
     /// Side-effect class of each operation, after tightening.

@@ -16,6 +16,7 @@ use crate::{
     wire,
 };
 
+mod action;
 mod agent;
 mod ask;
 mod catalogue;
@@ -23,6 +24,7 @@ mod controller;
 mod keyring;
 mod oauth;
 mod path;
+mod policy;
 mod state;
 
 /// Most connectors of an operation: one for each step, and room for what comes.

@@ -1,7 +1,9 @@
 //! What a session says, in words of the domain.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
+mod action;
 mod ask;
 mod catalogue;
 mod keyring;
@@ -16,10 +18,12 @@ use wherry_domain::{
     id::{InstanceId, RunId},
     lease::LeaseTerms,
     name::Name,
+    policy::Policies,
     run::Outcome,
 };
 
 pub use self::{
+    action::Action,
     ask::{Answer, Ask, Question, Trouble},
     catalogue::{Catalogue, Holding, HoldingState, Inventory, Stock},
     keyring::{
@@ -216,6 +220,8 @@ pub struct Desired {
     pub publishers: Vec<Publisher>,
     /// Environments that the group serves.
     pub environments: Vec<Name>,
+    /// The rules in those of them that have other ones than [`Policies::default`].
+    pub policies: BTreeMap<Name, Policies>,
 }
 
 /// What becomes of a run that the agent named.
@@ -275,6 +281,9 @@ pub struct Offer {
     /// Connectors of which this attempt tries the new version.
     #[serde(default)]
     pub trial: Vec<Name>,
+    /// What to do instead of the operation.
+    #[serde(default)]
+    pub action: Option<Action>,
 }
 
 /// How many records went where.
@@ -336,6 +345,9 @@ pub struct Report {
     /// Connectors of which the attempt really ran on the version on trial.
     #[serde(default)]
     pub trial: Vec<Name>,
+    /// Of an action whose answer may leave: a JSON document, at most [`crate::MAX_ACTION`] bytes. Nobody stores it.
+    #[serde(skip)]
+    pub answer: Option<Vec<u8>>,
 }
 
 /// A line of a run's log, from the host's own templates.

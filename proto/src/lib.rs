@@ -21,8 +21,10 @@ pub const PROTOCOL_MIN: u32 = 1;
 /// Newest protocol this build speaks.
 pub const PROTOCOL_MAX: u32 = 1;
 
-/// Largest frame either side sends or accepts, in bytes.
-pub const MAX_FRAME: usize = 1 << 20;
+/// What an application hands to an action, or gets from it, in bytes.
+pub const MAX_ACTION: usize = 1 << 20;
+/// Largest frame either side sends or accepts, in bytes: an action or its answer, and what stands around it.
+pub const MAX_FRAME: usize = MAX_ACTION + (128 << 10);
 /// Largest answer to a fetch of a deployment, in bytes: the document and its wrapping.
 pub const MAX_FETCH: usize = 2 << 20;
 /// Size of one piece of a connector, in bytes.
@@ -35,8 +37,10 @@ pub const MAX_LOG_TEXT: usize = 2_048;
 pub const MAX_IN_FLIGHT: usize = 10_000;
 /// Most slots an agent may announce.
 pub const MAX_SLOTS: u32 = 256;
-/// Largest cursor, in bytes: a connector's own of 16 KiB, and what the agent counts beside it.
-pub const MAX_CURSOR: usize = 17 << 10;
+/// Largest cursor before it is sealed, in bytes: a connector's own of 16 KiB, and what the agent counts beside it.
+pub const MAX_POSITION: usize = 17 << 10;
+/// Largest cursor on the wire, in bytes: the largest one, sealed and in base64.
+pub const MAX_CURSOR: usize = 24 << 10;
 /// Largest state of a connection, in bytes: 16 KiB of keys and values, the lengths between them, which may take as much
 /// again, and room for a seal.
 pub const MAX_STATE: usize = 36 << 10;
@@ -69,5 +73,7 @@ pub const MAX_COPY: usize = 40 << 10;
 pub const MAX_CONSENT_URL: usize = 8 << 10;
 /// Longest authorisation code, `state` or `iss`, in bytes.
 pub const MAX_CODE: usize = 4 << 10;
+/// Largest sealed code, in bytes: code, `state` and `iss`, their lengths and the seal.
+pub const MAX_SEALED_CODE: usize = 3 * MAX_CODE + 512;
 /// Context of the signature that recovers an expired certificate.
 pub const RECOVER_CONTEXT: &[u8] = b"wherry/recover/v1";

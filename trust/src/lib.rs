@@ -4,6 +4,7 @@
 //! thing it touches is the operating system's random generator, and only where something is generated.
 
 pub mod access;
+pub mod chain;
 pub mod dsse;
 pub mod keys;
 pub mod names;

@@ -1,6 +1,7 @@
 //! Connector releases: the signed statement of what a connector is, which bytes it consists of, and what it may do.
 
 mod check;
+mod descriptor;
 mod publisher;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,10 @@ use wherry_domain::name::Name;
 use crate::dsse::{self, DsseError, Envelope, Limits};
 use crate::keys::{PublicKey, SigningKey, sha256};
 pub use check::WASM_LIMIT;
+pub use descriptor::{
+    Contents, DESCRIPTOR_LIMIT, Described, DescribedActivity, DescribedAuth, DescribedConnection, DescriptorDigest,
+    one_line,
+};
 pub use publisher::{Prefix, Publisher};
 pub use wherry_domain::project::check::ActivityKind;
 
@@ -37,6 +42,9 @@ pub struct Release {
     pub version: Version,
     /// The component.
     pub wasm: Wasm,
+    /// What the component says of itself. Releases of before there was this field have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<DescriptorDigest>,
     /// The contract the component was built against, [`CONTRACT`].
     pub contract: String,
     /// What the connector asks for beyond its connection's own hosts.
@@ -147,6 +155,9 @@ pub enum ReleaseError {
         /// What is wrong and what is accepted.
         why: String,
     },
+    /// What came with the release is not what was signed.
+    #[error("the {0} is not the one that was signed: package it again")]
+    Altered(&'static str),
     /// The signer may not publish under this name.
     #[error("publisher {publisher} may not publish connector {name}, its prefix is {prefix}")]
     PrefixForeign {
@@ -172,6 +183,7 @@ impl ReleaseError {
             Self::Envelope(error) => error.code(),
             Self::Malformed(_) => Code::new("release.malformed"),
             Self::Unacceptable { .. } => Code::new("release.unacceptable"),
+            Self::Altered(_) => Code::new("connector.altered"),
             Self::PrefixForeign { .. } => Code::new("release.prefix_foreign"),
         }
     }

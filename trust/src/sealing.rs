@@ -19,6 +19,7 @@
 
 pub mod invite;
 pub mod key;
+pub mod left;
 pub mod roster;
 pub mod secret;
 pub mod wrap;

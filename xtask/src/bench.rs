@@ -31,6 +31,8 @@ enum Measurement {
     Sandbox,
     /// Records per second through the whole product.
     Stream,
+    /// Latency of a synchronous action.
+    Action,
 }
 
 /// Builds release binaries and connectors, then becomes the measuring program.
@@ -44,6 +46,7 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
         Measurement::Fleet => "fleet",
         Measurement::Sandbox => "sandbox",
         Measurement::Stream => "stream",
+        Measurement::Action => "action",
     };
     let arguments = [name].into_iter().chain(options.json.then_some("--json"));
     layout.describe(Run::program(program, arguments), Profile::Release).replace()

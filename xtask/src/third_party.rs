@@ -1,7 +1,8 @@
 //! Tests against software and descriptions that others wrote: mock servers from npm, clients from PyPI, API descriptions
-//! of vendors, proxies from Debian.
+//! of vendors, proxies and Request Tracker from Debian.
 
 mod proxies;
+mod request_tracker;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,8 @@ pub(crate) struct ThirdParty {
     oidc: std::result::Result<PathBuf, String>,
     /// Or why there are none.
     proxies: std::result::Result<(), String>,
+    /// Or why there is none.
+    request_tracker: std::result::Result<(), String>,
 }
 
 /// What tests against API descriptions need, or why they cannot run here.
@@ -49,7 +52,9 @@ enum Described {
 impl ThirdParty {
     /// Installs what can be installed.
     pub(crate) fn prepare(layout: &Layout) -> Result<Self> {
-        Ok(Self { described: Described::prepare(layout)?, oidc: oidc(layout)?, proxies: proxies::prepare()? })
+        let request_tracker = request_tracker::prepare()?;
+        let (described, oidc) = (Described::prepare(layout)?, oidc(layout)?);
+        Ok(Self { described, oidc, proxies: proxies::prepare()?, request_tracker })
     }
 
     /// Tells the tests where things are, or why they are left out.
@@ -59,6 +64,13 @@ impl ThirdParty {
             Ok(folder) => run.env("WHERRY_OIDC", folder),
             Err(why) => {
                 eprintln!("skipped: third-party tests with a provider of OAuth 2.0, {why}");
+                run
+            }
+        };
+        let run = match &self.request_tracker {
+            Ok(()) => run.env("WHERRY_REQUEST_TRACKER", "1"),
+            Err(why) => {
+                eprintln!("skipped: third-party tests with Request Tracker, {why}");
                 run
             }
         };
@@ -73,14 +85,19 @@ impl ThirdParty {
 
     /// Whether any of these tests can run.
     pub(crate) fn has_any(&self) -> bool {
-        self.proxies.is_ok() || self.oidc.is_ok() || matches!(self.described, Described::Ready { .. })
+        self.proxies.is_ok()
+            || self.request_tracker.is_ok()
+            || self.oidc.is_ok()
+            || matches!(self.described, Described::Ready { .. })
     }
 
     /// The filter for nextest that leaves these tests out where they cannot run, so that they count as skipped.
     pub(crate) fn filter(&self) -> Option<String> {
         let proxies = self.proxies.is_err().then_some(EXCEPT_PROXIES);
         let oidc = self.oidc.is_err().then_some(EXCEPT_OIDC);
-        let filters: Vec<&str> = self.described.filter().into_iter().chain(proxies).chain(oidc).collect();
+        let tracker = self.request_tracker.is_err().then_some(EXCEPT_REQUEST_TRACKER);
+        let described = self.described.filter().into_iter();
+        let filters: Vec<&str> = described.chain(proxies).chain(oidc).chain(tracker).collect();
         (!filters.is_empty()).then(|| filters.join(" and "))
     }
 
@@ -183,9 +200,12 @@ const ONLY_THIRD_PARTY: &str = "test(/(^|::)third_party::/)";
 /// Leaves out those of them that need Python.
 const EXCEPT_PYTHON: &str = "not test(/(^|::)third_party::(python|oauth1|soap)::/)";
 /// Leaves out those of them that need API descriptions.
-const EXCEPT_DESCRIBED: &str = "(not test(/(^|::)third_party::/) or test(/(^|::)(proxies|oauth)::third_party::/))";
+const EXCEPT_DESCRIBED: &str =
+    "(not test(/(^|::)third_party::/) or test(/(^|::)(proxies|oauth|declarative)::third_party::/))";
 /// Leaves out those of them that need a provider of OAuth 2.0.
 const EXCEPT_OIDC: &str = "not test(/(^|::)oauth::third_party::/)";
+/// Leaves out those of them that need Request Tracker.
+const EXCEPT_REQUEST_TRACKER: &str = "not test(/(^|::)declarative::third_party::/)";
 /// Leaves out those of them that need proxies.
 const EXCEPT_PROXIES: &str = "not test(/(^|::)proxies::third_party::/)";
 /// Selects all others.

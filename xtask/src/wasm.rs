@@ -8,8 +8,9 @@ use crate::layout::Layout;
 
 /// The connectors of this workspace and the box for transformations, which tests load from here. Those that are not
 /// members are left out.
-const COMPONENTS: [&str; 6] = [
+const COMPONENTS: [&str; 7] = [
     "wherry-connector-http",
+    "wherry-connector-declarative",
     "wherry-connector-jira-service-management",
     "wherry-connector-hostile",
     "wherry-connector-contacts",

@@ -46,6 +46,13 @@ pub trait Tokens: Send + Sync {
     /// # Errors
     /// If the connection cannot have tokens on this agent.
     fn source(&self, wanted: Wanted) -> Result<Source, AuthFailure>;
+
+    /// The address that the connection's requests have to go to, if it is another one than its own: its provider has
+    /// one for all its sites, and this one is not named by its id.
+    ///
+    /// # Errors
+    /// If there is no token, or it is not good for the site.
+    fn site(&self, wanted: Wanted) -> BoxFuture<'_, Result<Option<String>, AuthFailure>>;
 }
 
 /// Opens a secret of the connection's environment.
@@ -123,5 +130,9 @@ pub struct NoTokens;
 impl Tokens for NoTokens {
     fn source(&self, _: Wanted) -> Result<Source, AuthFailure> {
         Err(AuthFailure::permanent(Code::new("oauth.unavailable"), "this agent keeps no tokens of OAuth 2.0"))
+    }
+
+    fn site(&self, _: Wanted) -> BoxFuture<'_, Result<Option<String>, AuthFailure>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }

@@ -1,7 +1,13 @@
 //! `wherry-agent harness`: what developers try on their own machine, in the same box as in a real run.
 
+mod connector;
+mod describe;
+mod script;
+mod trial;
+
 use std::{
     io::{BufRead, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -24,6 +30,13 @@ const BATCH_BYTES: usize = 1 << 20;
 pub enum HarnessCommand {
     /// Run programs over records: the first line of standard input says what to run, each other line is a record.
     Expr,
+    /// Run a component as the document on standard input says, and print what it did, one line each.
+    Connector,
+    /// Run a component and print what it says of itself, as it says it.
+    Describe {
+        /// The component.
+        component: PathBuf,
+    },
 }
 
 /// Why there are no further results: one line of JSON on standard error.
@@ -42,6 +55,8 @@ struct Told<'a> {
 enum Ended {
     #[error("standard input does not begin with what to run: {0}")]
     Input(String),
+    #[error("this file cannot be read: {0}")]
+    Unreadable(std::io::Error),
     #[error("the system does not let it start: {0}")]
     System(std::io::Error),
     #[error(transparent)]
@@ -54,6 +69,7 @@ impl Ended {
     fn code(&self) -> Code {
         match self {
             Self::Input(_) => Code::new("transform.input_invalid"),
+            Self::Unreadable(_) => Code::new("client.file_unreadable"),
             Self::System(_) => Code::new("agent.system"),
             Self::Host(error) => error.code(),
             Self::Fault(fault) => fault.code(),
@@ -64,8 +80,14 @@ impl Ended {
 /// Carries out one of them.
 pub fn harness(command: HarnessCommand) -> ExitCode {
     match command {
-        HarnessCommand::Expr => expr().map_or_else(|ended| tell(&ended), |()| Exit::Success.into()),
+        HarnessCommand::Expr => end(expr()),
+        HarnessCommand::Connector => end(connector::connector()),
+        HarnessCommand::Describe { component } => end(describe::describe(&component)),
     }
+}
+
+fn end(ended: Result<(), Ended>) -> ExitCode {
+    ended.map_or_else(|ended| tell(&ended), |()| Exit::Success.into())
 }
 
 fn expr() -> Result<(), Ended> {
@@ -128,7 +150,7 @@ fn tell(ended: &Ended) -> ExitCode {
     let (part, at) = match ended {
         Ended::Fault(TransformFault::Invalid { part, at, .. }) => (Some(*part), Some(at)),
         Ended::Fault(TransformFault::Record { part, at, .. }) => (Some(*part), at.as_ref()),
-        Ended::Fault(_) | Ended::Input(_) | Ended::System(_) | Ended::Host(_) => (None, None),
+        Ended::Fault(_) | Ended::Input(_) | Ended::Unreadable(_) | Ended::System(_) | Ended::Host(_) => (None, None),
     };
     let told = Told { code: ended.code(), message: ended.to_string(), part, at };
     eprintln!("{}", serde_json::to_string(&told).unwrap_or_else(|_| ended.to_string()));

@@ -37,6 +37,8 @@ pub struct Raw {
     pub egress: RawEgress,
     /// Which connectors may run.
     pub connectors: RawConnectors,
+    /// The processes that connectors run in.
+    pub worker: RawWorker,
     /// What connectors write that may leave the agent.
     pub answers: RawAnswers,
     /// Tokens of OAuth 2.0.
@@ -104,6 +106,40 @@ pub struct RawConnectors {
     pub publishers: Vec<String>,
 }
 
+/// The processes that connectors run in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawWorker {
+    /// Which connectors get one: `all`, `third_party` or `off`.
+    pub mode: RawWorkerMode,
+    /// Public keys (`ed25519:...`) of publishers that are no third parties.
+    pub own_publishers: Vec<String>,
+    /// How long a process without work is kept.
+    #[serde(with = "duration::text")]
+    pub idle: Duration,
+    /// How many processes without work are kept.
+    pub keep: u32,
+}
+
+/// Which connectors run in processes of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawWorkerMode {
+    /// All.
+    #[default]
+    All,
+    /// All but those of the owner's own publishers.
+    ThirdParty,
+    /// None.
+    Off,
+}
+
+impl Default for RawWorker {
+    fn default() -> Self {
+        Self { mode: RawWorkerMode::default(), own_publishers: Vec::new(), idle: Duration::from_secs(300), keep: 8 }
+    }
+}
+
 /// Tokens of OAuth 2.0.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -120,6 +156,8 @@ pub struct RawOAuth {
 pub struct RawAnswers {
     /// Answers to `wherry connection describe`.
     pub describe: bool,
+    /// Records and words that actions answer with.
+    pub actions: bool,
 }
 
 /// The journal.
@@ -147,6 +185,7 @@ impl Default for Raw {
             tls: RawTls::default(),
             egress: RawEgress::default(),
             connectors: RawConnectors::default(),
+            worker: RawWorker::default(),
             answers: RawAnswers::default(),
             oauth: RawOAuth::default(),
             store: RawStore::default(),

@@ -69,6 +69,20 @@ impl Compiled {
         kept.await.map_err(|_| CompileError::Broke)?
     }
 
+    /// Of which components there is compiled code, for this engine or an earlier one.
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        private_file::names(&self.dir).iter().filter_map(|name| digest_in(name)).collect()
+    }
+
+    /// Removes what was compiled of a component, for whichever engine.
+    pub(super) fn remove(&self, digest: Digest) {
+        for name in private_file::names(&self.dir).into_iter().filter(|name| digest_in(name) == Some(digest)) {
+            if let Err(error) = private_file::remove(&self.dir.join(name)) {
+                tracing::warn!(%digest, %error, "compiled code stays behind");
+            }
+        }
+    }
+
     fn path(&self, digest: Digest) -> PathBuf {
         self.dir.join(format!("{}.cwasm", self.file_name(digest)))
     }
@@ -81,6 +95,12 @@ impl Compiled {
         let text = digest.to_string();
         format!("{}-{}", text.strip_prefix("sha256:").unwrap_or(&text), self.compatibility)
     }
+}
+
+/// The component of which a file is compiled code.
+fn digest_in(name: &str) -> Option<Digest> {
+    let (hex, _) = name.split_once('-')?;
+    format!("sha256:{hex}").parse().ok()
 }
 
 fn parts<'a>(digest: &'a Digest, compatibility: &'a str, code: &'a [u8]) -> [&'a [u8]; 4] {

@@ -4,11 +4,14 @@
 //! harmless than its own component does would have runs repeated that must not be.
 
 use wherry_host::{ActivityKind as Shown, Descriptor};
-use wherry_trust::release::{Activity, ActivityKind};
+use wherry_trust::release::{Activity, ActivityKind, Release};
 
 /// How release and component differ.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
+    /// The descriptor is not the signed one.
+    #[error("it describes itself otherwise than its signed release says")]
+    OtherDescriptor,
     /// The component does not know the activity.
     #[error("its release declares the activity {activity}, which the component does not offer")]
     Missing {
@@ -35,9 +38,17 @@ pub(super) enum Broken {
     },
 }
 
+/// The component says word for word what was signed, where that was signed, and offers what is declared.
+pub(super) fn keeps(release: &Release, said: &str, component: &Descriptor) -> Result<(), Broken> {
+    if release.descriptor.is_some_and(|signed| !signed.matches(said)) {
+        return Err(Broken::OtherDescriptor);
+    }
+    check(&release.activities, component)
+}
+
 /// Every declared activity is offered, of the same kind, and with no stricter class than declared. What the release
 /// does not declare cannot be used, so it may be there.
-pub(super) fn check(declared: &[Activity], component: &Descriptor) -> Result<(), Broken> {
+fn check(declared: &[Activity], component: &Descriptor) -> Result<(), Broken> {
     for Activity { name, kind, side_effects } in declared {
         let activity = name.clone();
         let Some(offered) = component.activity(name) else { return Err(Broken::Missing { activity }) };
@@ -60,13 +71,17 @@ mod tests {
     use serde_json::json;
     use wherry_domain::effects::SideEffects;
 
-    fn component() -> Descriptor {
+    fn said() -> String {
         let activity = |name: &str, kind: &str, class: &str| json!({ "name": name, "kind": kind, "sideEffects": class, "configSchema": {} });
         let document = json!({
             "schemaVersion": 1, "name": "crm", "version": "1.0.0", "connection": { "configSchema": {} },
             "activities": [activity("query", "source", "read"), activity("send", "target", "keyed")],
         });
-        Descriptor::parse(&document.to_string()).unwrap()
+        document.to_string()
+    }
+
+    fn component() -> Descriptor {
+        Descriptor::parse(&said()).unwrap()
     }
 
     fn declared(name: &str, kind: ActivityKind, side_effects: SideEffects) -> Result<(), Broken> {
@@ -84,5 +99,15 @@ mod tests {
         let turned = declared("query", ActivityKind::Target, SideEffects::Unsafe).unwrap_err();
         assert!(turned.to_string().contains("query as a target"), "{turned}");
         assert_eq!(check(&[], &component()), Ok(()));
+    }
+
+    #[test]
+    fn a_component_that_describes_itself_otherwise_than_was_signed_is_refused() {
+        let release = Release::of(b"component", &said(), semver::Version::new(0, 1, 0), String::new()).unwrap();
+        assert_eq!(keeps(&release, &said().replace(',', ",\n "), &component()), Ok(()));
+        let other = said().replace("\"connection\":", "\"title\":\"Another\",\"connection\":");
+        assert_eq!(keeps(&release, &other, &component()), Err(Broken::OtherDescriptor));
+        let old = Release { descriptor: None, ..release };
+        assert_eq!(keeps(&old, &other, &component()), Ok(()));
     }
 }

@@ -13,7 +13,7 @@ use wherry_proto::frame;
 use wherry_trust::{
     dsse::{Envelope, Limits},
     keys::PublicKey,
-    release::{Prefix, Publisher, VerifiedRelease, verify_release},
+    release::{Prefix, Publisher, Release, VerifiedRelease, verify_release},
 };
 
 use crate::VERSION;
@@ -22,6 +22,8 @@ use crate::VERSION;
 const RELEASE_MISMATCH: Code = Code::new("connector.release_mismatch");
 /// The release wants a newer agent.
 const AGENT_TOO_OLD: Code = Code::new("connector.agent_too_old");
+/// The owner's list of publishers does not have the one who signed.
+const NOT_ALLOWED: Code = Code::new("envelope.signer_unknown");
 
 /// The publishers in force.
 pub(super) struct Trust {
@@ -78,13 +80,30 @@ impl Trust {
         if release.wasm.sha256 != pin.digest || release.wasm.length != pin.length {
             return differs("component");
         }
-        if Version::parse(VERSION).is_ok_and(|own| own < release.min_agent) {
-            let message =
-                format!("{name} {} needs agent {} or newer, this is {VERSION}", pin.version, release.min_agent);
-            return Err(Failure::permanent(AGENT_TOO_OLD, message));
-        }
+        new_enough(release)?;
         Ok(verified)
     }
+
+    /// Whether the owner of this agent allows who signed a release that others believe, and this agent can run it.
+    pub(super) fn suits(&self, verified: &VerifiedRelease) -> Result<(), Failure> {
+        if !self.only.is_empty() && !self.only.contains(&verified.key) {
+            let message = format!(
+                "the owner of this agent does not allow connectors that {} signed, see [connectors] in its configuration",
+                verified.publisher
+            );
+            return Err(Failure::permanent(NOT_ALLOWED, message));
+        }
+        new_enough(&verified.release)
+    }
+}
+
+fn new_enough(release: &Release) -> Result<(), Failure> {
+    if Version::parse(VERSION).is_ok_and(|own| own < release.min_agent) {
+        let Release { name, version, min_agent, .. } = release;
+        let message = format!("{name} {version} needs agent {min_agent} or newer, this is {VERSION}");
+        return Err(Failure::permanent(AGENT_TOO_OLD, message));
+    }
+    Ok(())
 }
 
 /// An empty prefix allows all names, on the wire as in the controller's interface.

@@ -7,6 +7,11 @@ use wherry_host::EgressError;
 /// Headers that carry credentials: neither set nor seen by a connector.
 pub(super) static PROTECTED: [HeaderName; 2] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION];
 
+/// The headers that no connection's connector may touch.
+pub(crate) fn protected() -> &'static [HeaderName] {
+    &PROTECTED
+}
+
 /// Headers that decide where a message goes or where it ends.
 static FRAMING: [HeaderName; 7] = [
     header::HOST,
@@ -23,7 +28,7 @@ static FRAMING: [HeaderName; 7] = [
 ///
 /// # Errors
 /// [`EgressError::InvalidRequest`] with the name of the header.
-pub(super) fn check<B: Body>(request: &Request<B>, protected: &[HeaderName]) -> Result<(), EgressError> {
+pub(crate) fn check<B: Body>(request: &Request<B>, protected: &[HeaderName]) -> Result<(), EgressError> {
     check_names(request.headers(), protected)?;
     check_length(request)
 }

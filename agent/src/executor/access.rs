@@ -7,19 +7,21 @@ use wherry_domain::{
     connection::ConnectionPath,
     failure::{Code, Failure},
     name::Name,
+    policy::Policies,
     project::{Connection, Snapshot, template::Scope},
 };
-use wherry_host::{Connector, Descriptor, Egress};
+use wherry_host::{ConnectorFault, Descriptor, Egress};
 use wherry_trust::release::Activity;
+use wherry_worker::Runner;
 
 use super::plan::{Workshop, invalid};
 use crate::{
     auth::{AuthFailure, Made, Scheme, token::Wanted},
     certificates::{self, Seen},
-    connectors::Loaded,
+    connectors::{Blame, Loaded, Taken},
     egress::{Destination, Endpoint, Identity, TlsChoice},
     net::Trace,
-    oauth,
+    oauth::sites,
 };
 
 /// A text refers to a variable that neither the deployment nor the run has.
@@ -34,9 +36,23 @@ const SCHEME: Code = Code::new("connector.auth_unsupported");
 /// Instances of a target at most: for more of them the host keeps no room.
 const MOST_INSTANCES: usize = 16;
 
+/// What a connection is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    /// Connectors of which the version on trial is wanted.
+    pub(super) trial: &'a [Name],
+}
+
 /// A connection that can be used.
 pub(super) struct Access {
-    pub(super) connector: Connector,
+    pub(super) connector: Runner,
+    /// Keeps what it needs on disk.
+    _loaded: Loaded,
+    /// To count its failures against its version.
+    blame: Blame,
+    /// The connector, if this is its version on trial.
+    pub(super) on_trial: Option<Name>,
     /// Name and version of the connector.
     title: String,
     /// What its release offers.
@@ -55,26 +71,49 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Makes the connection ready. Its credential is not looked at before [`Self::refresh`].
+    /// Makes the connection ready. Its credential is not looked at before [`Self::refresh`], except where it has to be
+    /// asked which of the provider's sites is meant.
     pub(super) async fn make(
         workshop: &Workshop,
-        snapshot: &Snapshot,
+        ground: Ground<'_>,
         name: &Name,
         scope: &Scope<'_>,
     ) -> Result<Self, Failure> {
+        let access = Self::at(workshop, (ground, name), scope, None).await?;
+        let listed = access.scheme.oauth2().and_then(|oauth| sites::listed(oauth, &access.base));
+        let Some(wanted) = access.wanted(workshop).filter(|_| listed.is_some()) else { return Ok(access) };
+        let site = workshop.tokens.site(wanted).await.map_err(|failure| failure.failure())?;
+        match site {
+            Some(site) => Self::at(workshop, (ground, name), scope, Some(site)).await,
+            None => Ok(access),
+        }
+    }
+
+    /// The same at `site`, or else at the address that the connection itself names: for a connection that may have no
+    /// token yet.
+    pub(super) async fn at(
+        workshop: &Workshop,
+        (Ground { snapshot, trial }, name): (Ground<'_>, &Name),
+        scope: &Scope<'_>,
+        site: Option<String>,
+    ) -> Result<Self, Failure> {
         let connection = snapshot.project.connections.get(name);
         let connection = connection.ok_or_else(|| invalid(format!("the deployment has no connection {name}")))?;
-        let pin = snapshot.connectors.get(&connection.connector);
-        let pin = pin.ok_or_else(|| invalid(format!("the deployment pins no connector {}", connection.connector)))?;
-        let Loaded { connector, activities, descriptor } = workshop.connectors.load(&connection.connector, pin).await?;
+        let uses = &connection.connector;
+        let (deployed, on_trial) = (snapshot.connectors.get(uses), trial.contains(uses));
+        let taken = workshop.connectors.take(&snapshot.environment, uses, deployed, on_trial).await?;
+        let Taken { loaded, version, on_trial, warning, blame } = taken;
+        let (activities, descriptor) = (Arc::clone(&loaded.activities), Arc::clone(&loaded.descriptor));
         let scheme = Scheme::read(&connection.auth, scope)?;
         // Atlassian takes OAuth's tokens at one address for all sites.
-        let site = scheme.oauth2().and_then(oauth::site);
+        let site = site.or_else(|| scheme.oauth2().and_then(sites::site));
         let url = site.map_or_else(|| fill_text(scope, &connection.url), Ok)?;
         let destination = Destination::parse(&url)
             .map_err(|error| Failure::permanent(error.code(), format!("connection {name}: {error}")))?;
         let url = destination.base(&url);
-        let warnings = admit(workshop, (name, connection), &destination)?;
+        let mut warnings =
+            admit(workshop, (name, connection), &destination, &workshop.policies(&snapshot.environment))?;
+        warnings.extend(warning);
         supported(&scheme, &descriptor)?;
         let path = ConnectionPath {
             environment: snapshot.environment.clone(),
@@ -84,8 +123,11 @@ impl Access {
         let endpoint = open(workshop, &path, connection, destination, &scheme)?;
         let options = fill(scope, &Value::Object(connection.options.clone()))?;
         Ok(Self {
-            connector,
-            title: format!("{} {}", connection.connector, pin.version),
+            connector: loaded.connector.of(&path.to_string()),
+            _loaded: loaded,
+            blame,
+            on_trial: on_trial.then(|| uses.clone()),
+            title: format!("{uses} {version}"),
             activities,
             descriptor,
             connection: json!({ "url": url, "options": options }).to_string(),
@@ -117,6 +159,11 @@ impl Access {
         activity.is_some_and(|activity| activity.counters.iter().any(|known| known == name))
     }
 
+    /// Which connection it is.
+    pub(super) const fn path(&self) -> &ConnectionPath {
+        &self.path
+    }
+
     pub(super) fn egress(&self) -> Arc<dyn Egress> {
         Arc::<Endpoint>::clone(&self.endpoint)
     }
@@ -124,6 +171,11 @@ impl Access {
     /// A way out of its own with no connection open, noted in `trace`.
     pub(super) fn traced_egress(&self, trace: &Trace) -> Arc<dyn Egress> {
         Arc::new(self.endpoint.traced(trace))
+    }
+
+    /// Its connector failed: some failures are counted against the version.
+    pub(super) fn judge(&self, fault: &ConnectorFault) {
+        self.blame.judge(fault);
     }
 
     /// What it needs to have tokens of OAuth 2.0; nothing if it has another scheme.
@@ -173,9 +225,10 @@ fn admit(
     workshop: &Workshop,
     (name, connection): (&Name, &Connection),
     destination: &Destination,
+    policies: &Policies,
 ) -> Result<Vec<String>, Failure> {
     let (proxied, oauth) = (connection.through_proxy(), connection.auth.is_oauth());
-    let admitted = workshop.endpoints.tls_rules().admit(&connection.tls, destination, proxied, oauth);
+    let admitted = workshop.endpoints.tls_rules().admit(&connection.tls, destination, proxied, oauth, policies);
     let warnings =
         admitted.map_err(|refusal| Failure::permanent(refusal.code(), format!("connection {name}: {refusal}")))?;
     Ok(warnings.iter().map(|warning| format!("connection {name}: {warning}")).collect())

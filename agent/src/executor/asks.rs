@@ -43,6 +43,8 @@ const NOT_READY: Code = Code::new("connector.not_ready");
 const TIMED_OUT: Code = Code::new("connection.timed_out");
 /// The answer is too long to be sent.
 const TOO_LONG: Code = Code::new("sandbox.output_limit");
+/// The answer of an action is not kept any more.
+const ANSWER_GONE: Code = Code::new("action.answer_gone");
 /// A defect of ours.
 const DEFECT: Code = Code::new("agent.defect");
 
@@ -67,9 +69,13 @@ impl Asks {
     fn admit(&self, question: &Question) -> Result<OwnedSemaphorePermit, Failure> {
         match question {
             Question::Discover { .. } if !self.allowed.describe => Err(not_allowed(&self.allowed)),
-            Question::Discover { .. } | Question::Test => Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-                Failure::retry(BUSY, format!("the agent answers {AT_ONCE} questions about connections already"))
-            }),
+            // What left once may leave again, as long as the owner did not change his mind.
+            Question::Recall { .. } if !self.allowed.actions => Err(gone()),
+            Question::Discover { .. } | Question::Test | Question::Recall { .. } => {
+                Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+                    Failure::retry(BUSY, format!("the agent answers {AT_ONCE} questions about connections already"))
+                })
+            }
         }
     }
 }
@@ -94,7 +100,7 @@ impl Asking {
     async fn run(self, place: OwnedSemaphorePermit) {
         let trace = match &self.ask.question {
             Question::Test => Trace::wanted(),
-            Question::Discover { .. } => Trace::default(),
+            Question::Discover { .. } | Question::Recall { .. } => Trace::default(),
         };
         let result = AssertUnwindSafe(self.look(&trace)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(ask = %self.ask.id, "a question about a connection panicked");
@@ -114,6 +120,9 @@ impl Asking {
 
     async fn look(&self, trace: &Trace) -> Result<Vec<u8>, Trouble> {
         let Ask { id, deployment, connection, question, limit } = &self.ask;
+        if let Question::Recall { run } = question {
+            return self.shared.kept_answers.of_run(*run).ok_or_else(|| trouble(gone(), None));
+        }
         let run = id.to_string();
         let access = timeout(*limit, self.shared.plans.connection(*deployment, connection, &run)).await;
         let access = access.unwrap_or_else(|_| Err(not_ready(*limit))).map_err(|failure| trouble(failure, None))?;
@@ -122,6 +131,7 @@ impl Asking {
         let outcome = timeout(left, self.call(&access, task, trace)).await;
         let outcome = outcome.map_err(|_| trouble(timed_out(*limit), None))?;
         let outcome = outcome.map_err(|fault| {
+            access.judge(&fault);
             tracing::info!(ask = %id, %connection, %fault, "a connector failed");
             trouble(fault.failure(), complaint(&fault))
         })?;
@@ -148,6 +158,7 @@ impl Asking {
 fn task(access: &Access, question: &Question, run: String, left: Duration) -> Result<Task, Failure> {
     let (call, activity, params) = match question {
         Question::Test => (Call::Test, String::new(), "{}".to_owned()),
+        Question::Recall { .. } => return Err(gone()),
         Question::Discover { activity, question } => {
             if !activity.is_empty() {
                 access.activity(activity, |_| true)?;
@@ -163,7 +174,7 @@ fn task(access: &Access, question: &Question, run: String, left: Duration) -> Re
 /// What of the outcome leaves: nothing of a test.
 fn document(question: &Question, outcome: Outcome) -> Result<Vec<u8>, Failure> {
     match question {
-        Question::Test => Ok(Vec::new()),
+        Question::Test | Question::Recall { .. } => Ok(Vec::new()),
         Question::Discover { .. } => {
             let document = outcome.output.unwrap_or_else(|| "null".to_owned()).into_bytes();
             let too_long =
@@ -208,6 +219,11 @@ fn not_allowed(allowed: &Answers) -> Failure {
     Failure::permanent(NOT_ALLOWED, message)
 }
 
+fn gone() -> Failure {
+    let message = "the agent does not have the answer any more: it keeps answers for ten minutes, in memory only";
+    Failure::permanent(ANSWER_GONE, message)
+}
+
 fn not_ready(limit: Duration) -> Failure {
     let message =
         format!("the connector was not ready within {}: it is still being prepared, try again", seconds(limit));
@@ -236,13 +252,13 @@ mod tests {
     #[test]
     fn by_default_only_tests_are_answered_and_the_refusal_names_file_and_line() {
         let file = Some("/etc/wherry/agent.toml".into());
-        let asks = Asks::new(Answers { describe: false, file });
+        let asks = Asks::new(Answers { describe: false, actions: false, file });
         let refused = asks.admit(&discover()).unwrap_err();
         assert_eq!(refused.code, NOT_ALLOWED);
         let text = refused.message;
         assert!(text.contains("`describe = true` under [answers] to /etc/wherry/agent.toml"), "{text}");
         assert!(asks.admit(&Question::Test).is_ok());
-        let open = Asks::new(Answers { describe: true, file: None });
+        let open = Asks::new(Answers { describe: true, actions: false, file: None });
         assert!(open.admit(&discover()).is_ok());
     }
 

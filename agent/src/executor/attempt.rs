@@ -1,6 +1,8 @@
 //! One attempt from its offer to its result: drives [`wherry_domain::execution`].
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+mod action;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use wherry_daemon::{exit::Exit, store::StoreError};
@@ -8,6 +10,7 @@ use wherry_domain::{
     effects::SideEffects,
     execution::{Effect, Ending, Event, Execution, Stage, Verdict},
     failure::{Code, Failure},
+    name::Name,
     run::Outcome,
     time::Timestamp,
 };
@@ -20,6 +23,7 @@ use super::{
     flow::{Flow, Over},
     log::RunLog,
     plan::Plan,
+    plans::LOCK_BEHIND,
     scene::Scene,
 };
 use crate::{
@@ -39,6 +43,8 @@ pub(super) struct Attempting {
     permit: Permit,
     running: Running,
     began: Timestamp,
+    /// Connectors of which it runs on the version on trial.
+    trial: Vec<Name>,
 }
 
 /// What an attempt leaves behind.
@@ -62,42 +68,58 @@ impl Remains {
 impl Attempting {
     pub(super) fn new(shared: Arc<Shared>, permit: Permit, running: Running) -> Self {
         let began = shared.clock.now();
-        Self { shared, permit, running, began }
+        Self { shared, permit, running, began, trial: Vec::new() }
     }
 
     /// Carries the attempt out. Every way out of here ends in a result, a refusal, or a record that tells the next
     /// process.
-    pub(super) async fn run(self, offer: Offer) {
+    pub(super) async fn run(self, mut offer: Offer) {
+        if let Some(action) = offer.action.take() {
+            return self.act(offer, action).await;
+        }
         let prepared = tokio::select! {
             biased;
             cause = self.running.stopped() => return self.stopped_early(cause).await,
             prepared = self.shared.plans.for_offer(&offer) => prepared,
         };
-        match prepared.and_then(|plan| Ok((plan, Errand::new(&offer)?))) {
+        match prepared.and_then(|plan| {
+            let cover = self.shared.cover(&offer, plan.source.access.path());
+            Ok((plan, Errand::new(&offer, cover)?))
+        }) {
             Ok((plan, errand)) => self.begin(errand, &plan).await,
+            Err(failure) if failure.code == LOCK_BEHIND => self.decline(failure).await,
             Err(failure) => self.failed_early(failure).await,
         }
     }
 
-    async fn begin(self, errand: Errand, plan: &Plan) {
+    async fn begin(mut self, errand: Errand, plan: &Plan) {
+        self.trial = plan.trial();
+        if let Some((attempting, machine)) = self.started(plan.class, plan.offline_term).await {
+            attempting.work(errand, plan, machine).await;
+        }
+    }
+
+    /// Writes down that the attempt begins; nothing is returned if it does not.
+    async fn started(self, class: SideEffects, offline_term: Duration) -> Option<(Self, Execution)> {
         let now = self.shared.clock.now();
-        self.running.allow_offline(plan.offline_term);
-        let mut machine = Execution::new(self.running.attempt().fence, plan.class);
+        self.running.allow_offline(offline_term);
+        let mut machine = Execution::new(self.running.attempt().fence, class);
         // Acceptance needs no record of its own: nothing has begun, and a process that dies now has lost an offer.
         machine.on(Event::Offered, now);
         if !self.running.may_begin_effect(now) && machine.on(Event::EffectsEnd, now).contains(&Effect::Decline) {
             let failure =
                 Failure::retry(wherry_domain::execution::LEASE_ENDED, "the lease ended before the run could begin");
-            return self.decline(failure).await;
+            self.decline(failure).await;
+            return None;
         }
         machine.on(Event::Begin, now);
-        if let Err(error) = self.shared.journal.started(self.running.attempt()).await {
-            return self.not_journalled(&error).await;
+        if let Err(error) = self.shared.journal.started(self.running.attempt(), &self.trial).await {
+            self.not_journalled(&error).await;
+            return None;
         }
         self.running.started();
-        if machine.on(Event::Journalled(Stage::Started), self.shared.clock.now()).contains(&Effect::Start) {
-            self.work(errand, plan, machine).await;
-        }
+        let effects = machine.on(Event::Journalled(Stage::Started), self.shared.clock.now());
+        effects.contains(&Effect::Start).then_some((self, machine))
     }
 
     async fn work(self, errand: Errand, plan: &Plan, mut machine: Execution) {
@@ -175,11 +197,11 @@ impl Attempting {
     }
 
     async fn finish(self, remains: Remains) {
-        let Self { shared, permit, running, began } = self;
+        let Self { shared, permit, running, began, trial } = self;
         let attempt = running.attempt();
         let duration = shared.clock.now().since(began);
         let Remains { ending, counts, earlier, log, cursor, states } = remains;
-        let ended = Ended { attempt, ending: ending.clone(), counts, earlier, duration, log, cursor, states };
+        let ended = Ended { attempt, ending: ending.clone(), counts, earlier, duration, log, cursor, states, trial };
         match shared.journal.finished(ended, move || drop((permit, running))).await {
             Ok(()) => tell(attempt, &ending, counts, duration),
             Err(error) => {

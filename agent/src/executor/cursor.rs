@@ -53,8 +53,8 @@ impl Position {
     /// What to send; `None` if it is too long for the wire, which no cursor is that is JSON.
     pub(super) fn write(&self) -> Option<String> {
         let text = serde_json::to_string(&Written::from(self)).ok()?;
-        if text.len() > wherry_proto::MAX_CURSOR {
-            let (bytes, most) = (text.len(), wherry_proto::MAX_CURSOR);
+        if text.len() > wherry_proto::MAX_POSITION {
+            let (bytes, most) = (text.len(), wherry_proto::MAX_POSITION);
             tracing::warn!(bytes, most, "a cursor is too long to be kept: a retry would begin at an older one");
             return None;
         }

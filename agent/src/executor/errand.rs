@@ -7,6 +7,7 @@ use wherry_host::Task;
 use wherry_proto::frame::Offer;
 
 use super::{
+    cover::Cover,
     cursor::Position,
     memory::{Entries, Memories},
     plan::Step,
@@ -24,18 +25,21 @@ pub(super) struct Errand {
     pub(super) start: Position,
     /// What the connections remember when it begins.
     pub(super) memories: Memories,
+    /// Over what it leaves for the next one.
+    pub(super) cover: Cover,
 }
 
 impl Errand {
     /// # Errors
-    /// If what a connection remembers cannot be read.
-    pub(super) fn new(offer: &Offer) -> Result<Self, Failure> {
+    /// If what a connection remembers, or where the run goes on, cannot be read.
+    pub(super) fn new(offer: &Offer, cover: Cover) -> Result<Self, Failure> {
         Ok(Self {
             run: offer.attempt.run.to_string(),
             attempt: offer.attempt.fence.attempt(),
             key: offer.key.clone(),
-            start: Position::read(offer.cursor.clone()),
-            memories: Memories::read(&offer.states)?,
+            start: Position::read(cover.bare_cursor(offer.cursor.clone())?),
+            memories: Memories::read(&offer.states, cover.clone())?,
+            cover,
         })
     }
 

@@ -120,7 +120,7 @@ impl<'a> Flow<'a> {
 
     /// Where the next attempt goes on, if the controller does not know yet.
     pub(super) fn last_cursor(&mut self) -> Option<String> {
-        self.news.last_cursor(&mut self.tally)
+        self.news.last_cursor(&mut self.tally, &self.scene.errand.cover)
     }
 
     /// Runs to the end. Dropping the future stops both connectors at once.

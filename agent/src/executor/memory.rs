@@ -14,8 +14,10 @@ use wherry_domain::{
     failure::{Code, Failure},
     name::Name,
 };
-use wherry_proto::frame::ConnectionState;
+use wherry_proto::frame::{ConnectionState, Wrapped};
 use wherry_trust::keys::sha256;
+
+use super::cover::Cover;
 
 /// The state is of a form that this build does not know.
 const UNREADABLE: Code = Code::new("connection.state_unreadable");
@@ -30,8 +32,11 @@ pub(super) type Entries = BTreeMap<String, Vec<u8>>;
 pub(super) struct Changes(BTreeMap<String, Option<Vec<u8>>>);
 
 /// What the connections of one operation remember.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Memories(BTreeMap<Name, Memory>);
+#[derive(Clone, Default)]
+pub(super) struct Memories {
+    of: BTreeMap<Name, Memory>,
+    cover: Cover,
+}
 
 #[derive(Clone, Debug, Default)]
 struct Memory {
@@ -77,18 +82,19 @@ impl Memories {
     /// # Errors
     /// If a state is of a form that this build does not know. To go on without it could repeat everything that the
     /// connection remembers as done.
-    pub(super) fn read(offered: &[ConnectionState]) -> Result<Self, Failure> {
+    pub(super) fn read(offered: &[ConnectionState], cover: Cover) -> Result<Self, Failure> {
         let read = offered.iter().map(|one| {
-            let entries = wrapping::unwrap(&one.state).ok_or_else(|| unreadable(&one.connection))?;
+            let bare = cover.bare_state(&one.connection, &one.state.0)?;
+            let entries = wrapping::unwrap(&bare).ok_or_else(|| unreadable(&one.connection))?;
             let base = Some(sha256(&one.state.0));
             Ok((one.connection.clone(), Memory { base, entries, ..Memory::default() }))
         });
-        read.collect::<Result<_, _>>().map(Self)
+        Ok(Self { of: read.collect::<Result<_, Failure>>()?, cover })
     }
 
     /// What the connection remembers now.
     pub(super) fn of(&self, connection: &Name) -> Entries {
-        self.0.get(connection).map(|memory| memory.entries.clone()).unwrap_or_default()
+        self.of.get(connection).map(|memory| memory.entries.clone()).unwrap_or_default()
     }
 
     /// Keeps changes; `false` if the connection would remember too much, which only invocations side by side can bring
@@ -97,7 +103,7 @@ impl Memories {
         if changes.is_empty() {
             return true;
         }
-        let memory = self.0.entry(connection.clone()).or_default();
+        let memory = self.of.entry(connection.clone()).or_default();
         let mut entries = memory.entries.clone();
         changes.apply(&mut entries);
         if entries.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_BYTES {
@@ -116,7 +122,7 @@ impl Memories {
 
     /// It is on its way.
     pub(super) fn told(&mut self) {
-        self.0.values_mut().for_each(|memory| memory.untold = false);
+        self.of.values_mut().for_each(|memory| memory.untold = false);
     }
 
     /// Everything that changed, for the result: a checkpoint may be lost, the result is not.
@@ -125,13 +131,12 @@ impl Memories {
     }
 
     fn states(&self, wanted: impl Fn(&Memory) -> bool) -> Vec<ConnectionState> {
-        let wanted = self.0.iter().filter(|(_, memory)| wanted(memory));
-        let state = |(connection, memory): (&Name, &Memory)| ConnectionState {
-            connection: connection.clone(),
-            state: wrapping::wrap(&memory.entries),
-            base: memory.base,
+        let wanted = self.of.iter().filter(|(_, memory)| wanted(memory));
+        let state = |(connection, memory): (&Name, &Memory)| {
+            let state = Wrapped(self.cover.state(connection, wrapping::wrap(&memory.entries))?);
+            Some(ConnectionState { connection: connection.clone(), state, base: memory.base })
         };
-        wanted.map(state).collect()
+        wanted.filter_map(state).collect()
     }
 }
 
@@ -145,8 +150,6 @@ fn unreadable(connection: &Name) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use wherry_proto::frame::Wrapped;
-
     use super::*;
 
     fn entries(pairs: &[(&str, &str)]) -> Entries {
@@ -158,8 +161,8 @@ mod tests {
     }
 
     fn remembering(pairs: &[(&str, &str)]) -> (Memories, ConnectionState) {
-        let state = ConnectionState { connection: desk(), state: wrapping::wrap(&entries(pairs)), base: None };
-        (Memories::read(std::slice::from_ref(&state)).unwrap(), state)
+        let state = ConnectionState { connection: desk(), state: Wrapped(wrapping::wrap(&entries(pairs))), base: None };
+        (Memories::read(std::slice::from_ref(&state), Cover::default()).unwrap(), state)
     }
 
     #[test]
@@ -170,14 +173,14 @@ mod tests {
         assert!(memories.keep(&desk(), &Changes::between(&memories.of(&desk()), &after)));
         let told = memories.untold();
         assert_eq!((told.len(), told[0].base), (1, Some(sha256(&offered.state.0))));
-        assert_eq!(wrapping::unwrap(&told[0].state), Some(after));
+        assert_eq!(wrapping::unwrap(&told[0].state.0), Some(after));
         memories.told();
         assert_eq!((memories.untold(), memories.changed()), (vec![], told), "a result repeats what a checkpoint told");
     }
 
     #[test]
     fn a_connection_without_a_past_has_no_base_and_one_without_a_change_is_not_told() {
-        let mut memories = Memories::read(&[]).unwrap();
+        let mut memories = Memories::read(&[], Cover::default()).unwrap();
         assert!(memories.keep(&desk(), &Changes::default()));
         assert_eq!(memories.changed(), []);
         assert!(memories.keep(&desk(), &Changes::between(&Entries::new(), &entries(&[("a", "1")]))));
@@ -211,6 +214,6 @@ mod tests {
     #[test]
     fn a_state_of_another_form_is_a_failure_and_not_an_empty_state() {
         let state = ConnectionState { connection: desk(), state: Wrapped(vec![9]), base: None };
-        assert_eq!(Memories::read(&[state]).unwrap_err().code, UNREADABLE);
+        assert_eq!(Memories::read(&[state], Cover::default()).err().unwrap().code, UNREADABLE);
     }
 }

@@ -6,21 +6,30 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use wherry_daemon::{clock::Clock, tasks::Tasks};
 use wherry_domain::{
     effects::SideEffects,
     failure::{Code, Failure},
     name::Name,
+    policy::Policies,
     project::{Operation, Snapshot, Step as ProjectStep, template::Scope},
 };
+use wherry_proto::frame::Action;
 use wherry_trust::release::ActivityKind;
 
 use super::{
-    access::{Access, fill},
+    access::{Access, Ground, fill},
     programs::Programs,
 };
-use crate::{auth::Tokens, connectors::Connectors, egress::Endpoints, secrets::Secrets, transforms::Transforms};
+use crate::{
+    auth::Tokens,
+    connectors::{Connectors, Stand},
+    egress::Endpoints,
+    secrets::Secrets,
+    transforms::Transforms,
+};
 
 /// The deployment does not hold together.
 const INVALID: Code = Code::new("deployment.invalid");
@@ -36,6 +45,15 @@ pub(super) struct Workshop {
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) transforms: Transforms,
+    /// The organisation's rules, by environment.
+    pub(super) policies: ArcSwap<BTreeMap<Name, Policies>>,
+}
+
+impl Workshop {
+    /// The organisation's rules in an environment.
+    pub(super) fn policies(&self, environment: &Name) -> Policies {
+        self.policies.load().get(environment).cloned().unwrap_or_default()
+    }
 }
 
 /// An operation, ready to run as often as its deployment lasts.
@@ -48,6 +66,8 @@ pub(super) struct Plan {
     pub(super) target: Option<Step>,
     /// Whether it holds for other runs too.
     pub(super) reusable: bool,
+    /// Under which locks and quarantines it was made.
+    pub(super) stand: Stand,
 }
 
 /// One activity, ready to be invoked.
@@ -66,6 +86,12 @@ impl Plan {
         std::iter::once(&self.source).chain(&self.target)
     }
 
+    /// Connectors of which it really uses the version on trial.
+    pub(super) fn trial(&self) -> Vec<Name> {
+        let trial: BTreeSet<&Name> = self.steps().filter_map(|step| step.access.on_trial.as_ref()).collect();
+        trial.into_iter().cloned().collect()
+    }
+
     /// What the log of every run has to say of its connections, once each.
     pub(super) fn warnings(&self) -> BTreeSet<&str> {
         self.steps().flat_map(|step| &step.access.warnings).map(String::as_str).collect()
@@ -74,16 +100,19 @@ impl Plan {
     /// Makes the operation ready. `vars` are the deployment's variables with those of the run over them.
     pub(super) async fn make(
         workshop: &Workshop,
-        snapshot: &Snapshot,
+        ground: Ground<'_>,
         name: &Name,
         scope: &Scope<'_>,
     ) -> Result<Self, Failure> {
+        // Read first: what changes from here on makes it a plan of the past.
+        let stand = workshop.connectors.stand();
+        let snapshot = ground.snapshot;
         let operation = snapshot.project.operations.get(name);
         let operation = operation.ok_or_else(|| invalid(format!("the deployment has no operation {name}")))?;
-        let source = step(workshop, snapshot, &operation.source, ActivityKind::Source, scope).await?;
+        let source = step(workshop, ground, &operation.source, ActivityKind::Source, scope).await?;
         let target = match &operation.target {
             None => None,
-            Some(target) => Some(step(workshop, snapshot, target, ActivityKind::Target, scope).await?),
+            Some(target) => Some(step(workshop, ground, target, ActivityKind::Target, scope).await?),
         };
         Ok(Self {
             class: snapshot.side_effects.get(name).copied().unwrap_or(SideEffects::Unsafe),
@@ -93,6 +122,7 @@ impl Plan {
             programs: Programs::make(&workshop.transforms, operation, scope).await?,
             target,
             reusable: !depends_on_run(snapshot, operation),
+            stand,
         })
     }
 }
@@ -135,12 +165,12 @@ pub(super) fn variables(snapshot: &Snapshot, overrides: &[u8]) -> Result<BTreeMa
 
 async fn step(
     workshop: &Workshop,
-    snapshot: &Snapshot,
+    ground: Ground<'_>,
     step: &ProjectStep,
     kind: ActivityKind,
     scope: &Scope<'_>,
 ) -> Result<Step, Failure> {
-    let access = Access::make(workshop, snapshot, &step.connection, scope).await?;
+    let access = Access::make(workshop, ground, &step.connection, scope).await?;
     let class = access.activity(&step.activity, |activity| activity.kind == kind)?.side_effects;
     Ok(Step {
         label: format!("{} of {}", step.activity, step.connection),
@@ -150,6 +180,49 @@ async fn step(
         class,
         params: fill(scope, &Value::Object(step.with.clone()))?.to_string(),
     })
+}
+
+/// What an action calls.
+pub(super) struct Called {
+    pub(super) step: Step,
+    pub(super) records: Records,
+    /// The class of the attempt.
+    pub(super) class: SideEffects,
+}
+
+/// Where the records of an activity go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Records {
+    /// It is a source.
+    Yields,
+    /// It is a target.
+    Takes,
+}
+
+impl Called {
+    /// Makes one activity ready. What the caller handed over is taken as it is: a variable's value is not his to read.
+    pub(super) async fn make(
+        workshop: &Workshop,
+        ground: Ground<'_>,
+        action: &Action,
+        scope: &Scope<'_>,
+    ) -> Result<Self, Failure> {
+        let access = Access::make(workshop, ground, &action.connection, scope).await?;
+        let activity = access.activity(&action.activity, |_| true)?;
+        let (class, records) = match activity.kind {
+            ActivityKind::Source => (activity.side_effects, Records::Yields),
+            ActivityKind::Target => (activity.side_effects, Records::Takes),
+        };
+        let step = Step {
+            label: format!("{} of {}", action.activity, action.connection),
+            connection: action.connection.clone(),
+            access,
+            activity: action.activity.clone(),
+            class,
+            params: String::from_utf8_lossy(&action.with).into_owned(),
+        };
+        Ok(Self { step, records, class })
+    }
 }
 
 pub(super) fn invalid(message: String) -> Failure {

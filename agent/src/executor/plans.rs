@@ -1,8 +1,11 @@
 //! From an offer to a plan; plans that hold for every run of an operation are made once.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -12,11 +15,11 @@ use wherry_domain::{
     name::Name,
     project::{Snapshot, template::Scope},
 };
-use wherry_proto::frame::{Desired, Offer};
+use wherry_proto::frame::{Action, Desired, Offer};
 
 use super::{
-    access::Access,
-    plan::{self, Plan, Workshop},
+    access::{Access, Ground},
+    plan::{self, Called, Plan, Workshop},
 };
 use crate::{auth::token::Wanted, deployments::Deployments, recent::Recent};
 
@@ -24,6 +27,15 @@ use crate::{auth::token::Wanted, deployments::Deployments, recent::Recent};
 const KEPT: usize = 128;
 /// The deployment is for an environment that this agent's group does not serve.
 const FOREIGN: Code = Code::new("deployment.foreign_environment");
+
+/// Longest wait for a lock that an offer was made under: it was sent before the offer, and what it names may have to
+/// be verified first.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// The lock that the offer was made under is not here.
+pub(super) const LOCK_BEHIND: Code = Code::new("connector.lock_behind");
+
+/// A deployment's operation, and the connectors of which the version on trial is wanted.
+type Id = (Digest, Name, Vec<Name>);
 
 /// Makes and keeps plans.
 pub(super) struct Plans {
@@ -33,7 +45,7 @@ pub(super) struct Plans {
     environments: ArcSwap<Vec<Name>>,
     /// Counts what the organisation wanted so far.
     wishes: AtomicU64,
-    kept: Mutex<Recent<(Digest, Name), Arc<Plan>>>,
+    kept: Mutex<Recent<Id, Arc<Plan>>>,
 }
 
 impl Plans {
@@ -53,8 +65,14 @@ impl Plans {
     pub(super) fn desired(&self, desired: &Desired) {
         self.workshop.connectors.trust(&desired.publishers);
         self.environments.store(Arc::new(desired.environments.clone()));
+        self.workshop.policies.store(Arc::new(desired.policies.clone()));
         self.wishes.fetch_add(1, SeqCst);
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// A session began or ended.
+    pub(super) fn connected(&self, live: bool) {
+        self.workshop.connectors.connected(live);
     }
 
     pub(super) fn connectors(&self) -> Vec<Digest> {
@@ -63,9 +81,11 @@ impl Plans {
 
     /// The plan for an offer, with the credentials as they are now.
     pub(super) async fn for_offer(&self, offer: &Offer) -> Result<Arc<Plan>, Failure> {
+        let snapshot = self.deployments.get(offer.deployment).await?;
+        self.catch_up(offer, &snapshot).await?;
         let plan = match self.recall(offer) {
             Some(plan) => plan,
-            None => self.make(offer).await?,
+            None => self.make(offer, &snapshot).await?,
         };
         for step in plan.steps() {
             step.access.refresh(&self.workshop)?;
@@ -73,12 +93,25 @@ impl Plans {
         Ok(plan)
     }
 
+    /// What an action calls, with its credential as it is now.
+    pub(super) async fn for_action(&self, offer: &Offer, action: &Action) -> Result<Called, Failure> {
+        let snapshot = self.deployments.get(offer.deployment).await?;
+        self.check_environment(&snapshot)?;
+        self.catch_up(offer, &snapshot).await?;
+        let run = offer.attempt.run.to_string();
+        let scope = Scope { vars: &snapshot.project.variables, run: &run, agent: self.agent.as_str() };
+        let ground = Ground { snapshot: &snapshot, trial: &offer.trial };
+        let called = Called::make(&self.workshop, ground, action, &scope).await?;
+        called.step.access.refresh(&self.workshop)?;
+        Ok(called)
+    }
+
     /// A connection of a deployment, with its credential as it is now. `run` stands in texts that name the run.
     pub(super) async fn connection(&self, digest: Digest, name: &Name, run: &str) -> Result<Access, Failure> {
         let snapshot = self.deployments.get(digest).await?;
         self.check_environment(&snapshot)?;
         let scope = Scope { vars: &snapshot.project.variables, run, agent: self.agent.as_str() };
-        let access = Access::make(&self.workshop, &snapshot, name, &scope).await?;
+        let access = Access::make(&self.workshop, untried(&snapshot), name, &scope).await?;
         access.refresh(&self.workshop)?;
         Ok(access)
     }
@@ -88,7 +121,7 @@ impl Plans {
         let snapshot = self.deployments.get(digest).await?;
         self.check_environment(&snapshot)?;
         let scope = Scope { vars: &snapshot.project.variables, run, agent: self.agent.as_str() };
-        let access = Access::make(&self.workshop, &snapshot, name, &scope).await?;
+        let access = Access::at(&self.workshop, (untried(&snapshot), name), &scope, None).await?;
         Ok(access.wanted(&self.workshop))
     }
 
@@ -96,24 +129,38 @@ impl Plans {
         if !offer.variables.is_empty() {
             return None;
         }
-        let id = (offer.deployment, offer.operation.clone());
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&id)
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&id(offer));
+        kept.filter(|plan| plan.stand == self.workshop.connectors.stand())
     }
 
-    async fn make(&self, offer: &Offer) -> Result<Arc<Plan>, Failure> {
+    /// Waits for the lock that the offer was made under.
+    async fn catch_up(&self, offer: &Offer, snapshot: &Snapshot) -> Result<(), Failure> {
+        let (environment, version) = (&snapshot.environment, offer.lock_version);
+        if self.workshop.connectors.reaches(environment, version, LOCK_WAIT).await {
+            return Ok(());
+        }
+        let message = format!(
+            "this agent does not have version {version} of the lock of environment {environment} yet, `wherry agent show` says why"
+        );
+        Err(Failure::retry(LOCK_BEHIND, message))
+    }
+
+    async fn make(&self, offer: &Offer, snapshot: &Snapshot) -> Result<Arc<Plan>, Failure> {
         let wishes = self.wishes.load(SeqCst);
-        let snapshot = self.deployments.get(offer.deployment).await?;
-        self.check_environment(&snapshot)?;
-        let variables = plan::variables(&snapshot, &offer.variables)?;
+        self.check_environment(snapshot)?;
+        let variables = plan::variables(snapshot, &offer.variables)?;
         let run = offer.attempt.run.to_string();
         let scope = Scope { vars: &variables, run: &run, agent: self.agent.as_str() };
-        let plan = Arc::new(Plan::make(&self.workshop, &snapshot, &offer.operation, &scope).await?);
+        let ground = Ground { snapshot, trial: &offer.trial };
+        let plan = Arc::new(Plan::make(&self.workshop, ground, &offer.operation, &scope).await?);
         if plan.reusable && offer.variables.is_empty() {
-            let id = (offer.deployment, offer.operation.clone());
+            let stand = self.workshop.connectors.stand();
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            // What was made under other locks is used by those that began with it and by nobody else.
+            kept.retain(|_, plan| plan.stand == stand);
             // Not what was made under wishes that were replaced meanwhile.
             if self.wishes.load(SeqCst) == wishes {
-                kept.insert(id, Arc::clone(&plan));
+                kept.insert(id(offer), Arc::clone(&plan));
             }
         }
         Ok(plan)
@@ -126,4 +173,13 @@ impl Plans {
         let message = format!("the group of this agent does not serve environment {}", snapshot.environment);
         Err(Failure::permanent(FOREIGN, message))
     }
+}
+
+fn id(offer: &Offer) -> Id {
+    (offer.deployment, offer.operation.clone(), offer.trial.clone())
+}
+
+/// Questions are about what everybody runs on.
+const fn untried(snapshot: &Snapshot) -> Ground<'_> {
+    Ground { snapshot, trial: &[] }
 }

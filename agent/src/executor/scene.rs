@@ -74,6 +74,7 @@ impl Scene<'_> {
     /// The fault in words that may leave; the connector's own words go to the local log.
     pub(super) fn failure_of(&self, step: &Step, fault: &ConnectorFault) -> Failure {
         let details = fault.details();
+        step.access.judge(fault);
         tracing::info!(run = self.errand.run, step = step.label, %fault, details, "a connector failed");
         let failure = fault.failure();
         Failure { message: format!("{}: {}", step.label, failure.message), ..failure }

@@ -3,7 +3,8 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::mpsc;
-use wherry_host::{Blobs, Connector, ConnectorFault, Egress, FromConnector, Outcome, Task, ToConnector};
+use wherry_host::{Blobs, ConnectorFault, Egress, FromConnector, Outcome, Task, ToConnector};
+use wherry_worker::Runner;
 
 /// Messages that wait for a connector. The host keeps two more batches on its side.
 const INBOX: usize = 1;
@@ -39,7 +40,7 @@ pub(super) enum Said {
 }
 
 impl Side {
-    pub(super) fn start(connector: Connector, egress: Arc<dyn Egress>, task: Task, blobs: Blobs) -> Self {
+    pub(super) fn start(connector: Runner, egress: Arc<dyn Egress>, task: Task, blobs: Blobs) -> Self {
         let (inbox, from_us) = mpsc::channel(INBOX);
         let (to_us, outbox) = mpsc::channel(OUTBOX);
         let work = Box::pin(async move { connector.run_with(task, egress, from_us, to_us, blobs).await });

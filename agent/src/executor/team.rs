@@ -14,7 +14,8 @@ use tokio::{
     sync::mpsc::{self, OwnedPermit, error::SendError},
     task::JoinSet,
 };
-use wherry_host::{Batch, Blobs, Connector, ConnectorFault, Egress, FromConnector, Outcome, Task, ToConnector};
+use wherry_host::{Batch, Blobs, ConnectorFault, Egress, FromConnector, Outcome, Task, ToConnector};
+use wherry_worker::Runner;
 
 use self::books::Books;
 use super::{
@@ -63,7 +64,7 @@ enum Turn {
 impl Team {
     pub(super) fn start(
         members: usize,
-        connector: &Connector,
+        connector: &Runner,
         egress: &std::sync::Arc<dyn Egress>,
         task: &Task,
         blobs: &Blobs,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wherry_domain::{fence::Fence, id::RunId};
+use wherry_domain::{fence::Fence, id::RunId, name::Name};
 use wherry_proto::frame::{Attempt, Report};
 
 /// Most bytes of the log in a record. Log, cursor and failure together must fit into one value of the store.
 const MAX_LOG: usize = 16 << 10;
-/// Largest cursor in a record: one of [`wherry_proto::MAX_CURSOR`] that is all quotation marks.
-const MAX_CURSOR: usize = 2 * wherry_proto::MAX_CURSOR;
+/// Largest cursor in a record: one of [`wherry_proto::MAX_POSITION`] that is all quotation marks;
+/// a sealed one is shorter.
+const MAX_CURSOR: usize = 2 * wherry_proto::MAX_POSITION;
 /// What JSON adds to a line of the log.
 const LINE: usize = 64;
 
@@ -19,6 +20,11 @@ const LINE: usize = 64;
 pub(super) enum Record {
     /// It began; whether it did anything is not known.
     Started,
+    /// The same of an attempt that tries new versions of connectors.
+    Began {
+        /// Which.
+        trial: Vec<Name>,
+    },
     /// It is over.
     Finished(#[serde(with = "shared")] Arc<Finished>),
 }

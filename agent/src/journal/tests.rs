@@ -10,7 +10,7 @@ async fn runs_one_after_the_other_cost_two_commits_each_and_leave_nothing_behind
     let store = MemoryStore::new();
     let journal = open(&store).await;
     for run in 1..=10 {
-        journal.started(attempt(run)).await.unwrap();
+        journal.started(attempt(run), &[]).await.unwrap();
         journal.finished(ended(run), || ()).await.unwrap();
         let sent = journal.next_result(0).unwrap();
         journal.acknowledged(sent.report.seq);
@@ -54,9 +54,9 @@ async fn results_go_out_in_order_although_they_were_written_in_another() {
 async fn a_full_disk_refuses_new_runs_and_still_takes_results() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
-    journal.started(attempt(1)).await.unwrap();
+    journal.started(attempt(1), &[]).await.unwrap();
     store.set_full(true);
-    assert_eq!(journal.started(attempt(2)).await.unwrap_err().code(), "store.full");
+    assert_eq!(journal.started(attempt(2), &[]).await.unwrap_err().code(), "store.full");
     journal.finished(ended(1), || ()).await.unwrap();
     assert!(journal.next_result(0).is_some());
 }
@@ -65,7 +65,7 @@ async fn a_full_disk_refuses_new_runs_and_still_takes_results() {
 async fn what_a_dead_process_had_begun_is_a_result_and_what_it_had_finished_is_sent_again() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
-    journal.started(attempt(1)).await.unwrap();
+    journal.started(attempt(1), &[]).await.unwrap();
     journal.finished(ended(2), || ()).await.unwrap();
     drop(journal);
     store.crash();
@@ -79,6 +79,21 @@ async fn what_a_dead_process_had_begun_is_a_result_and_what_it_had_finished_is_s
 }
 
 #[tokio::test]
+async fn what_an_attempt_tried_is_said_also_after_the_end_of_its_process() {
+    let store = MemoryStore::new();
+    let journal = open(&store).await;
+    let tried = vec!["http".parse().unwrap()];
+    journal.started(attempt(1), &tried).await.unwrap();
+    journal.finished(Ended { trial: tried.clone(), ..ended(2) }, || ()).await.unwrap();
+    drop(journal);
+    store.crash();
+    let journal = open(&store).await;
+    let reports = [journal.next_result(0).unwrap(), journal.next_result(1).unwrap()];
+    assert_eq!(reports[1].report.ending, Ending::Interrupted);
+    assert!(reports.iter().all(|finished| finished.report.trial == tried), "{reports:?}");
+}
+
+#[tokio::test]
 async fn a_store_that_lost_its_past_does_not_hand_out_a_number_twice() {
     let (journal, _) = Journal::open(Arc::new(MemoryStore::new()), 1_000_000).await.unwrap();
     journal.finished(ended(1), || ()).await.unwrap();
@@ -89,7 +104,7 @@ async fn a_store_that_lost_its_past_does_not_hand_out_a_number_twice() {
 async fn a_dropped_attempt_is_forgotten_with_the_next_commit() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
-    journal.started(attempt(1)).await.unwrap();
+    journal.started(attempt(1), &[]).await.unwrap();
     journal.forget(attempt(1));
     journal.finished(ended(2), || ()).await.unwrap();
     drop(journal);
@@ -119,7 +134,7 @@ async fn what_connections_remember_waits_with_its_result_and_goes_with_it() {
         base: None,
     };
     let states = vec![state("desk"), state("tracker")];
-    let cursor = Some("\"".repeat(wherry_proto::MAX_CURSOR));
+    let cursor = Some("\"".repeat(wherry_proto::MAX_POSITION));
     journal.finished(Ended { states: states.clone(), cursor: cursor.clone(), ..ended(1) }, || ()).await.unwrap();
     drop(journal);
     store.crash();
@@ -147,6 +162,7 @@ fn ended(run: u128) -> Ended {
         log: Vec::new(),
         cursor: None,
         states: Vec::new(),
+        trial: Vec::new(),
     }
 }
 

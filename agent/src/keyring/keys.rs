@@ -9,10 +9,11 @@ use wherry_domain::{
 };
 use wherry_proto::frame::KeyringState;
 use wherry_trust::{
-    keys::SigningKey,
+    keys::{PublicKey, SigningKey},
     sealing::{
         SealingError,
         key::SealingKey,
+        left::{self, Matter, Spot},
         roster::Roster,
         secret::{Place, SealedSecret},
     },
@@ -49,6 +50,18 @@ impl Keys {
     /// Whether the agent has its group's keys.
     pub fn state(&self) -> KeyringState {
         self.held.load().state
+    }
+
+    /// The agent's organisation.
+    pub fn organisation(&self) -> OrganisationId {
+        self.home.0
+    }
+
+    /// Operators of the group's roster, if this agent is a member of it.
+    pub fn operators(&self) -> Option<Vec<PublicKey>> {
+        let held = self.held.load();
+        let roster = held.roster.as_ref().filter(|_| held.state == KeyringState::Member)?;
+        Some(roster.operators().copied().collect())
     }
 
     /// Where a sealed secret lies, whether there is one or not.
@@ -128,5 +141,61 @@ impl Keys {
             return Err(SealingError::Misplaced);
         }
         secret.open(key)
+    }
+
+    /// Seals what this agent leaves with the controller for its group, signed by this agent; `None` if the keys are not
+    /// here.
+    ///
+    /// # Errors
+    /// If it is too long, or the key is not one.
+    pub(crate) fn seal_left(
+        &self,
+        matter: Matter,
+        name: &str,
+        content: &[u8],
+        signer: &SigningKey,
+    ) -> Result<Option<Vec<u8>>, SealingError> {
+        let held = self.held.load();
+        let Some(roster) = held.roster.as_ref().filter(|_| held.state == KeyringState::Member) else { return Ok(None) };
+        let (epoch, epoch_key) = roster.epoch();
+        let spot = Spot { home: self.home, matter, name };
+        left::seal_signed(&spot, (epoch, &epoch_key), content, signer).map(Some)
+    }
+
+    /// Opens what a member of the roster left.
+    ///
+    /// # Errors
+    /// If it belongs elsewhere, or nobody of the roster signed it, or the key is not here (yet).
+    pub(crate) fn open_left(
+        &self,
+        matter: Matter,
+        name: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealingError> {
+        let held = self.held.load();
+        let (roster, key) = Self::key_of(&held, sealed)?;
+        left::open_signed(&Spot { home: self.home, matter, name }, key, roster, sealed)
+    }
+
+    /// Opens what the controller sealed to the group for this agent. Anybody could have sealed it.
+    ///
+    /// # Errors
+    /// As [`Keys::open_left`].
+    pub(crate) fn open_given(
+        &self,
+        matter: Matter,
+        name: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealingError> {
+        let held = self.held.load();
+        let (_, key) = Self::key_of(&held, sealed)?;
+        left::open(&Spot { home: self.home, matter, name }, key, sealed)
+    }
+
+    fn key_of<'a>(held: &'a Held, sealed: &[u8]) -> Result<(&'a Roster, &'a SealingKey), SealingError> {
+        let epoch = left::epoch_of(sealed).ok_or(SealingError::Malformed("what was left for the group"))?;
+        let unknown = SealingError::EpochUnknown { epoch };
+        let roster = held.roster.as_deref().ok_or(unknown)?;
+        Ok((roster, held.epochs.get(&epoch).ok_or(unknown)?))
     }
 }

@@ -38,11 +38,18 @@ pub(super) struct Duties {
     joins: Vec<PendingJoin>,
     departed: Vec<Departed>,
     missing: Vec<MissingWrap>,
+    /// Epochs that something is sealed to which this agent does not hold.
+    in_use: BTreeSet<u32>,
 }
 
 impl Duties {
     pub(super) fn of(frame: &Keyring) -> Self {
-        Self { joins: frame.joins.clone(), departed: frame.departed.clone(), missing: frame.missing.clone() }
+        Self {
+            joins: frame.joins.clone(),
+            departed: frame.departed.clone(),
+            missing: frame.missing.clone(),
+            in_use: frame.epochs_in_use.iter().copied().collect(),
+        }
     }
 }
 
@@ -87,7 +94,7 @@ impl Ring {
         if report.append.is_empty() {
             self.wrap_missing(report, duties)?;
             self.seal_anew(report)?;
-            self.retire(now_ms)?;
+            self.retire(duties, now_ms)?;
         }
         Ok(())
     }
@@ -270,8 +277,9 @@ impl Ring {
         Ok(Some(item(id, &new)))
     }
 
-    /// Forgets keys of epochs that nothing is sealed to any more.
-    fn retire(&mut self, now_ms: u64) -> Result<(), KeyringError> {
+    /// Forgets keys of epochs that nothing is sealed to any more, neither here nor at the controller: the only copy of a
+    /// connection's tokens may lie there.
+    fn retire(&mut self, duties: &Duties, now_ms: u64) -> Result<(), KeyringError> {
         let Some(roster) = &self.roster else { return Ok(()) };
         let current = roster.epoch().0;
         let needed: BTreeSet<u32> = self.vault.all().map(|(_, held)| held.epoch).collect();
@@ -279,7 +287,7 @@ impl Ring {
         for epoch in old {
             let kept_ms = self.files.epoch_kept_ms(epoch.saturating_add(1));
             let over = kept_ms > 0 && now_ms.saturating_sub(kept_ms) > RETIRED_MS;
-            if over && !needed.contains(&epoch) {
+            if over && !needed.contains(&epoch) && !duties.in_use.contains(&epoch) {
                 self.files.forget_epoch(epoch)?;
                 self.epochs.remove(&epoch);
                 tracing::info!(epoch, "forgot the key of an old epoch");

@@ -4,12 +4,13 @@ mod group;
 mod planted;
 mod tokens;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use wherry_proto::frame::{Keyring as Frame, KeyringState};
 use wherry_trust::sealing::key::SealingKey;
 
 use self::group::Group;
+use super::Left;
 
 #[test]
 fn the_first_agent_founds_the_group_and_opens_what_the_operator_sealed() {
@@ -368,4 +369,30 @@ fn an_epoch_of_ninety_days_is_followed_by_another_and_the_old_key_goes_a_day_lat
     assert_eq!((group.roster().epoch().0, group.sealed("password").epoch()), (2, 2));
     assert_eq!(group.keys_of(first).len(), 1, "the file of the new key is older than a day by this clock");
     assert_eq!(group.opens(first, "password").unwrap(), "hunter2-hunter2");
+}
+
+#[test]
+fn the_key_of_an_old_epoch_stays_while_the_controller_has_something_that_it_opens() {
+    const DAY: u64 = 86_400_000;
+    let mut group = Group::new();
+    let first = group.invited();
+    group.settle();
+    group.epochs_in_use = vec![1];
+    group.later(91 * DAY);
+    group.settle();
+    group.later(30 * DAY);
+    group.settle();
+    assert_eq!(group.roster().epoch().0, 2);
+    assert_eq!(group.keys_of(first).keys().copied().collect::<Vec<_>>(), [1, 2]);
+    group.epochs_in_use.clear();
+    group.settle();
+    assert_eq!(group.keys_of(first).keys().copied().collect::<Vec<_>>(), [2]);
+}
+
+/// Two members of a group and an agent that has not its keys, as runs on them seal and open.
+pub(crate) fn two_and_an_outsider() -> [Left; 3] {
+    let mut group = Group::new();
+    let (one, other, outsider) = (group.invited(), group.invited(), group.uninvited());
+    group.settle();
+    [one, other, outsider].map(|agent| Left::new(group.keys(agent).clone(), Arc::new(group.identity(agent))))
 }

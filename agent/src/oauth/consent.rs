@@ -4,6 +4,7 @@
 //! the issuer, the endpoint and the client. A code is redeemed once, whatever happens in between.
 
 mod account;
+mod proof;
 mod record;
 
 use std::{
@@ -14,7 +15,6 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::BoxFuture;
 use http::StatusCode;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
 use wherry_domain::{
@@ -24,21 +24,22 @@ use wherry_domain::{
     id::FlowId,
     project::auth::TokenFormat,
 };
-use wherry_trust::{
-    keys::{equal_in_constant_time, sha256},
-    seal_local::mac,
-};
+use wherry_trust::{keys::sha256, sealing::left};
 use zeroize::Zeroizing;
 
-use self::record::{Record, Records, Stage};
+use self::{
+    proof::{STATE, check, random, tag},
+    record::{Record, Records, Stage},
+};
 use super::{
     Inner, OAuth,
-    answer::{Granted, MAX_TOKEN},
+    answer::Granted,
     broker::Broker,
     client::{self, Parameters},
     flow::{Code, Done, Flows, Start, Started},
     place::PlaceError,
     settings::Settings,
+    sites,
     state::{Answer, Event, Means},
     tokens::Tokens,
     trouble::Trouble,
@@ -49,10 +50,6 @@ use crate::auth::{AuthFailure, calls::LIMIT, token::Wanted};
 const UNKNOWN: FailureCode = FailureCode::new("oauth.flow_unknown");
 /// Its code was redeemed already.
 const USED: FailureCode = FailureCode::new("oauth.flow_used");
-/// The `state` is not the one that was made here.
-const STATE: FailureCode = FailureCode::new("oauth.state_invalid");
-/// The answer came from another issuer than the one asked.
-const ISSUER: FailureCode = FailureCode::new("oauth.issuer_mismatch");
 /// The address that a person is sent to has at most this length, so that every browser and proxy takes it.
 const MAX_URL: usize = 8 << 10;
 
@@ -184,11 +181,8 @@ impl Consents {
         let record = self.records.get(code.flow).ok_or_else(unknown)?;
         check(&oauth, &record, &code)?;
         let settings = self.settings(&record.connection, record.deployment).await?;
-        let same = settings.token_url().map_err(|failure| failure.failure())?.as_str() == record.token_url
-            && settings.oauth().client_id == record.client_id
-            && settings.oauth().issuer == record.issuer;
-        if !same {
-            return Err(Failure::permanent(UNKNOWN, "the connection was changed since the consent began, begin again"));
+        if !record.is_of(&settings) {
+            return Err(changed());
         }
         if !self.records.advance(code.flow, Stage::Started, Stage::Redeeming, String::new())? {
             return Err(Failure::permanent(USED, "the code of this consent was redeemed already, begin again"));
@@ -233,7 +227,11 @@ impl Consents {
             Answer::Unread(trouble, _) | Answer::Refused(trouble) | Answer::Unknown(trouble) => trouble,
             Answer::Got => Trouble::Invalid("nothing".to_owned()),
         })?;
-        let account = account::of(settings, &granted, &record.nonce).await?;
+        let site = match &settings.sites {
+            Some(list) => Some(sites::find(settings, list, &granted.access).await.map_err(Trouble::Setting)?),
+            None => None,
+        };
+        let account = account::of(settings, &granted, &record.nonce, site.as_deref()).await?;
         let Granted { access, refresh, life, scope, .. } = granted;
         let millis = life.map(|life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX));
         let tokens = Tokens {
@@ -255,7 +253,14 @@ impl Consents {
         let record = self.records.get(flow).filter(|record| record.stage == Stage::Redeemed).ok_or_else(unknown)?;
         let tokens = URL_SAFE_NO_PAD.decode(&record.tokens).map(Zeroizing::new).ok();
         let tokens = tokens.and_then(|bytes| Tokens::decode(&bytes)).ok_or_else(unknown)?;
-        let settings = self.settings(&record.connection, record.deployment).await?;
+        let settings = match self.settings(&record.connection, record.deployment).await {
+            Ok(settings) if record.is_of(&settings) => settings,
+            // Tokens of another client or provider than the connection has now are put to no use, and go to nobody.
+            Ok(_) => return self.drop_unused(flow, Err(changed())),
+            // What is declined is forgotten also when the deployment is gone.
+            Err(failure) if accepted => return Err(failure),
+            Err(_) => return self.drop_unused(flow, Ok(())),
+        };
         if accepted {
             let broker = oauth.broker(settings, Means::Refresh).map_err(|failure| failure.failure())?;
             self.enter_settling(flow)?;
@@ -270,16 +275,42 @@ impl Consents {
         Ok(())
     }
 
+    fn drop_unused(&self, flow: FlowId, result: Result<(), Failure>) -> Result<(), Failure> {
+        self.enter_settling(flow)?;
+        self.records.remove(flow);
+        result
+    }
+
     /// Only one word of the person counts, however often it comes.
     fn enter_settling(&self, flow: FlowId) -> Result<(), Failure> {
         let first = self.records.advance(flow, Stage::Redeemed, Stage::Settling, String::new())?;
         if first { Ok(()) } else { Err(unknown()) }
     }
 
-    async fn end(&self, connection: &ConnectionPath) -> Result<bool, Failure> {
+    async fn take_sealed(&self, flow: FlowId, sealed: &[u8]) -> Result<Done, Failure> {
+        let content = self.oauth()?.0.ground.group.open_code(flow, sealed)?;
+        let foreign = || Failure::permanent(STATE, "what the controller sealed is no answer of a browser, begin again");
+        let [code, state, iss] = left::split::<3>(&content).ok_or_else(foreign)?;
+        let text = |part: &[u8]| std::str::from_utf8(part).map(ToOwned::to_owned).map_err(|_| foreign());
+        let iss = Some(text(iss)?).filter(|iss| !iss.is_empty());
+        self.take(Code { flow, code: text(code)?.into(), state: text(state)?.into(), iss }).await
+    }
+
+    /// The broker of a connection with the settings of a deployment, which no run has needed since the agent started.
+    async fn opened(&self, connection: &ConnectionPath, deployment: Digest) -> Result<Arc<Broker>, Failure> {
+        let settings = self.settings(connection, deployment).await?;
+        let means = settings.means().ok_or_else(|| settings.invalid("nothing of it is renewed").failure())?;
+        self.oauth()?.broker(settings, means).map_err(|failure| failure.failure())
+    }
+
+    async fn end(&self, connection: &ConnectionPath, deployment: Option<Digest>) -> Result<bool, Failure> {
         let oauth = self.oauth()?;
         let failed = |failure: AuthFailure| failure.failure();
-        let Some(broker) = oauth.known(connection) else {
+        let known = match (oauth.known(connection), deployment) {
+            (None, Some(deployment)) => self.opened(connection, deployment).await.ok(),
+            (known, _) => known,
+        };
+        let Some(broker) = known else {
             oauth.forget_unopened(connection).map_err(failed)?;
             return Ok(false);
         };
@@ -309,51 +340,37 @@ impl Flows for Consents {
         Box::pin(self.settle(flow, accepted))
     }
 
-    fn disconnect<'a>(&'a self, connection: &'a ConnectionPath) -> BoxFuture<'a, Result<bool, Failure>> {
-        Box::pin(self.end(connection))
+    fn redeem_sealed(&self, flow: FlowId, sealed: Vec<u8>) -> BoxFuture<'_, Result<Done, Failure>> {
+        Box::pin(async move { self.take_sealed(flow, &sealed).await })
     }
 
-    fn refresh_wanted(&self, connection: ConnectionPath, generation: u64) {
-        let known = self.oauth().ok().and_then(|oauth| oauth.known(&connection));
-        if let Some(broker) = known {
+    fn disconnect<'a>(
+        &'a self,
+        connection: &'a ConnectionPath,
+        deployment: Option<Digest>,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(self.end(connection, deployment))
+    }
+
+    fn refresh_wanted(&self, connection: &ConnectionPath, generation: u64) -> bool {
+        let known = self.oauth().ok().and_then(|oauth| oauth.known(connection));
+        known.is_some_and(|broker| {
             broker.tell(Event::WantedElsewhere(generation));
-        }
+            true
+        })
     }
-}
 
-/// Whether the answer belongs to what was asked here.
-fn check(oauth: &OAuth, record: &Record, code: &Code) -> Result<(), Failure> {
-    let state = code.state.expose_secret();
-    let foreign =
-        || Failure::permanent(STATE, "the answer of the browser does not belong to this consent, begin again");
-    let bytes = URL_SAFE_NO_PAD.decode(state).map_err(|_| foreign())?;
-    let (flow, rest) = bytes.split_first_chunk::<16>().ok_or_else(foreign)?;
-    let (chance, found) = rest.split_first_chunk::<16>().ok_or_else(foreign)?;
-    let own = tag(oauth, record.flow, &record.connection, chance);
-    let hash = sha256(state.as_bytes());
-    let ours = *flow == record.flow.to_bytes()
-        && equal_in_constant_time(&own, found)
-        && equal_in_constant_time(hash.as_bytes(), &record.state);
-    if !ours || code.code.expose_secret().is_empty() || code.code.expose_secret().len() > MAX_TOKEN {
-        return Err(foreign());
+    fn open_and_refresh<'a>(
+        &'a self,
+        connection: &'a ConnectionPath,
+        generation: u64,
+        deployment: Digest,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.opened(connection, deployment).await?.tell(Event::WantedElsewhere(generation));
+            Ok(())
+        })
     }
-    // RFC 9207. Without a configured issuer the provider is known by the host of its token endpoint alone.
-    let host = |url: &str| Url::parse(url).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
-    let same = match (&code.iss, record.issuer.as_str()) {
-        (None, _) => true,
-        (Some(iss), "") => host(iss).is_some() && host(iss) == host(&record.token_url),
-        (Some(iss), issuer) => iss == issuer,
-    };
-    if !same {
-        let message = "the answer of the browser came from another issuer, check issuer in the connection";
-        return Err(Failure::permanent(ISSUER, message));
-    }
-    Ok(())
-}
-
-fn tag(oauth: &OAuth, flow: FlowId, connection: &ConnectionPath, chance: &[u8]) -> [u8; 32] {
-    let connection = connection.to_string();
-    mac(&oauth.0.ground.key, &[b"wherry/oauth/state/v1", &flow.to_bytes(), connection.as_bytes(), chance])
 }
 
 /// RFC 7009; whether the provider took it.
@@ -372,14 +389,10 @@ async fn revoke(oauth: &OAuth, settings: &Settings, tokens: &Tokens) -> bool {
     answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
 }
 
-/// 32 random bytes: a verifier of 43 characters (RFC 7636, section 4.1).
-fn random() -> SecretText {
-    let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(rand::random());
-    Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
-}
-
-type SecretText = Zeroizing<String>;
-
 fn unknown() -> Failure {
     Failure::permanent(UNKNOWN, "this agent knows no such consent, or it has expired: begin again")
+}
+
+fn changed() -> Failure {
+    Failure::permanent(UNKNOWN, "the connection was changed since the consent began, begin again")
 }

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use wherry_domain::{
     connection::ConnectionPath,
     failure::{Code, Failure},
+    id::FlowId,
     owner::OwnerFence,
     time::Timestamp,
 };
@@ -118,6 +119,12 @@ pub trait GroupKey: Send + Sync + 'static {
     /// # Errors
     /// If it is not what another member sealed for this connection and generation.
     fn open(&self, connection: &ConnectionPath, copy: &Copy) -> Result<Zeroizing<Vec<u8>>, Failure>;
+
+    /// Opens what a browser brought back from a consent, which the controller sealed to the group.
+    ///
+    /// # Errors
+    /// If it is for another flow, or the key is not here.
+    fn open_code(&self, flow: FlowId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure>;
 }
 
 /// An agent that shares nothing: every connection is its own.
@@ -165,6 +172,14 @@ impl GroupKey for Alone {
     }
 
     fn open(&self, _: &ConnectionPath, _: &Copy) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        Err(Failure::permanent(Code::new("oauth.owner_elsewhere"), "this agent shares no key with others"))
+        Err(unshared())
     }
+
+    fn open_code(&self, _: FlowId, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        Err(unshared())
+    }
+}
+
+fn unshared() -> Failure {
+    Failure::permanent(Code::new("oauth.owner_elsewhere"), "this agent shares no key with others")
 }

@@ -66,12 +66,29 @@ pub trait Flows: Send + Sync + 'static {
     /// Redeems a code, once.
     fn redeem(&self, code: Code) -> BoxFuture<'_, Result<Done, Failure>>;
 
+    /// The same, from what was sealed to the agent's group.
+    fn redeem_sealed(&self, flow: FlowId, sealed: Vec<u8>) -> BoxFuture<'_, Result<Done, Failure>>;
+
     /// The person's word: the tokens are used from now on, or forgotten.
     fn confirm(&self, flow: FlowId, accepted: bool) -> BoxFuture<'_, Result<(), Failure>>;
 
-    /// Revokes and forgets the tokens; whether the provider revoked them.
-    fn disconnect<'a>(&'a self, connection: &'a ConnectionPath) -> BoxFuture<'a, Result<bool, Failure>>;
+    /// Revokes and forgets the tokens; whether the provider revoked them. Tokens that were not used since the agent
+    /// started are opened with the settings of `deployment` for it.
+    fn disconnect<'a>(
+        &'a self,
+        connection: &'a ConnectionPath,
+        deployment: Option<Digest>,
+    ) -> BoxFuture<'a, Result<bool, Failure>>;
 
-    /// Another agent of the group needs a newer generation than this one. Only the owner is told.
-    fn refresh_wanted(&self, connection: ConnectionPath, generation: u64);
+    /// Another agent of the group needs a newer generation than this one. Only the owner is told. `false` if the tokens
+    /// of the connection are not open here.
+    fn refresh_wanted(&self, connection: &ConnectionPath, generation: u64) -> bool;
+
+    /// The same, for tokens that were not used since the agent started: opens them with the settings of `deployment`.
+    fn open_and_refresh<'a>(
+        &'a self,
+        connection: &'a ConnectionPath,
+        generation: u64,
+        deployment: Digest,
+    ) -> BoxFuture<'a, Result<(), Failure>>;
 }

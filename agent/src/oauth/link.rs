@@ -111,15 +111,17 @@ impl Link {
                     drop(waiting.send(asked));
                 }
             }
-            OAuthAsked::RefreshWanted { generation } => {
-                if let Some(flows) = self.0.flows.get() {
-                    flows.refresh_wanted(connection, generation);
+            OAuthAsked::RefreshWanted { generation, deployment } => {
+                let open = self.0.flows.get().is_none_or(|flows| flows.refresh_wanted(&connection, generation));
+                if !open && deployment.is_some() {
+                    self.work(connection, request, asked);
                 }
             }
             OAuthAsked::Start { .. }
             | OAuthAsked::Code { .. }
+            | OAuthAsked::SealedCode { .. }
             | OAuthAsked::Confirm { .. }
-            | OAuthAsked::Disconnect => {
+            | OAuthAsked::Disconnect { .. } => {
                 self.work(connection, request, asked);
             }
         }
@@ -149,9 +151,11 @@ impl Link {
     fn refuse(&self, connection: ConnectionPath, request: u64, asked: &OAuthAsked, failure: Failure) {
         let said = match asked {
             OAuthAsked::Start { flow, .. } => OAuthSaid::Started { flow: *flow, result: Err(failure) },
-            OAuthAsked::Code { flow, .. } => OAuthSaid::Redeemed { flow: *flow, result: Err(failure) },
+            OAuthAsked::Code { flow, .. } | OAuthAsked::SealedCode { flow, .. } => {
+                OAuthSaid::Redeemed { flow: *flow, result: Err(failure) }
+            }
             OAuthAsked::Confirm { flow, .. } => OAuthSaid::Kept { flow: *flow, result: Err(failure) },
-            OAuthAsked::Disconnect => OAuthSaid::Disconnected(Err(failure)),
+            OAuthAsked::Disconnect { .. } => OAuthSaid::Disconnected(Err(failure)),
             OAuthAsked::Ownership(_)
             | OAuthAsked::Published { .. }
             | OAuthAsked::Newer(_)
@@ -228,8 +232,9 @@ impl Link {
             | OAuthAsked::Refused(_)
             | OAuthAsked::Start { .. }
             | OAuthAsked::Code { .. }
+            | OAuthAsked::SealedCode { .. }
             | OAuthAsked::Confirm { .. }
-            | OAuthAsked::Disconnect => Err(PublishError::Copies(CopiesError::Offline)),
+            | OAuthAsked::Disconnect { .. } => Err(PublishError::Copies(CopiesError::Offline)),
         }
     }
 }
@@ -268,8 +273,9 @@ impl Copies for Link {
                 | OAuthAsked::Refused(_)
                 | OAuthAsked::Start { .. }
                 | OAuthAsked::Code { .. }
+                | OAuthAsked::SealedCode { .. }
                 | OAuthAsked::Confirm { .. }
-                | OAuthAsked::Disconnect => Err(CopiesError::Offline),
+                | OAuthAsked::Disconnect { .. } => Err(CopiesError::Offline),
             }
         })
     }
@@ -283,9 +289,9 @@ impl Copies for Link {
 /// A code and a word of the person count once: what became of them is written down before the process ends.
 const fn on_stop(asked: &OAuthAsked) -> OnStop {
     match asked {
-        OAuthAsked::Code { .. } | OAuthAsked::Confirm { .. } => OnStop::Finish,
+        OAuthAsked::Code { .. } | OAuthAsked::SealedCode { .. } | OAuthAsked::Confirm { .. } => OnStop::Finish,
         OAuthAsked::Start { .. }
-        | OAuthAsked::Disconnect
+        | OAuthAsked::Disconnect { .. }
         | OAuthAsked::Ownership(_)
         | OAuthAsked::Published { .. }
         | OAuthAsked::Newer(_)
@@ -299,29 +305,39 @@ async fn perform(flows: &dyn Flows, connection: &ConnectionPath, asked: OAuthAsk
     Some(match asked {
         OAuthAsked::Start { flow, deployment, redirect_uri } => {
             let start = Start { flow, connection: connection.clone(), deployment, redirect_uri };
-            let result = flows
-                .start(start)
-                .await
-                .map(|started| ConsentAddress { url: started.url, state_hash: Digest::from_bytes(started.state_hash) });
+            let result = flows.start(start).await.map(|started| ConsentAddress {
+                url: started.url,
+                state_hash: Digest::from_bytes(started.state_hash),
+                opens_sealed: true,
+            });
             OAuthSaid::Started { flow, result }
         }
         OAuthAsked::Code { flow, code: Unshown(code), state: Unshown(state), iss } => {
             let code = flow::Code { flow, code: SecretString::from(code), state: SecretString::from(state), iss };
-            let result = flows.redeem(code).await.map(|done| ConsentedAccount {
-                label: done.label,
-                scope: done.scope,
-                expires_in: done.expires_in,
-            });
-            OAuthSaid::Redeemed { flow, result }
+            OAuthSaid::Redeemed { flow, result: flows.redeem(code).await.map(consented) }
+        }
+        OAuthAsked::SealedCode { flow, sealed } => {
+            OAuthSaid::Redeemed { flow, result: flows.redeem_sealed(flow, sealed.0).await.map(consented) }
         }
         OAuthAsked::Confirm { flow, accepted } => OAuthSaid::Kept { flow, result: flows.confirm(flow, accepted).await },
-        OAuthAsked::Disconnect => OAuthSaid::Disconnected(flows.disconnect(connection).await),
-        OAuthAsked::Ownership(_)
-        | OAuthAsked::Published { .. }
-        | OAuthAsked::Newer(_)
-        | OAuthAsked::RefreshWanted { .. }
-        | OAuthAsked::Refused(_) => return None,
+        OAuthAsked::Disconnect { deployment } => {
+            OAuthSaid::Disconnected(flows.disconnect(connection, deployment).await)
+        }
+        OAuthAsked::RefreshWanted { generation, deployment } => {
+            if let Err(failure) = flows.open_and_refresh(connection, generation, deployment?).await {
+                // Whoever wants them asks again, and is told in the end that nothing came.
+                tracing::warn!(%connection, %failure, "another agent needs newer tokens, but they cannot be opened here");
+            }
+            return None;
+        }
+        OAuthAsked::Ownership(_) | OAuthAsked::Published { .. } | OAuthAsked::Newer(_) | OAuthAsked::Refused(_) => {
+            return None;
+        }
     })
+}
+
+fn consented(done: flow::Done) -> ConsentedAccount {
+    ConsentedAccount { label: done.label, scope: done.scope, expires_in: done.expires_in }
 }
 
 fn copied(copy: TokenCopy) -> Copy {

@@ -12,7 +12,7 @@ use wherry_domain::{
 };
 use wherry_trust::keys::Hasher;
 
-use super::state::Means;
+use super::{sites, state::Means};
 use crate::{
     auth::{AuthFailure, token::Wanted},
     egress::Destination,
@@ -22,16 +22,6 @@ use crate::{
 const INVALID: Code = Code::new("oauth.settings_invalid");
 /// The provider that takes JSON.
 const ATLASSIAN: &str = "auth.atlassian.com";
-/// Where requests go whose site is named by its cloud id.
-const ATLASSIAN_SITES: &str = "https://api.atlassian.com/ex/jira/";
-
-/// The address of the site that a cloud id names; nothing if there is none.
-pub(crate) fn site(oauth: &OAuth2) -> Option<String> {
-    let id = oauth.cloud_id.as_str();
-    let plain = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    plain.then(|| format!("{ATLASSIAN_SITES}{id}"))
-}
-
 /// How a connection's tokens come to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -50,8 +40,10 @@ pub(super) struct Settings {
     pub(super) authorization_url: Option<Url>,
     pub(super) par_url: Option<Url>,
     pub(super) revocation_url: Option<Url>,
-    /// Where a name for the account can be asked for.
+    /// Where a name for the account can be asked for; what the connection names comes first.
     pub(super) userinfo_url: Option<Url>,
+    /// Where the site has to be looked up.
+    pub(super) sites: Option<Url>,
     pub(super) format: TokenFormat,
     clock: Clock,
 }
@@ -81,7 +73,11 @@ impl Settings {
             authorization_url: url("authorization_url", &rsso(&oauth.authorization_url, "authorize"))?,
             par_url: url("par_url", &oauth.par_url)?,
             revocation_url: url("revocation_url", &rsso(&oauth.revocation_url, "revoke"))?,
-            userinfo_url: url("rsso_host", &rsso("", "userinfo"))?,
+            userinfo_url: match own_userinfo(oauth, &wanted.base) {
+                Some(own) => url("userinfo_url", &own)?,
+                None => url("rsso_host", &rsso("", "userinfo"))?,
+            },
+            sites: sites::listed(oauth, &wanted.base),
             format: oauth.token_format.unwrap_or(follows),
             token_url,
             wanted,
@@ -195,6 +191,16 @@ fn endpoint(wanted: &Wanted, field: &str, text: &str) -> Result<Option<Url>, Aut
         return Err(invalid(wanted, &format!("{field} has a fragment, remove what stands behind #")));
     }
     Ok(Some(url))
+}
+
+/// What the connection names itself, as a whole address: behind `base` if it begins with a slash.
+fn own_userinfo(oauth: &OAuth2, base: &str) -> Option<String> {
+    let own = oauth.userinfo_url.as_str();
+    match own {
+        "" => None,
+        path if path.starts_with('/') => Some(format!("{}{path}", base.trim_end_matches('/'))),
+        url => Some(url.to_owned()),
+    }
 }
 
 fn invalid(wanted: &Wanted, what: &str) -> AuthFailure {

@@ -1,9 +1,15 @@
 //! Tokens of connections, sealed to the agent's group: by the same key, and with the same proofs, as secrets.
 
-use wherry_domain::{connection::ConnectionPath, failure::Failure, id::ConnectionId};
+use std::sync::Arc;
+
+use wherry_domain::{
+    connection::ConnectionPath,
+    failure::Failure,
+    id::{ConnectionId, FlowId},
+};
 use wherry_trust::{
     keys::{SigningKey, sha256},
-    sealing::SealingError,
+    sealing::{SealingError, left::Matter},
 };
 use zeroize::Zeroizing;
 
@@ -17,12 +23,12 @@ const CONTEXT: &str = "wherry/connection/v1";
 pub struct Shared {
     keys: Keys,
     /// This agent's: the others believe what members of the roster signed.
-    identity: SigningKey,
+    identity: Arc<SigningKey>,
 }
 
 impl Shared {
     /// With the keys of the group, signing as this agent.
-    pub const fn new(keys: Keys, identity: SigningKey) -> Self {
+    pub const fn new(keys: Keys, identity: Arc<SigningKey>) -> Self {
         Self { keys, identity }
     }
 }
@@ -36,6 +42,11 @@ impl GroupKey for Shared {
     fn open(&self, connection: &ConnectionPath, copy: &Copy) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let place = (&connection.environment, id_of(connection));
         self.keys.open_tokens(place, copy.generation, &copy.sealed).map_err(|error| failure(&error))
+    }
+
+    fn open_code(&self, flow: FlowId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let opened = self.keys.open_given(Matter::Code, &flow.to_string(), sealed);
+        opened.map_err(|error| Failure::permanent(error.code(), format!("the sealed code cannot be opened: {error}")))
     }
 }
 

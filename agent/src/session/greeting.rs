@@ -67,6 +67,7 @@ impl Session {
                 self.live(line, welcome, said_hello).await;
                 self.parts.controller.disconnected();
                 self.parts.oauth.connected(false);
+                self.parts.executor.connected(false);
                 self.parts.presence.connected(false);
             }
             Ok(FromController::GoAway { reason, reconnect_after }) => self.sent_away(reason, reconnect_after),
@@ -102,6 +103,7 @@ impl Session {
         self.parts.executor.desired(&welcome.desired);
         self.parts.keyring.welcomed();
         self.parts.oauth.connected(true);
+        self.parts.executor.connected(true);
         self.parts.presence.connected(true);
         tracing::info!(epoch = welcome.epoch, kept = kept.len(), "connected to the controller");
     }

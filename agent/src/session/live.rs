@@ -138,7 +138,7 @@ impl Session {
             FromController::Ask(ask) => self.parts.executor.ask(ask),
             FromController::OAuth(order) => self.parts.oauth.heard(order),
             FromController::Keyring(frame) => self.parts.keyring.heard(frame),
-            FromController::Catalogue(_) => (),
+            FromController::Catalogue(catalogue) => self.parts.chain.heard(catalogue),
             FromController::GoAway { reason, reconnect_after } => {
                 self.sent_away(reason, reconnect_after);
                 return Ok(false);
@@ -165,7 +165,8 @@ impl Session {
     /// Sends every result that the line has not carried yet, in order.
     async fn send_results(&mut self, line: &mut Line) -> Result<(), Broken> {
         while let Some(finished) = self.parts.journal.next_result(line.sent) {
-            let report = finished.report.clone();
+            let mut report = finished.report.clone();
+            report.answer = self.parts.executor.answer(report.attempt);
             let (seq, attempt) = (report.seq, report.attempt);
             self.past.sent(&report);
             if let Some(cursor) = finished.cursor.clone() {

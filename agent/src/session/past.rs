@@ -29,7 +29,18 @@ impl Past {
         }
         let Report { seq, attempt, ref ending, counts, earlier, duration, ref trial, .. } = *report;
         let (ending, log, states, trial) = (ending.clone(), Vec::new(), Vec::new(), trial.clone());
-        self.reports.push_back(Report { seq, attempt, ending, counts, duration, log, earlier, states, trial });
+        self.reports.push_back(Report {
+            seq,
+            attempt,
+            ending,
+            counts,
+            duration,
+            log,
+            earlier,
+            states,
+            trial,
+            answer: None,
+        });
     }
 
     /// Whom the agent talks to from now on; gives what that controller may have forgotten: nothing, unless it was
@@ -63,6 +74,7 @@ mod tests {
             earlier: Counts::default(),
             states: Vec::new(),
             trial: Vec::new(),
+            answer: None,
         }
     }
 

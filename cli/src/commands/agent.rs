@@ -1,5 +1,7 @@
 //! `wherry agent`: enrolment tokens, and the care of agents.
 
+mod stock;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -45,7 +47,9 @@ const AGENT: &[Column] = &[
     time("ENROLLED", "enrolled_at"),
     time("CERTIFICATE ENDS", "certificate_expires_at"),
     list("SECRETS", "secret_names"),
-    list("CONNECTORS", "connectors"),
+    list("CONNECTORS", "stock_lines"),
+    text("LOCKS TROUBLE", "stock_trouble.message"),
+    list("ON DISK", "connectors"),
 ];
 
 #[derive(Debug, Subcommand)]
@@ -112,7 +116,11 @@ impl Agents {
                 let query = [("group", group.as_ref().map(Name::as_str))];
                 context.screen.list(AGENTS, &client.all(&["agents"], &query).await?);
             }
-            Self::Show { agent } => context.screen.show(AGENT, &client.get(&["agents", &agent]).await?),
+            Self::Show { agent } => {
+                let shown = client.get(&["agents", &agent]).await?;
+                let shown = if context.screen.is_json() { shown } else { stock::in_words(shown) };
+                context.screen.show(AGENT, &shown);
+            }
             Self::Drain(choice) => choice.act(&client, context, "drain", "drains").await?,
             Self::Resume(choice) => choice.act(&client, context, "resume", "takes work again").await?,
             Self::Lock(choice) => choice.act(&client, context, "lock", "is locked").await?,

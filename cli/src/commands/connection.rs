@@ -125,6 +125,9 @@ impl Which {
             if !path.is_empty() {
                 context.screen.list(path::COLUMNS, &json!({ "items": path }));
             }
+            if let Some(connector) = tested.get("connector") {
+                context.screen.note(&super::connector::moves::tested(connector));
+            }
         }
         failed(&tested)
     }

@@ -1,17 +1,18 @@
 //! `wherry connector`.
 
-use std::path::{Path, PathBuf};
+pub(super) mod moves;
+mod new;
+mod package;
+mod revoke;
+mod test;
+mod versions;
 
-use clap::{Args, Subcommand};
-use semver::Version;
-use serde_json::json;
+use clap::Subcommand;
 use wherry_domain::name::Name;
 
 use super::Context;
-use crate::client::{Body, Call};
-use crate::error::{Outcome, unwritable};
+use crate::error::Outcome;
 use crate::table::{Column, list, size, text, time};
-use crate::{keys, package};
 
 const CONNECTORS: &[Column] = &[
     text("NAME", "name"),
@@ -21,6 +22,7 @@ const CONNECTORS: &[Column] = &[
     size("SIZE", "length"),
     time("PUBLISHED", "published_at"),
 ];
+
 const CONNECTOR: &[Column] = &[
     text("NAME", "name"),
     text("VERSION", "version"),
@@ -30,95 +32,71 @@ const CONNECTOR: &[Column] = &[
     text("DIGEST", "digest"),
     time("PUBLISHED", "published_at"),
 ];
-const PACKAGE: &[Column] = &[
-    text("FILE", "file"),
-    text("NAME", "name"),
-    text("VERSION", "version"),
-    text("DIGEST", "digest"),
-    size("SIZE", "length"),
-    text("SIGNED BY", "key"),
-];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Connectors {
-    /// Lists the newest version of each connector.
-    List,
-    /// Lists the versions of a connector.
+    /// Lists the newest version of each connector, or those of an environment.
+    List {
+        /// As this environment's lock names them.
+        #[arg(long)]
+        environment: Option<Name>,
+    },
+    /// Lists the versions of a connector, or how it stands in an environment.
     Versions {
         /// Its name.
         name: Name,
+        /// Its version there, with what agents have ready and how a canary does.
+        #[arg(long)]
+        environment: Option<Name>,
     },
-    /// Signs a component and writes its package.
-    Package(Package),
-    /// Publishes a package.
-    Publish {
-        /// The package, NAME-VERSION.wherry.
-        file: PathBuf,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Package {
-    /// The component, built for wasm32-wasip2.
-    wasm: PathBuf,
-    /// The publisher's private key, made by `wherry key new`.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// The connector's descriptor as JSON.
-    #[arg(long, value_name = "FILE")]
-    descriptor: PathBuf,
-    /// The package to write [default: NAME-VERSION.wherry].
-    #[arg(short = 'o', long = "out", value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// The oldest agent that can run it.
-    #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
-    min_agent: Version,
+    /// Moves a connector to a newer version in an environment; shows what changes, and asks.
+    #[command(after_help = "\
+Examples:
+    wherry connector upgrade http --environment prod
+    wherry connector upgrade http --environment prod --to 1.4.0 --canary 10% --for 30m")]
+    Upgrade(moves::Upgrade),
+    /// Goes back to the version before, and pins it; ends a canary.
+    Rollback(moves::Rollback),
+    /// Keeps a connector at its version, whatever is published.
+    Pin(moves::Pin),
+    /// Lets a connector follow its publisher again.
+    Unpin(moves::Pin),
+    /// Shows every version that a connector had in an environment: who moved it, when and why.
+    History(moves::Which),
+    /// Makes a connector that builds, with tests and recorded answers.
+    New(new::New),
+    /// Runs a connector in the real host against recorded answers, and checks that it keeps the contract.
+    Test(test::Test),
+    /// Signs a component, with what it says of itself, and writes its package.
+    Package(package::Package),
+    /// Revokes one version of a connector: no agent runs it any more.
+    Revoke(revoke::Revoke),
+    /// Publishes a package, or a component that it packages first.
+    Publish(package::Publish),
 }
 
 impl Connectors {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::List => {
+            Self::List { environment: Some(environment) } => moves::standing(context, &environment, None).await?,
+            Self::List { environment: None } => {
                 context.screen.list(CONNECTORS, &context.client()?.all(&["connectors"], &[]).await?);
             }
-            Self::Versions { name } => {
-                let path = ["connectors", name.as_str(), "versions"];
-                context.screen.list(CONNECTORS, &context.client()?.all(&path, &[]).await?);
+            Self::Versions { name, environment: Some(environment) } => {
+                moves::standing(context, &environment, Some(&name)).await?;
             }
-            Self::Package(package) => package.run(context)?,
-            Self::Publish { file } => publish(&file, context).await?,
+            Self::Versions { name, environment: None } => versions::list(&name, context).await?,
+            Self::Upgrade(upgrade) => upgrade.run(context).await?,
+            Self::Rollback(rollback) => rollback.run(context).await?,
+            Self::Pin(pin) => pin.run(context, false).await?,
+            Self::Unpin(pin) => pin.run(context, true).await?,
+            Self::History(which) => which.history(context).await?,
+            Self::New(new) => new.run(context)?,
+            Self::Test(test) => test.run(context).await?,
+            Self::Package(package) => package.run(context).await?,
+            Self::Revoke(revoke) => revoke.run(context).await?,
+            Self::Publish(publish) => publish.run(context).await?,
         }
         Ok(())
     }
-}
-
-impl Package {
-    fn run(self, context: &Context) -> Outcome {
-        let key = keys::read(&self.key)?;
-        let package = package::assemble(&self.wasm, &self.descriptor, &key, self.min_agent)?;
-        let release = &package.release;
-        let default = || PathBuf::from(format!("{}-{}.wherry", release.name, release.version));
-        let file = self.out.unwrap_or_else(default);
-        std::fs::write(&file, &package.bytes).map_err(|error| unwritable(&file, error))?;
-        let described = json!({
-            "file": file.display().to_string(),
-            "name": release.name,
-            "version": release.version,
-            "digest": release.wasm.sha256,
-            "length": release.wasm.length,
-            "key": key.public(),
-        });
-        context.screen.show(PACKAGE, &described);
-        Ok(())
-    }
-}
-
-async fn publish(file: &Path, context: &Context) -> Outcome {
-    let package = package::open(file)?;
-    let client = context.client()?;
-    let spinner = context.screen.spinner(format!("publishing {}", file.display()));
-    let answer = client.send(Call::post(&["connectors"], Body::Connector(package))).await;
-    spinner.finish_and_clear();
-    context.screen.show(CONNECTOR, &answer?);
-    Ok(())
 }

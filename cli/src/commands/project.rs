@@ -7,14 +7,15 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use wherry_domain::failure::Code;
 use wherry_domain::name::Name;
-use wherry_domain::project::Project;
 use wherry_domain::project::check::Spot;
+use wherry_domain::project::{Alias, Mapping, Project};
 
 use super::Context;
 use crate::client::{Body, Call, Client};
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::project::export::{files, write};
 use crate::project::{Fault, Loaded, load};
 use crate::prompt::confirm;
 use crate::table::{Column, count, list, text, time};
@@ -69,6 +70,22 @@ pub(crate) enum Projects {
         #[arg(long)]
         environment: Name,
     },
+    /// Writes a deployed project back as files, from which it can be deployed in another environment.
+    #[command(after_help = "\
+Examples:
+    wherry project export desk --environment dev --to desk
+    wherry alias set crm helix-prod --project desk --environment prod
+    wherry project deploy desk --environment prod")]
+    Export {
+        /// The project's name.
+        project: Name,
+        /// The environment it is deployed in.
+        #[arg(long)]
+        environment: Name,
+        /// The folder to make [default: one with the project's name].
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+    },
     /// Takes a project out of an environment; its deployments stay on record.
     Undeploy {
         /// The project's name.
@@ -110,6 +127,7 @@ impl Projects {
                 context.screen.list(HISTORY, &deployments);
                 Ok(())
             }
+            Self::Export { project, environment, to } => export(&project, &environment, to, context).await,
             Self::Undeploy { project, environment, yes } => undeploy(&project, &environment, yes, context).await,
         }
     }
@@ -119,6 +137,7 @@ impl Deploy {
     async fn run(self, context: &Context) -> Outcome {
         let loaded = load(&self.folder);
         let project = sound(&loaded)?;
+        note_unused(&loaded, &self.environment, project, context);
         let client = context.client()?;
         let deployment = submit(&client, &loaded, &self.environment, self.dry_run).await?;
         let unchanged = deployment.get("unchanged").and_then(Value::as_bool) == Some(true);
@@ -135,6 +154,38 @@ impl Deploy {
         }
         Ok(())
     }
+}
+
+/// Several projects may share an environment's file, so this is no fault.
+fn note_unused(loaded: &Loaded, environment: &Name, project: &Project, context: &Context) {
+    let Ok(Some(settings)) = loaded.settings(environment) else { return };
+    let unused: Vec<&str> = settings.mapping.unused(project).map(Name::as_str).collect();
+    if !unused.is_empty() {
+        let file = settings.file.display();
+        context.screen.note(&format!("{file}: project {} declares no {}", project.name, unused.join(", ")));
+    }
+}
+
+async fn export(project: &Name, environment: &Name, to: Option<PathBuf>, context: &Context) -> Outcome {
+    let client = context.client()?;
+    let mut found = deployments(&client, environment, Some(project)).await?;
+    keep_current(&mut found);
+    let id = found.get("items").and_then(|items| items.get(0)?.get("id")?.as_str());
+    let missing = || {
+        let message = format!("project {project} is not deployed in {environment}: see wherry project list");
+        CliError::new(Exit::NotFound, codes::PROJECT_NOT_DEPLOYED, message)
+    };
+    let deployment = client.get(&["deployments", id.ok_or_else(missing)?]).await?;
+    let exported = deployment.get("snapshot").and_then(|snapshot| snapshot.get("project")).ok_or_else(missing)?;
+    let files = files(exported);
+    let folder = to.unwrap_or_else(|| PathBuf::from(project.as_str()));
+    write(&folder, &files).map_err(|error| {
+        let message = format!("{}: {error}; export writes into a folder that it makes itself", folder.display());
+        CliError::new(Exit::Failed, codes::FILE_UNWRITABLE, message)
+    })?;
+    let written = json!({"project": project, "folder": folder, "files": files.len()});
+    context.screen.done(&format!("{project} is in {}, {} files", folder.display(), files.len()), &written);
+    Ok(())
 }
 
 async fn undeploy(project: &Name, environment: &Name, yes: bool, context: &Context) -> Outcome {
@@ -179,16 +230,38 @@ async fn checked_anywhere(loaded: &Loaded, context: &Context) -> Outcome<String>
     };
     let first = environments.get("items").and_then(|items| items.get(0)?.get("name")?.as_str()?.parse().ok());
     match first {
-        Some(environment) => checked_at(&client, loaded, &environment).await,
+        Some(environment) => {
+            send(&client, loaded, (&environment, anything(sound(loaded)?)), true).await?;
+            Ok(format!("checked at {}, environment {environment}", client.url()))
+        }
         None => Ok("not checked: the controller has no environment yet".to_owned()),
     }
+}
+
+/// Each alias on a connection that fits: what the environments say of them is not asked here.
+fn anything(project: &Project) -> Mapping {
+    let fitting = |alias: &Alias| project.connections.iter().find(|(_, one)| one.connector == alias.connector);
+    let aliases = project.aliases.iter().filter_map(|(name, alias)| Some((name.clone(), fitting(alias)?.0.clone())));
+    Mapping { aliases: aliases.collect(), ..Mapping::default() }
 }
 
 /// Sends the project to be deployed, or only checked. Faults that the controller finds get their places back.
 pub(crate) async fn submit(client: &Client, loaded: &Loaded, environment: &Name, dry_run: bool) -> Outcome<Value> {
     let project = sound(loaded)?;
+    let settings = loaded.settings(environment).map_err(|faults| invalid(&faults, loaded))?;
+    let mapping = settings.map(|settings| settings.mapping.of(project)).unwrap_or_default();
+    send(client, loaded, (environment, mapping), dry_run).await
+}
+
+async fn send(
+    client: &Client,
+    loaded: &Loaded,
+    (environment, mapping): (&Name, Mapping),
+    dry_run: bool,
+) -> Outcome<Value> {
+    let project = sound(loaded)?;
     let path = ["environments", environment.as_str(), "deployments"];
-    let body = Body::Json(json!({"project": project, "dry_run": dry_run}));
+    let body = Body::Json(json!({"project": project, "dry_run": dry_run, "mapping": mapping}));
     client.send(Call::post(&path, body)).await.map_err(|error| located(error, loaded))
 }
 

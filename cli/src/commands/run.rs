@@ -15,6 +15,7 @@ use crate::table::{Column, count, duration, text, time};
 const RUNS: &[Column] = &[
     text("ID", "id"),
     text("OPERATION", "operation"),
+    text("KIND", "kind"),
     text("STATE", "state"),
     text("AGENT", "agent"),
     count("READ", "counts.read"),
@@ -28,6 +29,8 @@ pub(super) const RUN: &[Column] = &[
     text("ID", "id"),
     text("STATE", "state"),
     text("OPERATION", "operation"),
+    text("KIND", "kind"),
+    text("ACTIVITY", "activity"),
     text("PROJECT", "project"),
     text("ENVIRONMENT", "environment"),
     count("DEPLOYMENT", "deployment_number"),

@@ -1,5 +1,6 @@
 //! The acts of the demo, each the same as a person would do it by hand.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,27 +8,30 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use url::Url;
 use wherry_domain::name::Name;
+use wherry_trust::keys::SigningKey;
 
 use super::children::{Children, small_json, small_text};
 use super::folder::Folder;
 use super::programs::Programs;
+use super::upgrade::{Publisher, Settled};
 use crate::client::{Body, Call, Client};
 use crate::clock::Stopwatch;
 use crate::codes;
 use crate::commands::submit;
 use crate::enrolment::invite;
-use crate::error::{CliError, Outcome};
+use crate::error::{CliError, Outcome, unreadable};
 use crate::exit::Exit;
 use crate::keystore::Keystore;
+use crate::package::{self, Parts};
 use crate::screen::Screen;
 use crate::settings::Access;
 use crate::table::at;
 use crate::text::{grouped, span};
-use crate::{follow, keys, package, project};
+use crate::{follow, keys, project};
 
 /// The process without which there is no demo.
 pub(super) const CONTROLLER: &str = "controller";
-const ENVIRONMENT: &str = "demo";
+pub(super) const ENVIRONMENT: &str = "demo";
 const OPERATION: &str = "hand-over";
 const AGENTS: [&str; 2] = ["demo-agent-1", "demo-agent-2"];
 const PUBLISHER: &str = "demo";
@@ -78,10 +82,11 @@ impl<'a> Stage<'a> {
         let (client, token_file) = self.controller().await?;
         let jira = self.jira().await?;
         self.agents(&client, &jira).await?;
-        self.connector(&client).await?;
+        let key = self.connector(&client).await?;
         self.project(&client, &jira).await?;
         let run = self.operation(&client).await?;
         let created = self.count(&jira, &run).await?;
+        self.upgrade(&client, &key).await?;
         let counted = |name: &str| at(&run, name).and_then(Value::as_u64).unwrap_or_default();
         Ok(Performance {
             read: counted("counts.read"),
@@ -162,22 +167,46 @@ impl<'a> Stage<'a> {
         self.children.ready(|| small_json(&ready)?.get("connected")?.as_bool()?.then_some(())).await
     }
 
-    async fn connector(&mut self, client: &Client) -> Outcome {
+    async fn connector(&mut self, client: &Client) -> Outcome<SigningKey> {
         let step = Step::begin(self.screen, "connector");
         let key = keys::create(&self.folder.path().join("publisher.key"))?;
         client
             .post(&["publishers"], json!({"name": PUBLISHER, "key": key.public(), "prefix": "jira-service-management"}))
             .await?;
-        let descriptor = match &self.programs.descriptor {
-            Some(file) => file.clone(),
-            None => self.folder.write("descriptor.json", DESCRIPTOR)?,
-        };
+        let component = package::component(&self.programs.connector)?;
+        let descriptor = self.descriptor()?;
         let min_agent = semver::Version::parse(env!("CARGO_PKG_VERSION")).map_err(|_| broken("no version"))?;
-        let package = package::assemble(&self.programs.connector, &descriptor, &key, min_agent)?;
+        let parts = Parts { component: &component, descriptor: &descriptor, min_agent, notes: String::new() };
+        let package = package::assemble(parts, &key)?;
         let release = &package.release;
         let said = format!("{} {}, signed by key {}, published", release.name, release.version, key.public().key_id());
         client.send(Call::post(&["connectors"], Body::Connector(package.bytes))).await?;
         step.end(&said);
+        Ok(key)
+    }
+
+    fn descriptor(&self) -> Outcome<String> {
+        match &self.programs.descriptor {
+            Some(file) => fs::read_to_string(file).map_err(|error| unreadable(file, error)),
+            None => Ok(DESCRIPTOR.to_owned()),
+        }
+    }
+
+    /// A good version becomes everyone's, a broken one is taken back.
+    async fn upgrade(&self, client: &Client, key: &SigningKey) -> Outcome {
+        let step = Step::begin(self.screen, "upgrade");
+        let (component, descriptor) = (package::component(&self.programs.connector)?, self.descriptor()?);
+        let publisher = Publisher { key, component: &component, descriptor: &descriptor };
+        let settled = publisher.upgrade(client).await?;
+        if settled.each_ref().map(|one| one.everyone) != [true, false] {
+            let why = settled.map(|one| one.why).join("; ");
+            return Err(broken(&format!("the canaries ended otherwise than they should: {why}")));
+        }
+        step.end("a version tried on half of the attempts, then another");
+        for Settled { to, everyone, why } in settled {
+            let end = if everyone { "is everyone's now" } else { "was rolled back" };
+            self.screen.note(&format!("  {:<11} {to} {end}: {why}", ""));
+        }
         Ok(())
     }
 
@@ -277,6 +306,6 @@ fn quoted(path: &Path) -> String {
     toml::Value::from(path.display().to_string()).to_string()
 }
 
-fn broken(message: &str) -> CliError {
+pub(super) fn broken(message: &str) -> CliError {
     CliError::new(Exit::Failed, codes::DEMO_ANSWER_UNEXPECTED, message)
 }

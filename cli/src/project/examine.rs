@@ -44,6 +44,8 @@ impl Examination<'_> {
             Shape::Map => self.wrong(key, node, "a map"),
             Shape::NamedValues => self.named_values(key, node),
             Shape::Texts => self.texts(key, node),
+            Shape::Names => self.names(key, node),
+            Shape::Named(fields) => self.named(key, node, fields),
             Shape::NumberOrText if is_number(node) || node.as_text().is_some() => {}
             Shape::NumberOrText => self.wrong(key, node, "a whole number, or a text with a variable"),
             Shape::TokenPlace if node.as_text() == Some("text") => {}
@@ -121,6 +123,24 @@ impl Examination<'_> {
         let Tree::Map(entries) = &node.tree else { return self.wrong(key, node, "a map") };
         for (name, value) in entries {
             self.text(&format!("{key}.{}", clipped(&name.text)), value);
+        }
+    }
+
+    fn names(&mut self, key: &str, node: &Node) {
+        self.named_values(key, node);
+        if let Tree::Map(entries) = &node.tree {
+            for (name, value) in entries {
+                self.name(&format!("{key}.{}", clipped(&name.text)), value);
+            }
+        }
+    }
+
+    fn named(&mut self, key: &str, node: &Node, fields: &Fields) {
+        self.named_values(key, node);
+        if let Tree::Map(entries) = &node.tree {
+            for (_, value) in entries {
+                self.fields(value, fields);
+            }
         }
     }
 

@@ -28,6 +28,10 @@ pub(super) enum Shape {
     NamedValues,
     /// A map from names to texts.
     Texts,
+    /// A map from names to names.
+    Names,
+    /// A map from names to maps with known keys.
+    Named(&'static Fields),
     /// A whole number from 0, or a text that becomes one when its variables are filled in.
     NumberOrText,
     /// The word `text`, or where in a JSON document a token stands.
@@ -71,13 +75,31 @@ const fn may(key: &'static str, shape: Shape) -> Field {
 /// `wherry.yaml`.
 pub(super) const PROJECT: Fields = Fields {
     what: "a project",
-    known: &[must("name", Shape::Name), may("description", Shape::Text), may("variables", Shape::NamedValues)],
+    known: &[
+        must("name", Shape::Name),
+        may("description", Shape::Text),
+        may("variables", Shape::NamedValues),
+        may("aliases", Shape::Named(&ALIAS)),
+    ],
     later: &[
-        ("aliases", "name the connection itself"),
         ("policies", "an administrator sets policies at the controller"),
         ("connections", "write each one into a file of its own, connections/NAME.yaml"),
         ("operations", "write each one into a file of its own, operations/NAME.yaml"),
     ],
+};
+
+/// An alias of a project.
+const ALIAS: Fields = Fields {
+    what: "an alias",
+    known: &[must("connector", Shape::Name), may("description", Shape::Text)],
+    later: &[("connection", "each environment says which: environments/NAME.yaml, or wherry alias set")],
+};
+
+/// `environments/NAME.yaml` beside a project.
+pub(super) const ENVIRONMENT: Fields = Fields {
+    what: "an environment's file",
+    known: &[may("aliases", Shape::Names), may("variables", Shape::NamedValues)],
+    later: &[],
 };
 
 /// `connections/NAME.yaml`.
@@ -91,12 +113,20 @@ pub(super) const CONNECTION: Fields = Fields {
         may("proxy", Shape::Name),
         may("single_agent", Shape::Flag),
         may("tls", Shape::Fields(&TLS)),
+        may("throttle", Shape::Fields(&THROTTLE)),
         may("options", Shape::Map),
     ],
     later: &[
         ("oauth", "use auth with type oauth1 or oauth2"),
         ("oauth_settings_location", "it stands under auth with type oauth2"),
     ],
+};
+
+/// The `throttle` of a connection.
+const THROTTLE: Fields = Fields {
+    what: "a throttle",
+    known: &[may("requests", Shape::Count), may("per", Shape::Duration), may("concurrent", Shape::Count)],
+    later: &[],
 };
 
 /// The `tls` of a connection.
@@ -175,7 +205,7 @@ pub(super) const OPERATION: Fields = Fields {
 const STEP: Fields = Fields {
     what: "a source or target",
     known: &[must("connection", Shape::Name), must("activity", Shape::Text), may("with", Shape::Map)],
-    later: &[("alias", "name the connection itself")],
+    later: &[("alias", "write the alias under connection")],
 };
 
 const RETRY: Fields = Fields {
@@ -200,8 +230,9 @@ mod tests {
     use wherry_domain::effects::SideEffects;
     use wherry_domain::name::Name;
     use wherry_domain::project::tls::{CertificateStore, StorePlace, StoreType, Tls};
-    use wherry_domain::project::{Auth, Connection, Operation, Project, SecretRef, Step};
+    use wherry_domain::project::{Alias, Auth, Connection, Operation, Project, SecretRef, Step};
     use wherry_domain::retry::{Backoff, RetryRule};
+    use wherry_domain::throttle::Limits;
 
     /// Every field is named here, so that a new one in the domain does not compile before this table knows it.
     #[test]
@@ -240,6 +271,8 @@ mod tests {
             allow_invalid_certificates: true,
             use_non_tls_connections: true,
         };
+        let throttle = Limits { requests: Some(1), per: second, concurrent: Some(1) };
+        let alias = Alias { connector: name.clone(), description: "d".into() };
         let connection = Connection {
             connector: name.clone(),
             url: "u".into(),
@@ -247,13 +280,15 @@ mod tests {
             use_proxy: Some(true),
             proxy: Some(name.clone()),
             single_agent: true,
+            throttle: Some(throttle),
             tls: tls.clone(),
             options: values,
         };
         let project = Project {
             name: name.clone(),
             description: "d".into(),
-            variables: BTreeMap::from([(name, 1.into())]),
+            variables: BTreeMap::from([(name.clone(), 1.into())]),
+            aliases: BTreeMap::from([(name, alias.clone())]),
             connections: BTreeMap::new(),
             operations: BTreeMap::new(),
         };
@@ -261,6 +296,8 @@ mod tests {
         assert_eq!(keys(&project, &in_files_of_their_own), known(&PROJECT));
         assert_eq!(keys(&connection, &[]), known(&CONNECTION));
         assert_eq!(keys(&tls, &[]), known(&TLS));
+        assert_eq!(keys(&throttle, &[]), known(&THROTTLE));
+        assert_eq!(keys(&alias, &[]), known(&ALIAS));
         assert_eq!(keys(&store, &[]), known(&CERTIFICATE_STORE));
         for place in [store.store, StorePlace::File("f".into())] {
             assert!(known(&STORE_PLACE).contains(&keys(&place, &[])[0]));

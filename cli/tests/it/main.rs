@@ -6,6 +6,8 @@ mod demo;
 mod expr;
 mod guides;
 mod keys;
+mod kit;
 mod project_faults;
+mod publishers;
 mod sandbox;
 mod secrets;

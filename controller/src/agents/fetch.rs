@@ -37,7 +37,7 @@ pub(super) async fn connector(
     if asked.offset > connector.length {
         return Err(status::invalid("connector.offset_invalid", "the offset is behind the end of the component"));
     }
-    let path = ledger.files.path(&digest);
+    let path = ledger.files.path(&connector.digest);
     let (parts, stream) = mpsc::channel(AHEAD);
     let release = Bytes::from(connector.envelope.into_bytes());
     let reader = async move {

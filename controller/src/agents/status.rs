@@ -15,7 +15,7 @@ pub(super) fn of(refusal: &Refusal) -> Status {
         Kind::Forbidden => Code::PermissionDenied,
         Kind::Unauthenticated => Code::Unauthenticated,
         Kind::Incompatible => Code::FailedPrecondition,
-        Kind::Full => Code::ResourceExhausted,
+        Kind::Full | Kind::Throttled => Code::ResourceExhausted,
         Kind::Busy => Code::Unavailable,
     };
     coded(code, refusal.code.as_str(), refusal.message.clone())

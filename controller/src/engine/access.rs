@@ -24,7 +24,11 @@ pub struct Caller {
 impl Caller {
     /// Whether the caller may do what needs `scope`.
     pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.iter().any(|held| *held >= scope)
+        match scope {
+            // Whoever may only look may not call, though calling is less.
+            Scope::Call => self.scopes.iter().any(|held| *held == Scope::Call || *held >= Scope::Run),
+            Scope::Read | Scope::Run | Scope::Deploy | Scope::Admin => self.scopes.iter().any(|held| *held >= scope),
+        }
     }
 }
 

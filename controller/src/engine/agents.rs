@@ -9,7 +9,7 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{FromController, GoAwayReason, KeyringTrouble};
 
-use super::{Ledger, Page, Refusal, Turn, state::AgentState};
+use super::{Ledger, Page, Refusal, Turn, inventory::StockView, state::AgentState};
 use crate::model::Agent;
 
 /// An agent as people see it.
@@ -29,6 +29,8 @@ pub struct AgentView {
     pub keys: &'static str,
     /// Why it does not follow its group's roster, if it does not.
     pub keys_trouble: Option<KeyringTrouble>,
+    /// What it has of the connectors it should have; nothing of an agent without a session.
+    pub stock: Option<StockView>,
 }
 
 impl Ledger {
@@ -208,6 +210,7 @@ impl Turn<'_> {
             running: state.leased.len(),
             keys,
             keys_trouble,
+            stock: self.stock_of(state),
         }
     }
 }

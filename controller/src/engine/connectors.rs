@@ -43,6 +43,11 @@ impl Ledger {
                     format!("publisher {} is trusted with another key or prefix: remove it first", trusted.name);
                 return Err(Refusal::conflict("publisher.exists", message));
             }
+            turn.publishers_are_ours()?;
+            if turn.is_revoked(&trusted.key) {
+                let message = "this key was revoked and stays so: ask the publisher for a new one";
+                return Err(Refusal::conflict("publisher.key_revoked", message));
+            }
             if turn.state.publishers.len() >= MAX_PUBLISHERS {
                 let message = format!("an organisation trusts at most {MAX_PUBLISHERS} publishers");
                 return Err(Refusal::conflict("publisher.too_many", message));
@@ -52,6 +57,7 @@ impl Ledger {
             turn.audit(&who, "publisher.trust", &name, &publisher.trusted.key.to_string());
             turn.define("publisher", &name, &publisher);
             turn.state.publishers.insert(name, publisher.clone());
+            turn.publishers_changed();
             turn.desire();
             Ok(publisher)
         })
@@ -73,33 +79,40 @@ impl Ledger {
     pub async fn distrust_publisher(&self, who: String, name: String) -> Result<(), Refusal> {
         self.act(move |turn| {
             let missing = || Refusal::not_found("publisher.not_found", "there is no publisher of that name");
+            turn.publishers_are_ours()?;
             turn.state.publishers.remove(&name).ok_or_else(missing)?;
             turn.audit(&who, "publisher.distrust", &name, "");
             turn.undefine("publisher", &name);
+            turn.publishers_changed();
             turn.desire();
             Ok(())
         })
         .await
     }
 
-    /// Publishes a connector: its release is checked, its component stored as a file, then both
-    /// become known in one commit. Publishing the same bytes again changes nothing: `false`.
+    /// Publishes a connector: its release is checked, its descriptor and component stored as files, then all
+    /// become known in one commit. `rest` is what follows the envelope in a package. Publishing the same bytes again changes nothing: `false`.
     ///
     /// # Errors
     /// If the envelope is malformed, its signature or publisher not trusted, the component not the
     /// one that was signed, or the version exists with other bytes.
-    pub async fn publish(&self, who: String, envelope: Vec<u8>, wasm: Vec<u8>) -> Result<(Connector, bool), Refusal> {
+    pub async fn publish(&self, who: String, envelope: Vec<u8>, rest: Vec<u8>) -> Result<(Connector, bool), Refusal> {
         let publishers = self.publishers().await?.into_iter().map(|publisher| publisher.trusted).collect::<Vec<_>>();
         let parsed = Envelope::from_json(&envelope, &Limits::default())
             .map_err(|error| Refusal::invalid("connector.release_malformed", error.to_string()))?;
         let verified = verify_release(&parsed, &publishers).map_err(|error| refused(&error))?;
-        if !verified.release.wasm.matches(&wasm) {
-            let message = "the component is not the one that was signed: package it again";
-            return Err(Refusal::invalid("connector.altered", message));
-        }
-        let digest = self.write_file(wasm).await?;
+        let contents = verified.release.contents(&rest).map_err(|error| refused(&error))?;
+        // The descriptor first: what is known of a connector is there when its component is.
+        let descriptor = match contents.descriptor {
+            Some(line) => Some(self.write_file(line.to_vec()).await?),
+            None => None,
+        };
+        let digest = self.write_file(contents.component.to_vec()).await?;
         let envelope = String::from_utf8_lossy(&envelope).into_owned();
-        self.begin(move |turn| turn.publish(&who, verified.release, verified.publisher, envelope, digest)).await
+        self.begin(move |turn| {
+            turn.publish(&who, verified.release, verified.publisher, envelope, Files { digest, descriptor })
+        })
+        .await
     }
 
     /// Every version of every connector, or of one.
@@ -115,7 +128,8 @@ impl Ledger {
         .await
     }
 
-    /// The connector with this digest, if a deployment that the agent's group still needs uses it.
+    /// The connector whose component or release has this digest, if a lock or a deployment that the agent's group still
+    /// needs names it.
     ///
     /// # Errors
     /// If the agent is unknown or locked; otherwise one answer whether the connector does not exist
@@ -125,7 +139,9 @@ impl Ledger {
         let (newest, older) = self
             .act(move |turn| {
                 let group = turn.member(&agent)?;
-                let newest = turn.snapshots_of(group).find_map(|current| pin_of(&current.snapshot, digest));
+                let locked = turn.locked_for(group, digest);
+                let newest =
+                    locked.or_else(|| turn.snapshots_of(group).find_map(|current| pin_of(&current.snapshot, digest)));
                 let older = if newest.is_some() { BTreeSet::new() } else { turn.older_snapshots(group) };
                 Ok((newest, older))
             })
@@ -152,6 +168,12 @@ fn pin_of(snapshot: &Snapshot, digest: Digest) -> Option<(Name, semver::Version)
     Some((name.clone(), pin.version.clone()))
 }
 
+/// Where the parts of a package are.
+struct Files {
+    digest: Digest,
+    descriptor: Option<Digest>,
+}
+
 impl Turn<'_> {
     fn publish(
         &mut self,
@@ -159,9 +181,10 @@ impl Turn<'_> {
         release: Release,
         publisher: String,
         envelope: String,
-        digest: Digest,
+        files: Files,
     ) -> Result<(Connector, bool), Refusal> {
         let Release { name, version, wasm, activities, auth, .. } = release;
+        let Files { digest, descriptor } = files;
         let versions = self.state.connectors.entry(name.clone()).or_default();
         if let Some(known) = versions.get(&version) {
             if known.digest == digest {
@@ -175,8 +198,19 @@ impl Turn<'_> {
         }
         let published_ms = self.wall_ms;
         let length = wasm.length;
-        let connector =
-            Connector { name, version, digest, length, publisher, published_ms, activities, auth, envelope };
+        let connector = Connector {
+            name,
+            version,
+            digest,
+            length,
+            publisher,
+            published_ms,
+            activities,
+            auth,
+            descriptor,
+            revoked_ms: None,
+            envelope,
+        };
         if record::encode(SCHEMA, &connector).is_ok_and(|bytes| bytes.len() > MAX_VALUE_BYTES) {
             let message = "the signed release is too large to be kept: shorten its notes or offer fewer activities";
             return Err(Refusal::invalid("connector.release_too_large", message));
@@ -185,6 +219,7 @@ impl Turn<'_> {
         let key = format!("{}/{}", connector.name, connector.version);
         self.audit(who, "connector.publish", &key, &digest.to_string());
         self.define("connector", &key, &connector);
+        self.index_changed();
         Ok((connector, true))
     }
 
@@ -202,16 +237,32 @@ impl Turn<'_> {
         self.state.publishers.values().map(wire).collect()
     }
 
-    /// The ways to authenticate that the newest version of each connector names.
-    pub(super) fn schemes(&self) -> Schemes {
-        let newest = self.state.connectors.iter().filter_map(|(name, all)| Some((name, all.values().next_back()?)));
-        newest.map(|(name, connector)| (name.clone(), connector.auth.clone())).collect()
+    /// The version of a connector that runs in an environment: the one in its lock; of a connector that is not used
+    /// there yet, the newest that may be.
+    pub(super) fn chosen(&self, environment: &Name, name: &Name) -> Option<&Connector> {
+        let versions = self.state.connectors.get(name)?;
+        let lock = self.lock_of(environment);
+        if let Some(locked) = lock.as_ref().and_then(|lock| lock.connectors.get(name)) {
+            return versions.get(&locked.version);
+        }
+        let allowed = self.policies(environment).allowed_publishers;
+        let mut newest = versions.values().rev();
+        // If no version may run there, the newest one says why.
+        newest.clone().find(|connector| allowed.has(&connector.publisher)).or_else(|| newest.next())
     }
 
-    /// What the newest version of each connector offers.
-    pub(super) fn offered(&self) -> Connectors {
-        let newest =
-            self.state.connectors.iter().filter_map(|(name, versions)| Some((name, versions.values().next_back()?)));
+    /// Every connector, each in the version that runs in the environment.
+    fn chosen_here(&self, environment: &Name) -> impl Iterator<Item = &Connector> {
+        self.state.connectors.keys().filter_map(|name| self.chosen(environment, name))
+    }
+
+    /// The ways to authenticate that each connector names.
+    pub(super) fn schemes(&self, environment: &Name) -> Schemes {
+        self.chosen_here(environment).map(|connector| (connector.name.clone(), connector.auth.clone())).collect()
+    }
+
+    /// What each connector offers.
+    pub(super) fn offered(&self, environment: &Name) -> Connectors {
         let facts = |connector: &Connector| {
             let of = |activity: &wherry_trust::release::Activity| {
                 let facts = ActivityFacts { kind: activity.kind, side_effects: activity.side_effects };
@@ -219,7 +270,7 @@ impl Turn<'_> {
             };
             connector.activities.iter().map(of).collect()
         };
-        newest.map(|(name, connector)| (name.clone(), facts(connector))).collect()
+        self.chosen_here(environment).map(|connector| (connector.name.clone(), facts(connector))).collect()
     }
 }
 
@@ -232,6 +283,7 @@ fn refused(error: &ReleaseError) -> Refusal {
         )
         | ReleaseError::Malformed(_)
         | ReleaseError::Unacceptable { .. }
+        | ReleaseError::Altered(_)
         | ReleaseError::PrefixForeign { .. } => error.code(),
     };
     Refusal { code, ..Refusal::invalid("connector.release_malformed", error.to_string()) }

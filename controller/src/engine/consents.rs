@@ -23,7 +23,7 @@ use wherry_domain::{
     project::application::origin,
     time::Timestamp,
 };
-use wherry_proto::frame::{ConsentAddress, ConsentedAccount, OAuthAsked, Unshown};
+use wherry_proto::frame::{ConsentAddress, ConsentedAccount, OAuthAsked};
 use wherry_trust::keys::sha256;
 
 use super::{
@@ -43,6 +43,8 @@ pub use view::{Connectedness, FlowView};
 
 /// Flows that may be under way, or were within the last minutes.
 const MAX_FLOWS: usize = 256;
+/// The connection is not deployed any more.
+const GONE: Code = Code::new("oauth.connection_unknown");
 /// A newer flow of the same connection took its place.
 const REPLACED: Code = Code::new("oauth.flow_replaced");
 /// The agent named an address that nobody approved.
@@ -85,6 +87,8 @@ struct Flow {
     issuer: String,
     public_client: bool,
     redirect_uri: String,
+    /// The agent opens what is sealed to its group.
+    opens_sealed: bool,
     url: Option<String>,
     watch: watch::Sender<FlowView>,
     /// When it may be forgotten, once it is over.
@@ -163,6 +167,7 @@ impl Turn<'_> {
             issuer,
             public_client,
             redirect_uri: redirect_uri.clone(),
+            opens_sealed: false,
             url: None,
             watch,
             forget: None,
@@ -181,6 +186,18 @@ impl Turn<'_> {
             let message = "another flow of this connection took its place";
             self.flow_event(id, Event::Failed(Failure::permanent(REPLACED, message)), None);
             self.state.flows.all.remove(&id);
+        }
+    }
+
+    /// The connection is gone: its flows come to their end, and the agent forgets what it got.
+    pub(super) fn end_flows(&mut self, key: &OwnerKey) {
+        let of_connection = self.state.flows.all.iter().filter(|(_, flow)| flow.key == *key && !flow.machine.is_over());
+        let flows: Vec<(FlowId, AgentId, ConnectionPath)> =
+            of_connection.map(|(id, flow)| (*id, flow.agent, flow.path.clone())).collect();
+        for (id, agent, path) in flows {
+            let failure = Failure::permanent(GONE, format!("{path} is not deployed any more"));
+            self.flow_event(id, Event::Failed(failure), None);
+            self.oauth_order(agent, path, 0, OAuthAsked::Confirm { flow: id, accepted: false });
         }
     }
 
@@ -236,8 +253,8 @@ impl Turn<'_> {
                     format!("the agent named an address that is not at {}: it may be compromised", known.origin);
                 Event::Failed(Failure::permanent(ADDRESS_REFUSED, message))
             }
-            Ok(ConsentAddress { url, state_hash }) => {
-                known.url = Some(url);
+            Ok(ConsentAddress { url, state_hash, opens_sealed }) => {
+                (known.url, known.opens_sealed) = (Some(url), opens_sealed);
                 Event::Started { state_hash }
             }
         };
@@ -339,11 +356,6 @@ impl Turn<'_> {
 fn unknown_flow(flow: FlowId) -> Refusal {
     let message = format!("there is no flow {flow} any more: begin again with wherry oauth connect");
     Refusal::not_found("oauth.flow_not_found", message)
-}
-
-/// What the browser brought, on its way to the agent.
-fn code_frame(flow: FlowId, code: String, state: String, iss: Option<String>) -> OAuthAsked {
-    OAuthAsked::Code { flow, code: Unshown(code), state: Unshown(state), iss }
 }
 
 fn hash(state: &str) -> Digest {

@@ -36,6 +36,7 @@ impl Ledger {
             turn.define("environment", name.as_str(), &environment);
             turn.state.directory.learn_environment(environment.id, &name);
             turn.state.environments.insert(name, environment.clone());
+            turn.environments_changed();
             turn.desire();
             Ok((environment, group))
         })
@@ -84,6 +85,9 @@ impl Ledger {
             turn.remove_secrets_of(environment.group, &name);
             turn.desire();
             turn.forget_seats(environment.id);
+            turn.forget_mappings(environment.id);
+            turn.forget_policies(&name);
+            turn.forget_rollouts(&name);
             turn.forget_tokens(environment.id);
             turn.forget_deployments(environment.id)
         })

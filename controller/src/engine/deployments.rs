@@ -7,7 +7,7 @@ use wherry_domain::{
     id::{DeploymentId, GroupId},
     name::Name,
     project::{
-        ConnectorPin, MAX_DOCUMENT, Project, Snapshot,
+        ConnectorPin, MAX_DOCUMENT, Mapping, Project, Snapshot, alias,
         check::{self, Fault},
     },
 };
@@ -43,8 +43,24 @@ impl Ledger {
         project: Project,
         trial: bool,
     ) -> Result<Deployed, Refusal> {
-        let (project, faulty) = programs::check(project).await?;
-        let (planned, document) = self.act(move |turn| turn.plan(&environment, project, faulty)).await?;
+        self.deploy_mapped(who, environment, (project, Mapping::default()), trial).await
+    }
+
+    /// As [`Ledger::deploy`]; `mapping` counts before what the environment says of the project.
+    ///
+    /// # Errors
+    /// `project.invalid` with every fault.
+    pub async fn deploy_mapped(
+        &self,
+        who: String,
+        environment: Name,
+        (project, mapping): (Project, Mapping),
+        trial: bool,
+    ) -> Result<Deployed, Refusal> {
+        let (project, mut faulty) = programs::check(project).await?;
+        let (project, mismatches) = self.schema_faults(&environment, project).await?;
+        faulty.extend(mismatches);
+        let (planned, document) = self.act(move |turn| turn.plan(&environment, (project, mapping), faulty)).await?;
         if trial || !planned.changed {
             return Ok(planned);
         }
@@ -139,16 +155,19 @@ impl Turn<'_> {
     fn plan(
         &self,
         environment: &Name,
-        mut project: Project,
+        (mut project, mapping): (Project, Mapping),
         faulty: Vec<Fault>,
     ) -> Result<(Deployed, Vec<u8>), Refusal> {
         let environment = self.environment(environment)?.clone();
-        let offered = self.offered();
+        let mapping = self.mapping(environment.id, &project.name).under(mapping).of(&project);
+        let offered = self.offered(&environment.name);
         let incomplete = self.complete(&mut project);
         let mut faults = check::check(&project, Some(&offered));
-        faults.extend(check::unsupported(&project, &self.schemes()));
+        faults.extend(check::unsupported(&project, &self.schemes(&environment.name)));
+        faults.extend(alias::check(&project, &mapping));
         faults.extend(incomplete);
         faults.extend(faulty);
+        faults.extend(self.forbidden(&environment.name, &project));
         if !faults.is_empty() {
             let message =
                 format!("project {} has {} faults: correct them and deploy again", project.name, faults.len());
@@ -156,13 +175,16 @@ impl Turn<'_> {
         }
         let newest = self.state.current.get(&(environment.id, project.name.clone()));
         let number = self.next_number(environment.id, &project.name);
-        let connectors = self.pins(&project)?;
+        let connectors = self.pins(&environment.name, &project)?;
+        self.lock_allows(&environment.name, &connectors)?;
         let side_effects = project
             .operations
             .iter()
             .map(|(name, operation)| (name.clone(), check::side_effects(&project, operation, &offered)))
             .collect();
-        let snapshot = Snapshot { environment: environment.name.clone(), number, project, connectors, side_effects };
+        let written =
+            Snapshot { environment: environment.name.clone(), number, project, mapping, connectors, side_effects };
+        let snapshot = written.clone().bound();
         if let Some(current) = newest
             && *current.snapshot == (Snapshot { number: current.snapshot.number, ..snapshot.clone() })
         {
@@ -170,7 +192,7 @@ impl Turn<'_> {
             return Ok((Deployed { deployment, snapshot, changed: false }, Vec::new()));
         }
         let document =
-            serde_json::to_vec(&snapshot).map_err(|error| Refusal::invalid("request.invalid", error.to_string()))?;
+            serde_json::to_vec(&written).map_err(|error| Refusal::invalid("request.invalid", error.to_string()))?;
         if document.len() > MAX_DOCUMENT {
             let message = format!("a deployment has at most {MAX_DOCUMENT} bytes; this one has {}", document.len());
             return Err(Refusal::invalid("project.too_large", message));
@@ -188,14 +210,14 @@ impl Turn<'_> {
         Ok((Deployed { deployment, snapshot: Arc::new(snapshot), changed: true }, document))
     }
 
-    /// The newest version of each connector that the project uses.
-    fn pins(&self, project: &Project) -> Result<BTreeMap<Name, ConnectorPin>, Refusal> {
+    /// The version of each connector that the project uses: the environment's, or else the newest that may run there.
+    fn pins(&self, environment: &Name, project: &Project) -> Result<BTreeMap<Name, ConnectorPin>, Refusal> {
         let used = project.connections.values().map(|connection| &connection.connector);
         used.map(|name| {
-            let newest = self.state.connectors.get(name).and_then(|versions| versions.values().next_back());
-            let newest = newest
+            let chosen = self
+                .chosen(environment, name)
                 .ok_or_else(|| Refusal::not_found("connector.not_found", format!("there is no connector {name}")))?;
-            let pin = ConnectorPin { version: newest.version.clone(), digest: newest.digest, length: newest.length };
+            let pin = ConnectorPin { version: chosen.version.clone(), digest: chosen.digest, length: chosen.length };
             Ok((name.clone(), pin))
         })
         .collect()
@@ -218,6 +240,7 @@ impl Turn<'_> {
             let message = format!("an environment has at most {MAX_PROJECTS} projects");
             return Err(Refusal::conflict("project.too_many", message));
         }
+        self.lock_newly_used(&snapshot.environment, &snapshot.connectors)?;
         deployment.created_by = who.to_owned();
         let target = format!("{} {} {}", snapshot.environment, deployment.project, deployment.number);
         self.audit(who, "project.deploy", &target, &deployment.digest.to_string());

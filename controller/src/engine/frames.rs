@@ -54,7 +54,7 @@ impl Turn<'_> {
             FromAgent::Answer(answer) => self.answered(agent, answer),
             FromAgent::OAuth(report) => self.oauth_report(agent, report),
             FromAgent::Keyring(report) => self.keyring_report(agent, report),
-            FromAgent::Inventory(_) => (),
+            FromAgent::Inventory(inventory) => self.stocked(agent, inventory),
             FromAgent::Goodbye { reason } => {
                 tracing::info!(%agent, reason, "agent said goodbye");
                 self.close(agent, epoch);

@@ -27,6 +27,7 @@ use wherry_trust::sealing::{
 };
 
 mod duties;
+pub(super) mod in_use;
 mod people;
 mod push;
 mod report;
@@ -94,6 +95,11 @@ impl Told {
 }
 
 impl Keyring {
+    /// The group's roster.
+    pub(super) const fn roster(&self) -> Option<&Roster> {
+        self.roster.as_ref()
+    }
+
     /// Number of the last change of a secret.
     fn revision(&self) -> u64 {
         self.by_revision.last_key_value().map_or(0, |(revision, _)| *revision)
@@ -112,6 +118,18 @@ impl Keyring {
 
     fn next_due(&self) -> Option<Timestamp> {
         self.tender.as_ref().filter(|tender| tender.busy).map(|tender| tender.until)
+    }
+}
+
+impl Turn<'_> {
+    /// The key of an agent's group, if the agent has said that it has it.
+    pub(super) fn sealing_key_of(&self, agent: AgentId) -> Option<(GroupId, u32, SealingPublic)> {
+        let state = self.state.agents.get(&agent)?;
+        let told = state.session.as_ref()?.keyring.as_ref()?;
+        let group = state.agent.group;
+        let roster = self.state.keyrings.get(&group)?.roster.as_ref()?;
+        let (epoch, key) = roster.epoch();
+        (told.state == KeyringState::Member && told.follows()).then_some((group, epoch, key))
     }
 }
 

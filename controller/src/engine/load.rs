@@ -18,10 +18,11 @@ use wherry_domain::{
 };
 
 use super::{
-    Directory,
+    Directory, aliases,
     audit::GENESIS,
+    catalogue,
     consents::Flows,
-    keyring, owners,
+    keyring, owners, policies, rollouts,
     seats::{self, Seat},
     state::{ActiveRun, AgentState, Current, GroupState, Settings, State},
 };
@@ -49,32 +50,29 @@ pub(super) fn load(
     settings: Settings,
 ) -> Result<State, StoreError> {
     let organisation = organisation(store)?;
+    let catalogue = catalogue::load(store, settings.catalogue.clone())?;
     let mut state = State {
         settings,
         organisation,
         directory: Directory::new(organisation),
         generation: meta(store, GENERATION)?.unwrap_or(0),
-        environments: definitions(store, "environment")?
-            .into_iter()
-            .map(|one: Environment| (one.name.clone(), one))
-            .collect(),
+        environments: by_id(definitions(store, "environment")?, |one: &Environment| one.name.clone()),
         groups: definitions(store, "group")?.into_iter().map(group).collect(),
         agents: BTreeMap::new(),
         agent_timers: std::collections::BTreeSet::new(),
         enrolment_tokens: by_id(definitions(store, "token")?, |one: &crate::model::EnrolmentToken| one.id.clone()),
         publishers: by_id(definitions(store, "publisher")?, |one: &Publisher| one.trusted.name.clone()),
-        applications: definitions(store, "application")?
-            .into_iter()
-            .map(|one: AppRegistration| (one.application.name.clone(), one))
-            .collect(),
+        applications: by_id(definitions(store, "application")?, |one: &AppRegistration| one.application.name.clone()),
+        policies: policies::load(definitions(store, "policy")?),
+        rollouts: rollouts::load(definitions(store, "rollout")?, clock),
         connectors: BTreeMap::new(),
-        seats: definitions(store, "seat")?
-            .into_iter()
-            .map(|seat: Seat| ((seat.environment, seat.project.clone()), seat))
-            .collect(),
+        catalogue,
+        seats: by_id(definitions(store, "seat")?, |seat: &Seat| (seat.environment, seat.project.clone())),
         owners: owners::load(store, clock)?,
         flows: Flows::default(),
         current: BTreeMap::new(),
+        throttles: BTreeMap::new(),
+        mappings: aliases::load(store)?,
         withdrawn: BTreeMap::new(),
         runs: BTreeMap::new(),
         timers: std::collections::BTreeSet::new(),
@@ -83,6 +81,7 @@ pub(super) fn load(
         keyrings: BTreeMap::new(),
         keyrings_touched: std::collections::BTreeSet::new(),
         keyrings_ripe: std::collections::BTreeSet::new(),
+        sealed_states: keyring::in_use::states(store)?,
         audit: audit_head(store)?,
         next_sweep: clock.now().plus(FIRST_SWEEP),
         swept_to: None,
@@ -130,7 +129,7 @@ fn group(group: Group) -> (wherry_domain::id::GroupId, GroupState) {
     (group.id, GroupState { group, queue: Queue::new(), slots: Slots::new() })
 }
 
-fn by_id<T>(list: Vec<T>, id: impl Fn(&T) -> String) -> BTreeMap<String, T> {
+fn by_id<K: Ord, T>(list: Vec<T>, id: impl Fn(&T) -> K) -> BTreeMap<K, T> {
     list.into_iter().map(|one| (id(&one), one)).collect()
 }
 
@@ -202,7 +201,8 @@ fn read_snapshot(files: &FileStore, deployment: &Deployment) -> Result<Snapshot,
     let bytes = files.read(&deployment.digest)?;
     let bytes = bytes
         .ok_or_else(|| broken(format!("the file {} of deployment {} is missing", deployment.digest, deployment.id)))?;
-    serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))
+    let snapshot = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()));
+    snapshot.map(Snapshot::bound)
 }
 
 fn load_runs(state: &mut State, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
@@ -225,6 +225,8 @@ fn load_runs(state: &mut State, store: &dyn Store, clock: &Clock) -> Result<(), 
                     let due = machine.deadline().unwrap_or(now);
                     group.queue.push(seats::lane(&record.spec), run, due, record.spec.synchronous);
                 }
+                // Whoever called it is gone, and with the process what it was called with.
+                state.timers.extend(record.spec.action.as_ref().map(|_| (now, run)));
             }
             RunState::Leased { agent, .. } => {
                 if let Some(agent) = state.agents.get_mut(agent) {

@@ -20,7 +20,7 @@ use wherry_domain::{
 use wherry_proto::frame::{Attempt, ConnectionState, LogLine, Wrapped};
 use wherry_trust::keys::sha256;
 
-use super::Turn;
+use super::{Turn, keyring::in_use};
 use crate::model::{MEMORIES, Memory, RunSpec, SCHEMA};
 
 /// What this turn changed; it is not in the store yet. `None`: forgotten.
@@ -82,6 +82,10 @@ impl Turn<'_> {
         if known.is_some_and(|memory| memory.state == state) {
             return Ok(());
         }
+        match in_use::of_state(&state) {
+            Some(epoch) => drop(self.state.sealed_states.insert(key.clone(), epoch)),
+            None => drop(self.state.sealed_states.remove(&key)),
+        }
         let memory = Memory { connector, state, by: attempt, changed_ms: self.wall_ms };
         self.put(MEMORIES, key.clone(), &memory);
         self.memories.insert(key, Some(memory));
@@ -100,6 +104,7 @@ impl Turn<'_> {
             let kept = new.and_then(|new| new.project.connections.get(name));
             if kept.is_none_or(|kept| kept.connector != connection.connector) {
                 let key = key(environment, &old.project.name, name);
+                self.state.sealed_states.remove(&key);
                 self.delete(MEMORIES, key.clone());
                 self.memories.insert(key, None);
             }

@@ -23,7 +23,7 @@ use wherry_proto::frame::{
     FromController, OAuthAsked, OAuthOrder, OAuthReport, OAuthSaid, TokenCopy, TokenOwnership, Wrapped,
 };
 
-use super::{Turn, load::definitions};
+use super::{Turn, keyring::in_use, load::definitions};
 use crate::model::{Account, StoredCopy, TokenRecord};
 
 /// Most connections whose tokens are kept: their copies are in memory.
@@ -44,18 +44,26 @@ pub(super) struct Kept {
     pub(super) account: Option<Account>,
     pub(super) trouble: Option<Failure>,
     pub(super) copy: Option<TokenCopy>,
+    /// Of the group's key that opens the copy.
+    pub(super) copy_epoch: Option<u32>,
     /// Agents that wait for newer tokens, with the number of their question.
     wanted: BTreeMap<AgentId, u64>,
 }
 
 impl Kept {
     pub(super) fn of(owner: Owner) -> Self {
-        Self { owner, account: None, trouble: None, copy: None, wanted: BTreeMap::new() }
+        Self { owner, account: None, trouble: None, copy: None, copy_epoch: None, wanted: BTreeMap::new() }
     }
 
     pub(super) fn stored(record: TokenRecord, copy: Option<TokenCopy>, owner: Owner) -> Self {
         let TokenRecord { account, trouble, .. } = record;
-        Self { account, trouble, copy, ..Self::of(owner) }
+        let copy_epoch = copy.as_ref().and_then(in_use::of_copy);
+        Self { account, trouble, copy, copy_epoch, ..Self::of(owner) }
+    }
+
+    pub(super) fn copied(&mut self, copy: Option<TokenCopy>) {
+        self.copy_epoch = copy.as_ref().and_then(in_use::of_copy);
+        self.copy = copy;
     }
 }
 
@@ -167,7 +175,7 @@ impl Turn<'_> {
         let accepted = kept.owner.publish(agent, fence, generation, copied).is_ok();
         let mut waiting = BTreeMap::new();
         if accepted {
-            kept.copy = copied.then_some(TokenCopy { generation, sealed });
+            kept.copied(copied.then_some(TokenCopy { generation, sealed }));
             kept.trouble = None;
             waiting = std::mem::take(&mut kept.wanted);
         }
@@ -197,7 +205,9 @@ impl Turn<'_> {
         match kept.and_then(|kept| Some((kept.owner.agent()?, kept))).filter(|_| here) {
             Some((owner, kept)) if owner != agent => {
                 kept.wanted.insert(agent, request);
-                self.oauth_order(owner, connection, 0, OAuthAsked::RefreshWanted { generation });
+                let current = self.state.current.get(&(key.0, key.1));
+                let deployment = current.map(|current| current.deployment.digest);
+                self.oauth_order(owner, connection, 0, OAuthAsked::RefreshWanted { generation, deployment });
             }
             Some(_) | None => {
                 let message = format!("no agent that can refresh the tokens of {connection} is connected");
@@ -287,6 +297,7 @@ impl Turn<'_> {
     }
 
     fn forget_owner(&mut self, key: &OwnerKey) {
+        self.end_flows(key);
         if self.state.owners.remove(key).is_some() {
             self.undefine("oauth", &stored_under(key));
             self.undefine("oauth-copy", &stored_under(key));

@@ -1,5 +1,7 @@
 //! Why the ledger refuses something; nothing has changed then.
 
+use std::time::Duration;
+
 use wherry_domain::{failure::Code, project::check::Fault};
 
 /// What kind of refusal it is; decides the status of the answer.
@@ -21,6 +23,8 @@ pub enum Kind {
     Full,
     /// Come back later.
     Busy,
+    /// The caller asks too often.
+    Throttled,
 }
 
 /// A refusal with a stable code.
@@ -35,11 +39,13 @@ pub struct Refusal {
     pub message: String,
     /// Faults of a document, if that is what was refused.
     pub faults: Vec<Fault>,
+    /// When to come back, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     pub(crate) fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code: Code::new(code), message: message.into(), faults: Vec::new() }
+        Self { kind, code: Code::new(code), message: message.into(), faults: Vec::new(), retry_after: None }
     }
 
     pub(crate) fn not_found(code: &'static str, message: impl Into<String>) -> Self {

@@ -1,5 +1,7 @@
 //! Results of attempts: recorded once and under the current fence; every other one kept beside.
 
+use std::sync::Arc;
+
 use wherry_daemon::store::{Direction, record};
 use wherry_domain::{
     id::{AgentId, GroupId, RunId},
@@ -37,8 +39,11 @@ impl Turn<'_> {
             RunState::Leased { .. } | RunState::Unknown { .. } | RunState::Queued { open: true }
         ) {
             (active.record.counts, active.record.earlier) = (report.counts, report.earlier);
+            let called = active.record.spec.action.as_ref();
+            active.answer = report.answer.filter(|_| called.is_some_and(|called| called.answer)).map(Arc::new);
             self.log(run, fence, report.log);
             self.remember_states(report.attempt, report.states);
+            self.observe(run, &report.ending, &report.trial, report.duration);
             self.changed(run);
         }
         let event = match report.ending {

@@ -22,6 +22,7 @@ const KEEP_KEYS_MS: u64 = 24 * 3_600 * 1_000;
 impl Turn<'_> {
     /// Forgets the oldest runs that are past their time, and looks at some of the keys.
     pub(super) fn sweep(&mut self) {
+        self.sweep_throttles();
         let more = self.sweep_runs() | self.sweep_keys();
         self.state.next_sweep = self.now.plus(if more { BUSY } else { PAUSE });
     }

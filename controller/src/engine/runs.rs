@@ -7,12 +7,13 @@ use wherry_daemon::store::record;
 use wherry_domain::{
     fence::Fence,
     id::{AgentId, RunId},
+    name::Name,
     run::{Effect, Event, Outcome, Reason, State as RunState},
 };
 use wherry_proto::frame::{Attempt, FromController, Offer};
 
 use super::{Ledger, Refusal, Turn, seats, state::ActiveRun};
-use crate::model::{ACTIVE, HISTORY, Happened, RunRecord, SCHEMA};
+use crate::model::{ACTIVE, HISTORY, Happened, RunRecord, RunSpec, SCHEMA};
 
 /// How a run can be followed.
 pub enum Watch {
@@ -65,8 +66,12 @@ impl Turn<'_> {
                     group.queue.push(seats::lane(spec), run, due, spec.synchronous);
                 }
                 self.state.touched.insert(spec.group);
+                self.give_up_action(run);
             }
-            Effect::Hold { reason } => self.happened(run, "held", None, Some(reason)),
+            Effect::Hold { reason } => {
+                self.happened(run, "held", None, Some(reason));
+                self.action_held(run);
+            }
             Effect::Settle => self.settled(run),
             Effect::KeepLate { fence: _ } => {
                 self.happened(run, "late_result", None, None);
@@ -79,7 +84,8 @@ impl Turn<'_> {
 
     fn offer(&mut self, run: RunId, agent: AgentId, fence: Fence) {
         self.happened(run, "dispatched", Some(agent), None);
-        let (wall_ms, states) = (self.wall_ms, self.memories_of(run));
+        let (wall_ms, now, states) = (self.wall_ms, self.now, self.memories_of(run));
+        let (lock_version, trial) = self.under_lock(run, agent, fence);
         let Some(active) = self.state.runs.get_mut(&run) else { return };
         active.record.agent = Some(agent);
         active.record.started_ms.get_or_insert(wall_ms);
@@ -87,13 +93,14 @@ impl Turn<'_> {
         let offer = Offer {
             attempt: Attempt { run, fence },
             deployment: spec.snapshot,
-            operation: spec.operation.clone(),
+            operation: offered_as(run, spec),
             variables: spec.variables.as_ref().map(|raw| raw.get().as_bytes().to_vec()).unwrap_or_default(),
             cursor: active.record.cursor.clone(),
             key: format!("{:032x}", run.as_u128()),
             states,
-            lock_version: 0,
-            trial: Vec::new(),
+            lock_version,
+            trial,
+            action: active.input.as_ref().zip(spec.action.as_ref()).map(|(input, called)| input.action(called, now)),
         };
         if let Some(deadline) = active.machine.deadline() {
             self.state.timers.insert((deadline, run));
@@ -113,6 +120,7 @@ impl Turn<'_> {
         if let Some(group) = self.state.groups.get_mut(&group) {
             group.queue.remove(run);
         }
+        self.throttle_ended(run);
         self.follow_up(run, &outcome);
     }
 
@@ -151,6 +159,13 @@ impl Turn<'_> {
         let attempt = active.machine.fence().attempt();
         active.record.happened(Happened { at_ms, what: what.to_owned(), attempt, agent, reason });
     }
+}
+
+/// The operation's name. That of an action is one that no operation has, so that an agent that knows no actions refuses
+/// it, whatever the caller's alias is called.
+fn offered_as(run: RunId, spec: &RunSpec) -> Name {
+    let of_action = || format!("action-{:032x}", run.as_u128()).parse().ok();
+    spec.action.as_ref().and_then(|_| of_action()).unwrap_or_else(|| spec.operation.clone())
 }
 
 impl Ledger {

@@ -55,6 +55,15 @@ pub(super) fn tied(project: &Project, operation: &Operation) -> Option<Tied> {
     used().find(|(_, connection)| rotates(&connection.auth)).map(|(name, _)| Tied::Owner(name.clone()))
 }
 
+/// To what an action on a connection is tied.
+pub(super) fn tied_to(project: &Project, name: &Name) -> Option<Tied> {
+    let connection = project.connections.get(name)?;
+    match connection.single_agent {
+        true => Some(Tied::Seat),
+        false => rotates(&connection.auth).then(|| Tied::Owner(name.clone())),
+    }
+}
+
 /// Whether the agent has tokens that are good once only.
 pub(super) fn rotates(auth: &Auth) -> bool {
     let renewed = |oauth: &OAuth2| match oauth.grant {

@@ -88,6 +88,8 @@ impl Turn<'_> {
             withheld: 0,
             asks: Asks::new(hello.asks),
             oauth: hello.oauth,
+            catalogue: hello.catalogue,
+            inventory: None,
             keyring: None,
             frames,
         });
@@ -95,6 +97,7 @@ impl Turn<'_> {
         self.define("agent", &agent.to_string(), &record);
         let welcome = self.welcome(epoch, verdicts, record.group);
         self.out.frames.push((agent, epoch, FromController::Welcome(welcome)));
+        self.tell_catalogue(agent, epoch, record.group);
         self.cancel_again(agent, &hello.in_flight);
         self.note_free(agent, hello.free_slots, &hello.in_flight);
         self.open_slots(agent);
@@ -238,8 +241,9 @@ impl Turn<'_> {
 
     fn desired(&self, group: GroupId) -> Desired {
         let environments = self.state.environments.values().filter(|environment| environment.group == group);
-        let environments = environments.map(|environment| environment.name.clone()).collect();
-        Desired { publishers: self.trusted_publishers(), environments }
+        let environments: Vec<Name> = environments.map(|environment| environment.name.clone()).collect();
+        let policies = self.policies_of(environments.iter());
+        Desired { publishers: self.trusted_publishers(), environments, policies }
     }
 
     /// What is wanted of the agents changed: tells every live one.

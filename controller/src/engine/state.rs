@@ -14,24 +14,32 @@ use wherry_domain::{
     lease::LeaseTerms,
     name::Name,
     presence::Presence,
-    project::Snapshot,
+    project::{Mapping, Snapshot},
     run::{Outcome, Run, State as RunState},
     schedule::{Queue, Slots},
+    throttle::Throttle,
     time::Timestamp,
 };
 use wherry_proto::frame::FromController;
 
 use super::{
     Directory,
+    actions::{Input, Passed},
     asks::Asks,
+    catalogue::Catalogue,
     consents::Flows,
     delivery::Undelivered,
     keyring::{Keyring, Told},
     owners::{Kept, OwnerKey},
+    policies, rollouts,
     seats::{Lane, Seat},
 };
-use crate::model::{
-    Agent, AppRegistration, Connector, Deployment, EnrolmentToken, Environment, Group, Publisher, RunRecord,
+use crate::{
+    ca::CatalogueKey,
+    model::{
+        Agent, AppRegistration, Connector, Deployment, EnrolmentToken, Environment, Group, PolicyRecord, Publisher,
+        RunRecord,
+    },
 };
 
 /// What the ledger is told when it opens.
@@ -43,6 +51,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// For how long finished runs are kept.
     pub keep_runs: Duration,
+    /// Signs what agents may run.
+    pub catalogue: CatalogueKey,
     /// Most runs that may wait or be leased at once.
     pub max_active: usize,
 }
@@ -60,13 +70,21 @@ pub struct State {
     pub(super) directory: Directory,
     pub(super) publishers: BTreeMap<String, Publisher>,
     pub(super) applications: BTreeMap<Name, AppRegistration>,
+    pub(super) policies: BTreeMap<policies::Place, PolicyRecord>,
+    /// Canaries under way, and the last one of each connector.
+    pub(super) rollouts: BTreeMap<rollouts::Place, rollouts::Canary>,
     pub(super) connectors: BTreeMap<Name, BTreeMap<semver::Version, Connector>>,
+    pub(super) catalogue: Catalogue,
     /// Who does the work of connections that one agent uses at a time, by environment and project.
     pub(super) seats: BTreeMap<(EnvironmentId, Name), Seat>,
     pub(super) owners: BTreeMap<OwnerKey, Kept>,
     /// People who connect an account just now; gone with the process.
     pub(super) flows: Flows,
     pub(super) current: BTreeMap<(EnvironmentId, Name), Current>,
+    /// Calls of throttled connections, by environment, project and name.
+    pub(super) throttles: BTreeMap<(EnvironmentId, Name, Name), Throttle>,
+    /// What environments say of projects, for their next deployments.
+    pub(super) mappings: BTreeMap<(EnvironmentId, Name), Mapping>,
     /// Number of the last deployment of each project that was taken out of an environment.
     pub(super) withdrawn: BTreeMap<(EnvironmentId, Name), u64>,
     pub(super) runs: BTreeMap<RunId, ActiveRun>,
@@ -84,6 +102,8 @@ pub struct State {
     pub(super) keyrings_touched: BTreeSet<GroupId>,
     /// The same, and it is in the store.
     pub(super) keyrings_ripe: BTreeSet<GroupId>,
+    /// The epoch of the group's key that each sealed state of a connection needs, by its key in the store.
+    pub(super) sealed_states: BTreeMap<Vec<u8>, u32>,
     pub(super) audit: (u64, Digest),
     pub(super) next_sweep: Timestamp,
     /// The idempotency key that the last sweep came to.
@@ -118,6 +138,10 @@ pub(super) struct Session {
     pub(super) asks: Asks,
     /// It knows frames about OAuth.
     pub(super) oauth: bool,
+    /// It knows frames about catalogues.
+    pub(super) catalogue: bool,
+    /// What it said that it has of the connectors it should have.
+    pub(super) inventory: Option<wherry_proto::frame::Inventory>,
     /// What it said of its group's keys; an older agent says nothing.
     pub(super) keyring: Option<Told>,
     pub(super) frames: mpsc::Sender<FromController>,
@@ -135,6 +159,12 @@ pub(super) struct ActiveRun {
     pub(super) machine: Run,
     pub(super) record: RunRecord,
     pub(super) waiters: Vec<oneshot::Sender<Arc<RunRecord>>>,
+    /// Who waits for the answer of an action.
+    pub(super) callers: Vec<oneshot::Sender<Passed>>,
+    /// What an action was handed, until its end.
+    pub(super) input: Option<Input>,
+    /// What it answered, until its callers have it.
+    pub(super) answer: Option<Arc<Vec<u8>>>,
     pub(super) watch: Option<watch::Sender<Arc<RunRecord>>>,
 }
 
@@ -155,7 +185,7 @@ impl Session {
 
 impl ActiveRun {
     pub(super) const fn new(machine: Run, record: RunRecord) -> Self {
-        Self { machine, record, waiters: Vec::new(), watch: None }
+        Self { machine, record, waiters: Vec::new(), callers: Vec::new(), input: None, answer: None, watch: None }
     }
 
     /// Resolves once the run is over.
@@ -203,6 +233,7 @@ impl State {
             .chain(agents)
             .chain(self.flows.next_deadline())
             .chain(self.keyrings_due())
+            .chain(self.rollouts.values().filter_map(rollouts::Canary::deadline))
             .chain([self.next_sweep])
             .min()
     }

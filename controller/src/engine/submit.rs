@@ -84,14 +84,12 @@ impl Ledger {
     /// with another body.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, Refusal> {
         self.begin(move |turn| {
-            if let Some(known) = turn.repeated(&submission)? {
+            if let Some(known) = turn.repeated_key(submission.idempotency.as_ref())? {
                 return turn.submitted(known, submission.wait);
             }
             let run = turn.accept(&submission)?;
             if let Some(idempotency) = &submission.idempotency {
-                let stored = StoredKey { run, body: idempotency.body, at_ms: turn.wall_ms };
-                turn.put(KEYS, *idempotency.key.as_bytes(), &stored);
-                turn.keys.insert(idempotency.key, stored);
+                turn.keep_key(idempotency, run);
             }
             turn.submitted(run, submission.wait)
         })
@@ -106,8 +104,16 @@ impl Turn<'_> {
         Ok(Submitted { record, over })
     }
 
-    fn repeated(&self, submission: &Submission) -> Result<Option<RunId>, Refusal> {
-        let Some(idempotency) = &submission.idempotency else { return Ok(None) };
+    /// Remembers which run a key stands for.
+    pub(super) fn keep_key(&mut self, idempotency: &Idempotency, run: RunId) {
+        let stored = StoredKey { run, body: idempotency.body, at_ms: self.wall_ms };
+        self.put(KEYS, *idempotency.key.as_bytes(), &stored);
+        self.keys.insert(idempotency.key, stored);
+    }
+
+    /// The run that the key stands for.
+    pub(super) fn repeated_key(&self, idempotency: Option<&Idempotency>) -> Result<Option<RunId>, Refusal> {
+        let Some(idempotency) = idempotency else { return Ok(None) };
         let Some(known) = self.known_key(&idempotency.key)? else { return Ok(None) };
         if known.body != idempotency.body {
             let message = "this idempotency key came with another request before: use a new key";
@@ -126,7 +132,7 @@ impl Turn<'_> {
 
     /// Whether another run may be asked for. What follows from a run takes that run's place and is
     /// never refused.
-    fn has_place(&self) -> Result<(), Refusal> {
+    pub(super) fn has_place(&self) -> Result<(), Refusal> {
         let most = self.state.settings.max_active;
         if self.state.runs.len() < most {
             return Ok(());
@@ -146,7 +152,11 @@ impl Turn<'_> {
     /// Submits a finished run anew, in the newest deployment.
     pub(super) fn again(&mut self, record: RunRecord, who: String) -> Result<RunId, Refusal> {
         self.has_place()?;
-        let RunSpec { environment, project, operation, variables, id, .. } = record.spec;
+        let RunSpec { environment, project, operation, variables, id, action, .. } = record.spec;
+        if action.is_some() {
+            let message = format!("{id} was an action, and what it was called with is not kept: call it again");
+            return Err(Refusal::conflict("action.not_repeatable", message));
+        }
         let name = self.state.environment(environment).map(|found| found.name.clone());
         let name = name.ok_or_else(|| Refusal::not_found("environment.not_found", "the run's environment is gone"))?;
         let current = self.find_operation(&name, Some(&project), &operation)?;
@@ -158,6 +168,9 @@ impl Turn<'_> {
     pub(super) fn follow_up(&mut self, run: RunId, outcome: &Outcome) {
         let Some(active) = self.state.runs.get(&run) else { return };
         let done = active.record.spec.clone();
+        if done.action.is_some() {
+            return;
+        }
         let Some(current) = self.state.current.get(&(done.environment, done.project.clone())).cloned() else { return };
         let Some(operation) = current.snapshot.project.operations.get(&done.operation) else { return };
         let next = match outcome {
@@ -207,6 +220,7 @@ impl Turn<'_> {
             synchronous: false,
             connections: connections(snapshot, found),
             tied: seats::tied(&snapshot.project, found),
+            action: None,
         })
     }
 
@@ -215,7 +229,7 @@ impl Turn<'_> {
         Terms { side_effects, retry: operation.retry, offline_term: operation.offline_term, lease }
     }
 
-    fn enqueue(&mut self, spec: RunSpec) -> RunId {
+    pub(super) fn enqueue(&mut self, spec: RunSpec) -> RunId {
         let run = spec.id;
         let machine = Run::submitted(spec.terms, self.state.generation, self.now);
         if let Some(group) = self.state.groups.get_mut(&spec.group) {

@@ -19,8 +19,10 @@ use wherry_domain::{
 };
 use wherry_proto::frame::FromController;
 
-use super::{changes::Changes, consents::FlowView, memories::Overlay, state::State, submit::StoredKey};
-use crate::model::RunRecord;
+use super::{
+    actions::Passed, changes::Changes, consents::FlowView, memories::Overlay, state::State, submit::StoredKey,
+};
+use crate::model::{LockChange, RunRecord};
 
 /// One turn: state, time, and what is to be stored and sent.
 pub struct Turn<'a> {
@@ -37,6 +39,8 @@ pub struct Turn<'a> {
     /// Idempotency keys that came with this turn's submissions; they are not in the store yet.
     pub(super) keys: BTreeMap<Digest, StoredKey>,
     pub(super) memories: Overlay,
+    /// The newest version of a lock that this turn made, for whoever knows why.
+    pub(super) newest_change: Option<LockChange>,
     pub(super) error: Option<StoreError>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct Outgoing {
     /// To streams that end.
     pub(super) last_words: Vec<(mpsc::Sender<FromController>, FromController)>,
     answers: Vec<(oneshot::Sender<Arc<RunRecord>>, Arc<RunRecord>)>,
+    /// To callers of actions.
+    pub(super) passed: Vec<(oneshot::Sender<Passed>, Passed)>,
     updates: Vec<(watch::Sender<Arc<RunRecord>>, Arc<RunRecord>)>,
     /// People who connect an account, and what they see of it.
     pub(super) flows: Vec<(watch::Sender<FlowView>, FlowView)>,
@@ -66,6 +72,7 @@ impl<'a> Turn<'a> {
             over: BTreeSet::new(),
             keys: BTreeMap::new(),
             memories: Overlay::new(),
+            newest_change: None,
             error: None,
         }
     }
@@ -78,6 +85,10 @@ impl<'a> Turn<'a> {
                 break;
             }
             self.state.timers.remove(&(at, run));
+            if self.give_up_action(run) {
+                self.seam();
+                continue;
+            }
             let Some(active) = self.state.runs.get(&run) else { continue };
             if !matches!(active.machine.state(), RunState::Leased { .. }) {
                 continue;
@@ -93,6 +104,8 @@ impl<'a> Turn<'a> {
         self.tick_agents();
         self.tick_flows();
         self.tick_keyrings();
+        self.tick_rollouts();
+        self.tick_catalogue();
         if self.state.next_sweep <= self.now {
             self.sweep();
         }
@@ -116,6 +129,8 @@ impl<'a> Turn<'a> {
         let Some(mut done) = self.state.runs.remove(&run) else { return };
         let record = Arc::new(done.record);
         self.out.answers.extend(done.waiters.drain(..).map(|waiter| (waiter, Arc::clone(&record))));
+        let passed = Passed { record: Arc::clone(&record), answer: done.answer.take() };
+        self.out.passed.extend(done.callers.drain(..).map(|caller| (caller, passed.clone())));
         self.out.updates.extend(done.watch.map(|watch| (watch, record)));
     }
 
@@ -145,6 +160,10 @@ impl Outgoing {
         }
         for (watch, view) in self.flows {
             watch.send_replace(view);
+        }
+        for (caller, passed) in self.passed {
+            // The caller may have stopped waiting.
+            let _ = caller.send(passed);
         }
         for (waiter, record) in self.answers {
             // The caller may have stopped waiting.

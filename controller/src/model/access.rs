@@ -8,9 +8,11 @@ use wherry_domain::digest::Digest;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Look.
+    /// Call actions, and nothing else.
+    Call,
+    /// Look; no calls of actions.
     Read,
-    /// Start, cancel and repeat runs.
+    /// Start, cancel and repeat runs, and call actions.
     Run,
     /// Deploy projects, publish connectors.
     Deploy,

@@ -36,6 +36,12 @@ pub struct Connector {
     /// The ways to authenticate that it names; empty if it names none.
     #[serde(default)]
     pub auth: BTreeSet<String>,
+    /// Digest of its descriptor's file; none if it was published without.
+    #[serde(default)]
+    pub descriptor: Option<Digest>,
+    /// When it was revoked, Unix milliseconds.
+    #[serde(default)]
+    pub revoked_ms: Option<u64>,
     /// The signed envelope, as published.
     pub envelope: String,
 }

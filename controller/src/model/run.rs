@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wherry_domain::{
     digest::Digest,
+    effects::SideEffects,
     id::{AgentId, DeploymentId, EnvironmentId, GroupId, RunId},
     name::Name,
     run::{Reason, Stored, Terms},
@@ -53,6 +54,24 @@ pub struct RunSpec {
     /// Why not every agent may do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied: Option<Tied>,
+    /// What it does instead of an operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Called>,
+}
+
+/// What an action calls; what it is called with is stored nowhere.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Called {
+    /// As the caller named it: an alias, or a connection.
+    pub name: Name,
+    /// The connection.
+    pub connection: Name,
+    /// The activity.
+    pub activity: String,
+    /// The activity's class.
+    pub class: SideEffects,
+    /// Whether its answer may leave the network.
+    pub answer: bool,
 }
 
 /// Why not every agent may do a run.

@@ -1,5 +1,7 @@
 //! Agents and the tokens that admit them.
 
+mod stock;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -67,6 +69,12 @@ pub(super) struct Agent {
     /// Why it does not follow its group's roster, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_trouble: Option<KeysTrouble>,
+    /// What it has of the connectors it should have, for each environment; nothing of an agent without a session.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stock: Vec<stock::Stock>,
+    /// Why it did not take over the newest locks, if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stock_trouble: Option<stock::Trouble>,
 }
 
 /// Why an agent does not follow its group's roster.
@@ -79,7 +87,8 @@ pub(super) struct KeysTrouble {
 
 impl From<AgentView> for Agent {
     fn from(view: AgentView) -> Self {
-        let AgentView { agent, group, state, slots, running, keys, keys_trouble } = view;
+        let AgentView { agent, group, state, slots, running, keys, keys_trouble, stock } = view;
+        let (stock, stock_trouble) = stock.map(stock::shown).unwrap_or_default();
         Self {
             id: agent.id.to_string(),
             name: agent.name.to_string(),
@@ -98,6 +107,8 @@ impl From<AgentView> for Agent {
             keys,
             keys_trouble: keys_trouble
                 .map(|trouble| KeysTrouble { code: trouble.code.to_string(), message: trouble.message }),
+            stock,
+            stock_trouble,
         }
     }
 }

@@ -24,6 +24,10 @@ macro_rules! caller {
 }
 
 caller!(
+    /// May call actions.
+    Application, Scope::Call
+);
+caller!(
     /// May look.
     Reader, Scope::Read
 );

@@ -45,7 +45,7 @@ pub(super) async fn callback(State(web): State<Web>, method: Method, uri: Uri) -
         Ok(()) => page(StatusCode::OK, "You are signed in", BACK),
         Err(refusal) => {
             let status = match refusal.kind {
-                Kind::Busy | Kind::Full => StatusCode::SERVICE_UNAVAILABLE,
+                Kind::Busy | Kind::Full | Kind::Throttled => StatusCode::SERVICE_UNAVAILABLE,
                 Kind::NotFound
                 | Kind::Conflict
                 | Kind::Invalid

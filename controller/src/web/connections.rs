@@ -23,7 +23,7 @@ use super::{
     path::PathTaken,
     problem::Problem,
 };
-use crate::engine::{Answered, Inquiry};
+use crate::engine::{Answered, Freshened, Inquiry};
 
 /// How long an agent may take, unless the caller says otherwise.
 const LIMIT_MS: u64 = 30_000;
@@ -105,6 +105,30 @@ pub(super) struct Tested {
     /// How the agent got to the system; absent if it did not come to that.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<PathTaken>,
+    /// What the test did to the connector; absent if the environment's lock does not name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connector: Option<ConnectorUpdate>,
+}
+
+/// The version of a connector before and after a test. Unless a policy suspends it, a test brings the newest version
+/// that needs no person's word to every agent of the environment's group.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ConnectorUpdate {
+    name: String,
+    from: String,
+    to: String,
+    /// Agents that have `to` ready.
+    agents_updated: usize,
+    /// Agents that are connected.
+    agents_total: usize,
+}
+
+impl From<Freshened> for ConnectorUpdate {
+    fn from(fresh: Freshened) -> Self {
+        let Freshened { name, from, to, agents_updated, agents_total } = fresh;
+        let (name, from, to) = (name.to_string(), from.to_string(), to.to_string());
+        Self { name, from, to, agents_updated, agents_total }
+    }
 }
 
 /// What the connector answered.
@@ -156,12 +180,13 @@ pub(super) async fn list(
         (status = 503, description = "no agent answers", body = Problem)))]
 pub(super) async fn test(
     State(web): State<Web>,
-    _caller: Runner,
+    Runner(caller): Runner,
     Named((environment, connection)): Named<(Name, Name)>,
     Query(of): Query<Of>,
     Body(new): Body<NewTest>,
 ) -> Result<Json<Tested>, Problem> {
     let (limit, question) = (limit(new.limit_ms)?, Question::Test);
+    let fresh = web.ledger.freshen(caller.name, environment.clone(), of.project.clone(), connection.clone()).await?;
     let inquiry =
         Inquiry { environment, project: of.project, connection: connection.clone(), agent: new.agent, question, limit };
     let Answered { deployment, agent, answer } = web.ledger.ask(inquiry).await?;
@@ -182,6 +207,7 @@ pub(super) async fn test(
         advice: trouble.as_ref().map(|trouble| trouble.area.advice()),
         failure: trouble.map(|trouble| trouble.failure),
         path,
+        connector: fresh.map(ConnectorUpdate::from),
     }))
 }
 

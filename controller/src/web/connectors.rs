@@ -17,12 +17,12 @@ use super::{
     pages::{List, rfc3339},
     problem::Problem,
 };
-use crate::model;
+use crate::{engine::Placement, model};
 
 /// Content type of a package.
 const PACKAGE: &str = "application/vnd.wherry.connector";
-/// Largest package: a component of 32 MiB and its envelope.
-pub(super) const MAX_PACKAGE: usize = (32 << 20) + (256 << 10);
+/// Largest package: a component of 32 MiB, its envelope and its descriptor, a quarter of a megabyte each.
+pub(super) const MAX_PACKAGE: usize = (32 << 20) + (512 << 10);
 
 /// One version of a connector.
 #[derive(Serialize, ToSchema)]
@@ -35,6 +35,51 @@ pub(super) struct Connector {
     published_at: String,
     #[schema(value_type = Vec<Object>)]
     activities: Vec<wherry_trust::release::Activity>,
+    /// The environments whose locks name this version. Only where the versions of one connector are listed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    environments: Vec<Placed>,
+}
+
+/// A version of a connector in an environment.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectorPlacement)]
+pub(super) struct Placed {
+    environment: String,
+    /// Whether only a share of the attempts runs on it.
+    on_trial: bool,
+    /// Agents with a session.
+    agents: usize,
+    /// Those of them that have it ready.
+    ready: usize,
+    /// Those that will not have it as things stand.
+    refused: Vec<RefusedBy>,
+}
+
+/// An agent that will not run a version as things stand.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectorRefusal)]
+pub(super) struct RefusedBy {
+    agent: String,
+    /// Stable code.
+    code: String,
+    message: String,
+}
+
+impl From<Placement> for Placed {
+    fn from(Placement { environment, on_trial, readiness }: Placement) -> Self {
+        let refused = readiness.refused.into_iter().map(|(agent, code, message)| RefusedBy {
+            agent: agent.to_string(),
+            code: code.to_string(),
+            message,
+        });
+        Self {
+            environment: environment.to_string(),
+            on_trial,
+            agents: readiness.agents,
+            ready: readiness.ready,
+            refused: refused.collect(),
+        }
+    }
 }
 
 impl From<model::Connector> for Connector {
@@ -47,6 +92,7 @@ impl From<model::Connector> for Connector {
             publisher: connector.publisher,
             published_at: rfc3339(connector.published_ms),
             activities: connector.activities,
+            environments: Vec::new(),
         }
     }
 }
@@ -73,10 +119,16 @@ pub(super) async fn versions(
         let message = format!("there is no connector {name}: see wherry connector list");
         return Err(Problem::new(StatusCode::NOT_FOUND, "connector.not_found", message));
     }
-    Ok(Json(List::whole(all.into_iter().map(Connector::from).collect())))
+    let mut placements = web.ledger.placements(name).await?;
+    let versions = all.into_iter().map(|connector| {
+        let placed = placements.remove(&connector.digest).unwrap_or_default();
+        Connector { environments: placed.into_iter().map(Placed::from).collect(), ..connector.into() }
+    });
+    Ok(Json(List::whole(versions.collect())))
 }
 
-/// Publishes a connector: one line with the signed release, then the component.
+/// Publishes a connector: one line with the signed release, one with its descriptor if the release names one, then
+/// the component.
 #[utoipa::path(post, path = "/v1/connectors", request_body(content = Vec<u8>, content_type = "application/vnd.wherry.connector"),
     responses((status = 201, body = Connector), (status = 200, description = "known already", body = Connector),
         (status = 422, body = Problem)))]
@@ -93,10 +145,10 @@ pub(super) async fn publish(
     let end = package.iter().position(|byte| *byte == b'\n').ok_or_else(|| {
         Problem::invalid(
             "connector.package_malformed",
-            "a package is one line with the signed release, then the component",
+            "a package is one line with the signed release, one with the descriptor, then the component",
         )
     })?;
-    let (envelope, wasm) = (package.slice(..end), package.slice(end + 1..));
-    let (connector, fresh) = web.ledger.publish(caller.name, envelope.to_vec(), wasm.to_vec()).await?;
+    let (envelope, rest) = (package.slice(..end), package.slice(end + 1..));
+    let (connector, fresh) = web.ledger.publish(caller.name, envelope.to_vec(), rest.to_vec()).await?;
     Ok((if fresh { StatusCode::CREATED } else { StatusCode::OK }, Json(connector.into())))
 }

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use wherry_domain::{
     id::DeploymentId,
     name::Name,
-    project::{Project, Snapshot, Step},
+    project::{Mapping, Project, Snapshot, Step},
 };
 
 use super::{
@@ -28,6 +28,10 @@ pub(super) struct NewDeployment {
     /// Only check it and say what would change.
     #[serde(default)]
     dry_run: bool,
+    /// Aliases and variables of this environment; they count before those that are set there.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    mapping: Mapping,
 }
 
 /// A deployment.
@@ -149,7 +153,8 @@ pub(super) async fn create(
     Named(environment): Named<Name>,
     Body(new): Body<NewDeployment>,
 ) -> Result<(StatusCode, Json<Deployment>), Problem> {
-    let deployed = web.ledger.deploy(caller.name, environment.clone(), new.project, new.dry_run).await?;
+    let deployed =
+        web.ledger.deploy_mapped(caller.name, environment.clone(), (new.project, new.mapping), new.dry_run).await?;
     let view = Deployment::new(deployed.deployment, &environment).with(&deployed.snapshot);
     let view =
         Deployment { unchanged: (!deployed.changed).then_some(true), dry_run: new.dry_run.then_some(true), ..view };

@@ -38,6 +38,9 @@ struct Details {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     errors: Vec<Fault>,
+    /// The run that came of an action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
     /// Try again after this long.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
@@ -57,8 +60,15 @@ impl Problem {
             code: code.to_owned(),
             request_id: ids::new_id(),
             errors: Vec::new(),
+            run: None,
             retry_after_ms: None,
         }))
+    }
+
+    /// Names the run that came of the request.
+    pub(super) fn of_run(mut self, run: wherry_domain::id::RunId) -> Self {
+        self.0.run = Some(run.to_string());
+        self
     }
 
     pub(super) fn invalid(code: &str, detail: impl Into<String>) -> Self {
@@ -76,10 +86,12 @@ impl From<Refusal> for Problem {
             Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, None),
             Kind::Full => (StatusCode::INSUFFICIENT_STORAGE, None),
             Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(1_000)),
+            Kind::Throttled => (StatusCode::TOO_MANY_REQUESTS, Some(1_000)),
         };
         let Self(mut details) = Self::new(status, refusal.code.as_str(), refusal.message);
         details.errors = refusal.faults;
-        details.retry_after_ms = retry_after_ms;
+        let asked = refusal.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        details.retry_after_ms = asked.or(retry_after_ms);
         Self(details)
     }
 }

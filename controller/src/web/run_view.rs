@@ -19,7 +19,13 @@ pub(super) struct Run {
     pub(super) id: String,
     environment: String,
     project: String,
+    /// `operation` or `action`.
+    kind: &'static str,
+    /// The operation, or the alias or connection that an action called.
     operation: String,
+    /// The activity that an action called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity: Option<String>,
     deployment_number: u64,
     /// `queued`, `leased`, `unknown`, `succeeded`, `failed` or `cancelled`.
     pub(super) state: &'static str,
@@ -96,7 +102,9 @@ impl Run {
             id: spec.id.to_string(),
             environment: names.environment(spec.environment),
             project: spec.project.to_string(),
+            kind: if spec.action.is_some() { "action" } else { "operation" },
             operation: spec.operation.to_string(),
+            activity: spec.action.as_ref().map(|called| called.activity.clone()),
             deployment_number: spec.number,
             state: state_word(&stored.state),
             cancelling: matches!(stored.state, State::Leased { cancelling: true, .. }),

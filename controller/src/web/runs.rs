@@ -148,7 +148,12 @@ async fn ended_within(over: oneshot::Receiver<Arc<RunRecord>>, wait_ms: u64) -> 
     tokio::time::timeout(wait, over).await.ok().and_then(Result::ok)
 }
 
-fn idempotency(headers: &HeaderMap, caller: &str, place: &str, new: &NewRun) -> Result<Option<Idempotency>, Problem> {
+pub(super) fn idempotency(
+    headers: &HeaderMap,
+    caller: &str,
+    place: &str,
+    new: &impl Serialize,
+) -> Result<Option<Idempotency>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let visible = |key: &&str| (1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     let key = value.to_str().ok().filter(visible);

@@ -1,6 +1,7 @@
 //! What every ledger does, whatever it stands on.
 
 mod audit;
+mod catalogue;
 mod copies;
 mod definitions;
 mod delivery;
@@ -14,9 +15,11 @@ mod listing;
 mod loss;
 mod memories;
 mod owners;
+mod policies;
 mod results;
 mod runs;
 mod seats;
 mod sessions;
 mod time;
+mod upgrades;
 mod withdrawing;

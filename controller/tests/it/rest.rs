@@ -1,6 +1,7 @@
 //! The REST API, called without a network.
 
 mod access;
+mod actions;
 mod applications;
 mod catalogue;
 mod connections;

@@ -13,6 +13,7 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod alias;
 mod auth;
 mod tls;
 
@@ -108,6 +109,9 @@ pub fn check(project: &Project, connectors: Option<&Connectors>) -> Vec<Fault> {
     for (name, connection) in &project.connections {
         check.connection(name, connection);
     }
+    for (name, alias) in &project.aliases {
+        check.alias(name, alias);
+    }
     for (name, operation) in &project.operations {
         check.operation(name, operation);
     }
@@ -124,8 +128,7 @@ pub fn side_effects(project: &Project, operation: &Operation, connectors: &Conne
 }
 
 fn facts(project: &Project, step: &Step, connectors: &Connectors) -> Option<ActivityFacts> {
-    let connection = project.connections.get(&step.connection)?;
-    connectors.get(&connection.connector)?.get(&step.activity).copied()
+    connectors.get(project.connector_of(&step.connection)?)?.get(&step.activity).copied()
 }
 
 struct Check<'a> {
@@ -152,6 +155,7 @@ impl Check<'_> {
     fn is_too_large(&mut self) -> bool {
         let sizes = [
             ("variables", self.project.variables.len()),
+            ("aliases", self.project.aliases.len()),
             ("connections", self.project.connections.len()),
             ("operations", self.project.operations.len()),
         ];
@@ -167,16 +171,21 @@ impl Check<'_> {
         !self.faults.is_empty()
     }
 
-    fn connection(&mut self, name: &Name, connection: &Connection) {
-        let at = |key| ["connections", name.as_str(), key];
+    fn connector(&mut self, path: &[&str], connector: &Name) {
         if let Some(connectors) = self.connectors
-            && !connectors.contains_key(&connection.connector)
+            && !connectors.contains_key(connector)
         {
-            let wrong = connection.connector.as_str();
+            let wrong = connector.as_str();
             let near = self.near(wrong, connectors.keys().map(Name::as_str));
             let message = format!("no connector is called {wrong}: see wherry connector list");
-            self.suggest(&at("connector"), CONNECTOR_UNKNOWN, message, near);
+            self.suggest(path, CONNECTOR_UNKNOWN, message, near);
         }
+    }
+
+    fn connection(&mut self, name: &Name, connection: &Connection) {
+        let at = |key| ["connections", name.as_str(), key];
+        self.connector(&at("connector"), &connection.connector);
+        self.throttle(name, connection);
         if !connection.url.contains("{{") && !is_web_url(&connection.url) {
             let message =
                 "a connection's url begins with https:// or http:// and names a host, without user or password";
@@ -247,19 +256,19 @@ impl Check<'_> {
 
     fn step(&mut self, path: &[&str], step: &Step, kind: ActivityKind) {
         let at = |key| [path, &[key]].concat();
-        let Some(connection) = self.project.connections.get(&step.connection) else {
-            let near = self.near(step.connection.as_str(), self.project.connections.keys().map(Name::as_str));
-            let message = format!("no connection of this project is called {}", step.connection);
+        let Some(connector) = self.project.connector_of(&step.connection) else {
+            let known = self.project.connections.keys().chain(self.project.aliases.keys());
+            let near = self.near(step.connection.as_str(), known.map(Name::as_str));
+            let message = format!("no connection or alias of this project is called {}", step.connection);
             return self.suggest(&at("connection"), CONNECTION_UNKNOWN, message, near);
         };
-        if let Some(activities) = self.connectors.and_then(|known| known.get(&connection.connector)) {
+        if let Some(activities) = self.connectors.and_then(|known| known.get(connector)) {
             let fitting = activities.iter().filter(|(_, facts)| facts.kind == kind).map(|(name, _)| name.as_str());
             let known: Vec<&str> = fitting.collect();
             if !known.contains(&step.activity.as_str()) {
                 let place = path.last().copied().unwrap_or_default();
                 let message = format!(
-                    "connector {} has no {place} activity {:?}; it has {}",
-                    connection.connector,
+                    "connector {connector} has no {place} activity {:?}; it has {}",
                     step.activity,
                     known.join(", ")
                 );

@@ -85,6 +85,8 @@ fn what_each_scheme_needs_is_found_with_its_field() {
         (&oauth2, "parameters", json!({ "client_id": "x" }), "parameters"),
         (&oauth2, "parameters", json!(many), "parameters"),
         (&oauth2, "cloud_id", json!("../x"), "cloud_id"),
+        (&oauth2, "sites_url", json!("http://api.example/sites"), "sites_url"),
+        (&oauth2, "userinfo_url", json!("http://api.example/me"), "userinfo_url"),
         (&login, "username", json!(""), "username"),
         (&login, "login_url", json!("ftp://x"), "login_url"),
         (&login, "fields", json!({ "username": "x" }), "fields"),
@@ -109,6 +111,25 @@ fn what_each_scheme_needs_is_found_with_its_field() {
         let path = ["connections", "helix", "auth", found].map(str::to_owned);
         let hit = faults.iter().any(|fault| fault.path == path && fault.code.as_str() == "project.auth_invalid");
         assert!(hit, "{} {field} {wrong}: {faults:?}", scheme["type"]);
+    }
+}
+
+#[test]
+fn this_machine_is_no_exception_for_a_connection_that_goes_through_a_proxy() {
+    for (field, at) in [("url", "url"), ("auth", "auth")] {
+        for (proxied, expected) in [(false, 0), (true, 1)] {
+            let token_url = if field == "auth" { "http://localhost:8080/token" } else { "https://a.example/token" };
+            let mut project = with(desk(), "/connections/helix/use_proxy", json!(proxied));
+            let auth = json!({ "type": "oauth2", "grant": "client_credentials", "client_id": "c",
+                "client_secret": { "secret": "x" }, "token_url": token_url });
+            project["connections"]["helix"]["auth"] = if field == "auth" { auth } else { json!({ "type": "none" }) };
+            if field == "url" {
+                project["connections"]["helix"]["url"] = json!("http://localhost:8080");
+            }
+            let found = faults(&project);
+            let hits = found.iter().filter(|fault| fault.path.get(2).is_some_and(|part| part == at)).count();
+            assert_eq!(hits, expected, "{field} {proxied}: {found:?}");
+        }
     }
 }
 

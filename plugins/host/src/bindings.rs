@@ -14,6 +14,8 @@ mod v1 {
             "wherry:connector/rows.[method]writer.write": async | trappable,
             "wherry:connector/rows.[method]writer.checkpoint": async | trappable,
             "wherry:connector/telemetry.log": async | trappable,
+            "wherry:connector/blobs.open": async | trappable,
+            "wherry:connector/blobs.[method]blob-writer.finish": async | trappable,
             default: trappable,
         },
         exports: { default: async },

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
 
 /// What an empty blob costs, so that their number is limited too.
 const OVERHEAD: usize = 256;
@@ -18,10 +20,31 @@ struct Shelf {
     used: usize,
     made: u64,
     content: BTreeMap<String, Bytes>,
+    /// Where finished content really is, if not here.
+    far: Option<mpsc::Sender<BlobWish>>,
+}
+
+/// What a shelf wants that only stands for one in another process.
+#[derive(Debug)]
+pub enum BlobWish {
+    /// The content of a handle.
+    Get {
+        /// The handle.
+        handle: String,
+        /// Where the content goes; nothing if there is none.
+        answer: oneshot::Sender<Option<Bytes>>,
+    },
+    /// Content is finished.
+    Keep {
+        /// All of it.
+        content: Bytes,
+        /// Where its handle goes.
+        answer: oneshot::Sender<Result<String, BlobError>>,
+    },
 }
 
 /// Why a blob cannot be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum BlobError {
     /// The run's blobs would exceed their limit.
     #[error("the files of one run together have at most {limit} bytes; move fewer or smaller files at once")]
@@ -43,7 +66,25 @@ impl BlobError {
 impl Blobs {
     /// An empty shelf for blobs of `limit` bytes together.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(Shelf { limit, used: 0, made: 0, content: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Shelf { limit, used: 0, made: 0, content: BTreeMap::new(), far: None })))
+    }
+
+    /// A shelf that stands for one in another process. What is being written counts here, up to `limit` bytes; what is
+    /// finished is kept there.
+    pub fn far(limit: usize) -> (Self, mpsc::Receiver<BlobWish>) {
+        let (far, wishes) = mpsc::channel(1);
+        let blobs = Self::new(limit);
+        blobs.shelf().far = Some(far);
+        (blobs, wishes)
+    }
+
+    /// The content of a handle, wherever it is.
+    pub(crate) async fn fetch(&self, handle: &str) -> Option<Bytes> {
+        let far = self.shelf().far.clone();
+        let Some(far) = far else { return self.get(handle) };
+        let (answer, content) = oneshot::channel();
+        far.send(BlobWish::Get { handle: handle.to_owned(), answer }).await.ok()?;
+        content.await.ok().flatten()
     }
 
     /// Keeps content under a new handle.
@@ -58,7 +99,10 @@ impl Blobs {
     }
 
     /// Begins content that grows.
-    pub(crate) fn begin(&self) -> Result<GrowingBlob, BlobError> {
+    ///
+    /// # Errors
+    /// If there is no room for another blob.
+    pub fn begin(&self) -> Result<GrowingBlob, BlobError> {
         self.reserve(OVERHEAD)?;
         Ok(GrowingBlob { blobs: self.clone(), reserved: OVERHEAD, content: Vec::new() })
     }
@@ -94,25 +138,41 @@ impl fmt::Debug for Blobs {
 }
 
 /// Content that is being written; gives its room back if it is dropped unfinished.
-pub(crate) struct GrowingBlob {
+pub struct GrowingBlob {
     blobs: Blobs,
     reserved: usize,
     content: Vec<u8>,
 }
 
 impl GrowingBlob {
-    pub(crate) fn append(&mut self, data: &[u8]) -> Result<(), BlobError> {
+    /// Adds to it.
+    ///
+    /// # Errors
+    /// If the run's blobs would exceed their limit.
+    pub fn append(&mut self, data: &[u8]) -> Result<(), BlobError> {
         self.blobs.reserve(data.len())?;
         self.reserved += data.len();
         self.content.extend_from_slice(data);
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> String {
-        self.reserved = 0;
+    /// Completes it and gives its handle.
+    ///
+    /// # Errors
+    /// If the shelf is in another process that has no room for it.
+    pub async fn finish(mut self) -> Result<String, BlobError> {
         let mut content = std::mem::take(&mut self.content);
         content.shrink_to_fit();
-        self.blobs.keep(content.into())
+        let content = Bytes::from(content);
+        let far = self.blobs.shelf().far.clone();
+        let Some(far) = far else {
+            self.reserved = 0;
+            return Ok(self.blobs.keep(content));
+        };
+        let full = BlobError::Full { limit: self.blobs.shelf().limit };
+        let (answer, kept) = oneshot::channel();
+        far.send(BlobWish::Keep { content, answer }).await.map_err(|_| full)?;
+        kept.await.map_err(|_| full)?
     }
 }
 

@@ -70,8 +70,12 @@ impl Connector {
     /// What the connector says of itself. The caller compares it with the signed release
     /// ([`Descriptor::belongs_to`]).
     pub async fn describe(&self) -> Result<Descriptor, HostError> {
-        let json = self.describe_raw().await.map_err(|fault| HostError::DescribeFailed(Box::new(fault)))?;
-        Ok(Descriptor::parse(&json)?)
+        Ok(Descriptor::parse(&self.describe_text().await?)?)
+    }
+
+    /// The same as the text that the component returns, unread: its release names it by digest.
+    pub async fn describe_text(&self) -> Result<String, HostError> {
+        self.describe_raw().await.map_err(|fault| HostError::DescribeFailed(Box::new(fault)))
     }
 
     /// Whether it answers questions ([`Call::Discover`]).

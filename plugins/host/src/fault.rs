@@ -184,6 +184,54 @@ pub enum ConnectorFault {
     /// The host could not start it.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The process that it runs in is gone or not to be trusted.
+    #[error(transparent)]
+    Worker(#[from] WorkerFault),
+}
+
+/// What is wrong with the process that a connector runs in. Every text in it is the agent's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum WorkerFault {
+    /// It does not start.
+    #[error("the worker process for connector code does not start: {reason}")]
+    Start {
+        /// Why.
+        reason: String,
+    },
+    /// It ended while it had work.
+    #[error("the worker process of the connector ended ({how}) before its work was done; the next run starts another")]
+    Died {
+        /// How, such as "signal 9".
+        how: String,
+    },
+    /// It did something that neither the host nor a connector ever does.
+    #[error("the worker process of the connector was stopped by the system: its code tried to leave the sandbox")]
+    Violation,
+    /// What it sends is not what a worker sends.
+    #[error("the worker process of the connector was stopped: {reason}")]
+    Protocol {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl WorkerFault {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "worker.start_failed",
+            Self::Died { .. } => "worker.died",
+            Self::Violation => "worker.violation",
+            Self::Protocol { .. } => "worker.protocol",
+        }
+    }
+
+    const fn class(&self) -> FailureClass {
+        match self {
+            Self::Start { .. } | Self::Died { .. } => FailureClass::Retry,
+            Self::Violation | Self::Protocol { .. } => FailureClass::Permanent,
+        }
+    }
 }
 
 fn because(error: Option<&EgressError>) -> String {
@@ -203,6 +251,7 @@ impl ConnectorFault {
             Self::Trap { cause: None, .. } => Code::new("sandbox.trap"),
             Self::Cancelled => Code::new("sandbox.cancelled"),
             Self::Host(error) => error.code(),
+            Self::Worker(fault) => Code::new(fault.code()),
         }
     }
 
@@ -213,6 +262,7 @@ impl ConnectorFault {
             Self::Trap { cause: Some(cause), .. } => cause.kind().class(),
             // Time passes differently on a busy machine or against a slow system.
             Self::Limit(Limit::Time { .. }) => FailureClass::Retry,
+            Self::Worker(fault) => fault.class(),
             Self::Limit(_) | Self::Trap { cause: None, .. } | Self::Cancelled | Self::Host(_) => {
                 FailureClass::Permanent
             }
@@ -223,7 +273,7 @@ impl ConnectorFault {
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
             Self::Reported(error) => error.retry_after_ms,
-            Self::Limit(_) | Self::Trap { .. } | Self::Cancelled | Self::Host(_) => None,
+            Self::Limit(_) | Self::Trap { .. } | Self::Cancelled | Self::Host(_) | Self::Worker(_) => None,
         }
     }
 
@@ -231,7 +281,7 @@ impl ConnectorFault {
     pub fn details(&self) -> Option<&str> {
         match self {
             Self::Reported(error) => error.details.as_deref(),
-            Self::Limit(_) | Self::Trap { .. } | Self::Cancelled | Self::Host(_) => None,
+            Self::Limit(_) | Self::Trap { .. } | Self::Cancelled | Self::Host(_) | Self::Worker(_) => None,
         }
     }
 
@@ -244,7 +294,7 @@ impl ConnectorFault {
             },
             Self::Trap { cause: Some(cause), .. } => cause.to_string(),
             Self::Trap { cause: None, reason, .. } => format!("the connector broke off: {reason}"),
-            Self::Limit(_) | Self::Cancelled | Self::Host(_) => self.to_string(),
+            Self::Limit(_) | Self::Cancelled | Self::Host(_) | Self::Worker(_) => self.to_string(),
         };
         let failure = match self.class() {
             FailureClass::Retry => Failure::retry(self.code(), message),

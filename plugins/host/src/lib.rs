@@ -26,6 +26,7 @@ mod imports;
 mod inbox;
 mod message;
 mod outgoing;
+mod referee;
 mod settings;
 mod state;
 mod stdio;
@@ -33,7 +34,7 @@ mod supervise;
 mod text;
 mod trap;
 
-pub use blobs::{BlobError, Blobs};
+pub use blobs::{BlobError, BlobWish, Blobs, GrowingBlob};
 pub use connector::Connector;
 pub use descriptor::{Activity, ActivityKind, AuthScheme, ConnectionShape, Descriptor, InvalidDescriptor};
 pub use egress::{Body, Egress, EgressError, EgressFuture};
@@ -42,7 +43,9 @@ pub use expr::{
     Part, Place, RecordFault, TransformFault, TransformHost, TransformSettings, Transformation, Transformed,
     Transformer,
 };
-pub use fault::{ConnectorError, ConnectorFault, ErrorKind, Limit};
+pub use fault::{ConnectorError, ConnectorFault, ErrorKind, Limit, WorkerFault};
 pub use host::Host;
 pub use message::{Batch, Call, FromConnector, Level, Outcome, Task, ToConnector};
+pub use outgoing::admit_request;
+pub use referee::{Foul, Referee};
 pub use settings::HostSettings;

@@ -64,18 +64,39 @@ struct Exchange {
     slot: OwnedSemaphorePermit,
 }
 
+/// Reasons to refuse a request: the only ones that are believed of a worker.
+pub(crate) const REASONS: [&str; 4] = [METHOD, NO_HOST, USER, HEADER];
+const METHOD: &str = "the method is CONNECT or TRACE";
+const NO_HOST: &str = "it names no host";
+const USER: &str = "it has a user name before the host";
+const HEADER: &str = "it sets a header that only the agent may set";
+
 /// What no egress should have to think of.
-fn check(request: &Request<WasiBody>) -> Result<(), EgressError> {
+fn check<B>(request: &Request<B>) -> Result<(), EgressError> {
     let invalid = |reason: &str| Err(EgressError::InvalidRequest { reason: reason.into() });
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return invalid("the method is CONNECT or TRACE");
+        return invalid(METHOD);
     }
     match request.uri().authority() {
-        None => invalid("it names no host"),
-        Some(authority) if authority.as_str().contains('@') => invalid("it has a user name before the host"),
-        Some(authority) if authority.host().is_empty() => invalid("it names no host"),
+        None => invalid(NO_HOST),
+        Some(authority) if authority.as_str().contains('@') => invalid(USER),
+        Some(authority) if authority.host().is_empty() => invalid(NO_HOST),
         Some(_) => Ok(()),
     }
+}
+
+/// Whether a request that another process made may go to an [`Egress`]: the same rules as for those made here, headers
+/// included.
+///
+/// # Errors
+/// With the rule it breaks.
+pub fn admit_request<B>(request: &Request<B>, protected: &[HeaderName]) -> Result<(), EgressError> {
+    check(request)?;
+    let forbidden = |name: &HeaderName| DEFAULT_FORBIDDEN_HEADERS.contains(name) || protected.contains(name);
+    if request.headers().keys().any(forbidden) {
+        return Err(EgressError::InvalidRequest { reason: HEADER.into() });
+    }
+    Ok(())
 }
 
 async fn answer(

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::message::Level;
 
 /// Limits for every connector that a [`Host`](crate::Host) runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostSettings {
     /// Largest component accepted, in bytes.
     pub component_bytes: usize,
@@ -16,7 +18,7 @@ pub struct HostSettings {
     /// Instances alive at the same time, for which room is kept so that they start faster; 0 keeps none. More of them
     /// are refused.
     pub instances: usize,
-    /// Core instances of one component. Rust needs about 5; Python more than 10.
+    /// Core instances of one component. Rust needs about 5; Python, with componentize-py 0.25, 31.
     pub core_instances: usize,
     /// Stack of WebAssembly code, in bytes.
     pub stack_bytes: usize,
@@ -51,7 +53,7 @@ impl Default for HostSettings {
             memory_bytes: 64 << 20,
             table_elements: 10_000,
             instances: 0,
-            core_instances: 30,
+            core_instances: 48,
             stack_bytes: 1 << 20,
             hostcall_bytes: 8 << 20,
             handles: 10_000,

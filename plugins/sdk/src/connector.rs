@@ -45,6 +45,11 @@ pub trait Connector: Sized + 'static {
         None
     }
 
+    /// Looks at every answer whose status is 2xx: some systems report failures that way.
+    fn accepts(_answer: &Answer) -> Result<()> {
+        Ok(())
+    }
+
     /// The last word on every error before it leaves, such as a code that an earlier version promised.
     fn on_error(error: Error) -> Error {
         error

@@ -98,6 +98,7 @@ pub use writer::Writer;
 #[doc(hidden)]
 pub mod __private {
     pub use serde_json::Value;
+    pub use wherry_sdk_macros::descriptor;
 }
 
 /// Everything an author usually needs, with the crates whose macros it is used with.
@@ -133,8 +134,9 @@ macro_rules! export {
         #[allow(unsafe_code)]
         const _: () = {
             impl $crate::wasm::Described for $connector {
-                const DESCRIPTOR: &'static str =
-                    ::core::include_str!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/src/descriptor.json"));
+                fn descriptor() -> ::std::string::String {
+                    $crate::__private::descriptor!().to_owned()
+                }
             }
 
             type WherryComponent = $crate::wasm::Component<$connector>;

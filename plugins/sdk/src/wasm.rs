@@ -26,12 +26,12 @@ pub struct Component<C>(PhantomData<C>);
 /// What a connector says of itself, as text.
 pub trait Described {
     /// The descriptor.
-    const DESCRIPTOR: &'static str;
+    fn descriptor() -> String;
 }
 
 impl<C: Connector + Described> meta::Guest for Component<C> {
     fn describe() -> String {
-        C::DESCRIPTOR.to_owned()
+        C::descriptor()
     }
 }
 

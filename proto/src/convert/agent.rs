@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{
-    Invalid, ask, attempt, catalogue, counts, ending, failure, in_flight, keyring, log_lines, names, oauth, parse,
-    state, wire_counts, wire_ending, wire_failure, wire_in_flight, wire_log,
+    Invalid, action, ask, attempt, catalogue, counts, ending, failure, in_flight, keyring, log_lines, names, oauth,
+    parse, state, wire_counts, wire_ending, wire_failure, wire_in_flight, wire_log,
 };
 use crate::{
     MAX_CURSOR, MAX_SLOTS,
@@ -157,6 +157,7 @@ fn report(wire: wire::Result) -> Result<Report, Invalid> {
         earlier: counts(wire.earlier),
         states: state::states(wire.states)?,
         trial: names("trial", &wire.trial)?,
+        answer: action::answer(wire.answer)?,
     })
 }
 
@@ -172,5 +173,6 @@ fn wire_report(report: Report) -> wire::Result {
         states: state::wire_states(report.states),
         earlier: Some(wire_counts(report.earlier)),
         trial: report.trial.iter().map(ToString::to_string).collect(),
+        answer: report.answer,
     }
 }

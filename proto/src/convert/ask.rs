@@ -10,7 +10,7 @@ use super::{
     wire_failure,
 };
 use crate::{
-    MAX_ACTIVITY, MAX_ANSWER, MAX_ASK, MAX_QUESTION,
+    MAX_ACTION, MAX_ACTIVITY, MAX_ASK, MAX_QUESTION,
     frame::{Answer, Ask, Question, Trouble},
     wire::{
         self,
@@ -27,6 +27,7 @@ pub(super) fn ask(wire: wire::Ask) -> Result<Ask, Invalid> {
             bounded("question", question.len(), MAX_QUESTION)?;
             Question::Discover { activity, question }
         }
+        ask::Question::Recall(ask::Recall { run_id }) => Question::Recall { run: parse("run_id", &run_id)? },
     };
     Ok(Ask {
         id: parse("ask_id", &wire.ask_id)?,
@@ -46,6 +47,7 @@ pub(super) fn wire_ask(ask: Ask) -> wire::Ask {
         question: Some(match ask.question {
             Question::Test => ask::Question::Test(ask::Test {}),
             Question::Discover { activity, question } => ask::Question::Discover(ask::Discover { activity, question }),
+            Question::Recall { run } => ask::Question::Recall(ask::Recall { run_id: run.to_string() }),
         }),
     }
 }
@@ -54,7 +56,7 @@ pub(super) fn answer(wire: wire::Answer) -> Result<Answer, Invalid> {
     let id = wire.ask_id.parse().map_err(|error: InvalidId| Invalid::new("ask_id", error))?;
     let result = match wire.result.ok_or(Invalid::missing("result"))? {
         answer::Result::Done(answer::Done { document }) => {
-            bounded("document", document.len(), MAX_ANSWER)?;
+            bounded("document", document.len(), MAX_ACTION)?;
             Ok(document)
         }
         answer::Result::Trouble(trouble) => Err(self::trouble(trouble)?),
@@ -132,13 +134,14 @@ mod tests {
 
     #[test]
     fn questions_and_answers_come_through_as_they_were() {
-        for question in [Question::Test, discover(MAX_ACTIVITY, MAX_QUESTION)] {
+        let recall = Question::Recall { run: wherry_domain::id::RunId::from_u128(9) };
+        for question in [Question::Test, discover(MAX_ACTIVITY, MAX_QUESTION), recall] {
             let frame = FromController::Ask(sent(question));
             assert_eq!(FromController::from_wire(frame.clone().into_wire()), Ok(Some(frame)));
         }
         let areas = [Area::Network, Area::Authentication, Area::Permission, Area::Configuration, Area::Connector];
         let troubles = areas.map(|area| Err(Trouble { failure: Failure::retry(Code::new("a.b"), "why"), area }));
-        for result in troubles.into_iter().chain([Ok(vec![b' '; MAX_ANSWER])]) {
+        for result in troubles.into_iter().chain([Ok(vec![b' '; MAX_ACTION])]) {
             let answer = Answer { id: AskId::from_u128(7), duration: Duration::from_millis(12), result, path: None };
             let frame = FromAgent::Answer(answer);
             assert_eq!(FromAgent::from_wire(frame.clone().into_wire()), Ok(Some(frame)));
@@ -150,7 +153,7 @@ mod tests {
         for question in [discover(MAX_ACTIVITY + 1, 0), discover(0, MAX_QUESTION + 1)] {
             assert!(FromController::from_wire(FromController::Ask(sent(question)).into_wire()).is_err());
         }
-        let result = Ok(vec![b' '; MAX_ANSWER + 1]);
+        let result = Ok(vec![b' '; MAX_ACTION + 1]);
         let answer = Answer { id: AskId::from_u128(7), duration: Duration::ZERO, result, path: None };
         assert!(FromAgent::from_wire(FromAgent::Answer(answer).into_wire()).is_err());
     }

@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use wherry_domain::lease::LeaseTerms;
 
-use super::{Invalid, ask, attempt, catalogue, keyring, names, oauth, parse, publishers, state, wire_publishers};
+use super::{
+    Invalid, action, ask, attempt, catalogue, keyring, names, oauth, parse, policy, publishers, state, wire_publishers,
+};
 use crate::{
     MAX_CURSOR,
     frame::{Decision, Desired, FromController, GoAwayReason, Offer, Welcome},
@@ -97,12 +99,14 @@ fn welcome(wire: wire::Welcome) -> Result<Welcome, Invalid> {
 
 fn desired(wire: wire::Desired) -> Result<Desired, Invalid> {
     let environments = wire.environments.iter().map(|name| parse("environments", name)).collect::<Result<_, _>>()?;
-    Ok(Desired { publishers: publishers(wire.publishers), environments })
+    let policies = policy::policies(wire.policies)?;
+    Ok(Desired { publishers: publishers(wire.publishers), environments, policies })
 }
 
 fn wire_desired(desired: Desired) -> wire::Desired {
     let environments = desired.environments.iter().map(ToString::to_string).collect();
-    wire::Desired { publishers: wire_publishers(desired.publishers), environments }
+    let policies = policy::wire_policies(desired.policies);
+    wire::Desired { publishers: wire_publishers(desired.publishers), environments, policies }
 }
 
 fn verdict(wire: wire::Verdict) -> Result<(crate::frame::Attempt, Decision), Invalid> {
@@ -151,6 +155,7 @@ fn offer(wire: wire::Offer) -> Result<Offer, Invalid> {
         states: state::states(wire.states)?,
         lock_version: wire.lock_version,
         trial: names("trial", &wire.trial)?,
+        action: wire.action.map(action::action).transpose()?,
     })
 }
 
@@ -166,5 +171,6 @@ fn wire_offer(offer: Offer) -> wire::Offer {
         states: state::wire_states(offer.states),
         lock_version: offer.lock_version,
         trial: offer.trial.iter().map(ToString::to_string).collect(),
+        action: offer.action.map(action::wire_action),
     }
 }

@@ -89,6 +89,7 @@ pub(super) fn keyring(wire: wire::Keyring) -> Result<Keyring, Invalid> {
         more: wire.more,
         tends: wire.tends,
         since: wire.since,
+        epochs_in_use: few("epochs_in_use", wire.epochs_in_use, Ok)?,
     })
 }
 
@@ -121,6 +122,7 @@ pub(super) fn wire_keyring(keyring: Keyring) -> wire::Keyring {
         more: keyring.more,
         tends: keyring.tends,
         since: keyring.since,
+        epochs_in_use: keyring.epochs_in_use,
     }
 }
 
@@ -219,6 +221,7 @@ mod tests {
             more: true,
             tends: true,
             since: 4,
+            epochs_in_use: vec![1, 3],
         });
         assert_eq!(FromController::from_wire(frame.clone().into_wire()), Ok(Some(frame)));
     }
@@ -239,6 +242,7 @@ mod tests {
             Keyring { entries: vec![vec![0; MAX_ENTRY + 1]], ..Keyring::default() },
             Keyring { secrets: vec![item(MAX_SEALED + 1)], ..Keyring::default() },
             Keyring { secrets: vec![item(0); MAX_KEYRING_ITEMS + 1], ..Keyring::default() },
+            Keyring { epochs_in_use: vec![1; MAX_KEYRING_ITEMS + 1], ..Keyring::default() },
         ] {
             assert!(FromController::from_wire(FromController::Keyring(keyring).into_wire()).is_err());
         }

@@ -11,7 +11,7 @@ use wherry_domain::{
 
 use super::{Invalid, bounded, parse};
 use crate::{
-    MAX_CODE, MAX_CONSENT_URL, MAX_COPY,
+    MAX_CODE, MAX_CONSENT_URL, MAX_COPY, MAX_SEALED_CODE,
     frame::{
         ConsentAddress, ConsentedAccount, OAuthAsked, OAuthOrder, OAuthReport, OAuthSaid, TokenCopy, TokenOwnership,
         Unshown, Wrapped,
@@ -62,7 +62,7 @@ fn started(wire: report::Started) -> Result<Result<ConsentAddress, Failure>, Inv
     }
     bounded("url", wire.url.len(), MAX_CONSENT_URL)?;
     let hash = wire.state_hash.try_into().map_err(|_| Invalid::new("state_hash", "it is not a SHA-256"))?;
-    Ok(Ok(ConsentAddress { url: wire.url, state_hash: Digest::from_bytes(hash) }))
+    Ok(Ok(ConsentAddress { url: wire.url, state_hash: Digest::from_bytes(hash), opens_sealed: wire.opens_sealed }))
 }
 
 fn redeemed(wire: report::Redeemed) -> Result<Result<ConsentedAccount, Failure>, Invalid> {
@@ -92,8 +92,9 @@ pub(super) fn wire_report(report: OAuthReport) -> wire::OauthReport {
         OAuthSaid::Started { flow, result } => {
             let flow_id = flow.to_string();
             report::What::Started(match result {
-                Ok(ConsentAddress { url, state_hash }) => {
-                    report::Started { flow_id, url, state_hash: state_hash.as_bytes().to_vec(), failure: None }
+                Ok(ConsentAddress { url, state_hash, opens_sealed }) => {
+                    let state_hash = state_hash.as_bytes().to_vec();
+                    report::Started { flow_id, url, state_hash, failure: None, opens_sealed }
                 }
                 Err(failure) => {
                     report::Started { flow_id, failure: Some(wire_failure(failure)), ..report::Started::default() }
@@ -123,6 +124,15 @@ pub(super) fn wire_report(report: OAuthReport) -> wire::OauthReport {
     wire::OauthReport { connection: Some(wire_path(report.connection)), request: report.request, what: Some(what) }
 }
 
+/// Empty: none was named, by a controller that does not say it.
+fn deployment(text: &str) -> Result<Option<Digest>, Invalid> {
+    if text.is_empty() { Ok(None) } else { parse("deployment_digest", text).map(Some) }
+}
+
+fn digest_text(digest: Option<Digest>) -> String {
+    digest.map(|digest| digest.to_string()).unwrap_or_default()
+}
+
 /// `None`: of a kind that this build does not know.
 pub(super) fn order(wire: wire::OauthOrder) -> Result<Option<OAuthOrder>, Invalid> {
     let Some(what) = wire.what else { return Ok(None) };
@@ -142,7 +152,9 @@ pub(super) fn order(wire: wire::OauthOrder) -> Result<Option<OAuthOrder>, Invali
         order::What::Newer(order::Newer { newest }) => {
             OAuthAsked::Newer(copy(newest.ok_or(Invalid::missing("newest"))?)?)
         }
-        order::What::RefreshWanted(order::RefreshWanted { generation }) => OAuthAsked::RefreshWanted { generation },
+        order::What::RefreshWanted(order::RefreshWanted { generation, deployment_digest }) => {
+            OAuthAsked::RefreshWanted { generation, deployment: deployment(&deployment_digest)? }
+        }
         order::What::Refused(order::Refused { failure }) => {
             OAuthAsked::Refused(self::failure(failure.ok_or(Invalid::missing("failure"))?))
         }
@@ -151,7 +163,11 @@ pub(super) fn order(wire: wire::OauthOrder) -> Result<Option<OAuthOrder>, Invali
             let deployment = parse("deployment_digest", &deployment_digest)?;
             OAuthAsked::Start { flow: parse("flow_id", &flow_id)?, deployment, redirect_uri }
         }
-        order::What::Code(order::Code { flow_id, code, state, iss }) => {
+        order::What::Code(order::Code { flow_id, sealed, .. }) if !sealed.is_empty() => {
+            bounded("sealed", sealed.len(), MAX_SEALED_CODE)?;
+            OAuthAsked::SealedCode { flow: parse("flow_id", &flow_id)?, sealed: Wrapped(sealed) }
+        }
+        order::What::Code(order::Code { flow_id, code, state, iss, .. }) => {
             for (field, text) in [("code", &code), ("state", &state), ("iss", &iss)] {
                 bounded(field, text.len(), MAX_CODE)?;
             }
@@ -161,7 +177,9 @@ pub(super) fn order(wire: wire::OauthOrder) -> Result<Option<OAuthOrder>, Invali
         order::What::Confirm(order::Confirm { flow_id, accepted }) => {
             OAuthAsked::Confirm { flow: parse("flow_id", &flow_id)?, accepted }
         }
-        order::What::Disconnect(order::Disconnect {}) => OAuthAsked::Disconnect,
+        order::What::Disconnect(order::Disconnect { deployment_digest }) => {
+            OAuthAsked::Disconnect { deployment: deployment(&deployment_digest)? }
+        }
     };
     Ok(Some(OAuthOrder { connection: path(wire.connection)?, request: wire.request, asked }))
 }
@@ -181,7 +199,9 @@ pub(super) fn wire_order(order: OAuthOrder) -> wire::OauthOrder {
             order::What::Published(order::Published { accepted, generation, newest: newest.map(wire_copy) })
         }
         OAuthAsked::Newer(newest) => order::What::Newer(order::Newer { newest: Some(wire_copy(newest)) }),
-        OAuthAsked::RefreshWanted { generation } => order::What::RefreshWanted(order::RefreshWanted { generation }),
+        OAuthAsked::RefreshWanted { generation, deployment } => {
+            order::What::RefreshWanted(order::RefreshWanted { generation, deployment_digest: digest_text(deployment) })
+        }
         OAuthAsked::Refused(failure) => order::What::Refused(order::Refused { failure: Some(wire_failure(failure)) }),
         OAuthAsked::Start { flow, deployment, redirect_uri } => order::What::Start(order::Start {
             flow_id: flow.to_string(),
@@ -193,11 +213,17 @@ pub(super) fn wire_order(order: OAuthOrder) -> wire::OauthOrder {
             code: code.0,
             state: state.0,
             iss: iss.unwrap_or_default(),
+            sealed: Vec::new(),
         }),
+        OAuthAsked::SealedCode { flow, sealed } => {
+            order::What::Code(order::Code { flow_id: flow.to_string(), sealed: sealed.0, ..order::Code::default() })
+        }
         OAuthAsked::Confirm { flow, accepted } => {
             order::What::Confirm(order::Confirm { flow_id: flow.to_string(), accepted })
         }
-        OAuthAsked::Disconnect => order::What::Disconnect(order::Disconnect {}),
+        OAuthAsked::Disconnect { deployment } => {
+            order::What::Disconnect(order::Disconnect { deployment_digest: digest_text(deployment) })
+        }
     };
     wire::OauthOrder { connection: Some(wire_path(order.connection)), request: order.request, what: Some(what) }
 }
@@ -270,7 +296,11 @@ mod tests {
     #[test]
     fn every_frame_comes_through_as_it_was() {
         let failure = || Failure::retry(Code::new("oauth.expired"), "why");
-        let address = ConsentAddress { url: "https://a.example/x".into(), state_hash: Digest::from_bytes([1; 32]) };
+        let address = ConsentAddress {
+            url: "https://a.example/x".into(),
+            state_hash: Digest::from_bytes([1; 32]),
+            opens_sealed: true,
+        };
         let expires_in = Some(Duration::from_secs(3_600));
         let account = ConsentedAccount { label: "Ada".into(), scope: "read".into(), expires_in };
         let fence = OwnerFence::from_bits(1 << 32 | 4);
@@ -306,7 +336,9 @@ mod tests {
             OAuthAsked::Ownership(ownership),
             OAuthAsked::Published { accepted: false, generation: 3, newest: Some(copied(1)) },
             OAuthAsked::Newer(copied(MAX_COPY)),
-            OAuthAsked::RefreshWanted { generation: 3 },
+            OAuthAsked::RefreshWanted { generation: 3, deployment: None },
+            OAuthAsked::RefreshWanted { generation: 3, deployment: Some(Digest::from_bytes([2; 32])) },
+            OAuthAsked::SealedCode { flow: FLOW, sealed: Wrapped(vec![7; MAX_SEALED_CODE]) },
             OAuthAsked::Refused(failure()),
             OAuthAsked::Start {
                 flow: FLOW,
@@ -315,7 +347,8 @@ mod tests {
             },
             OAuthAsked::Code { flow: FLOW, code: Unshown("c".into()), state: Unshown("s".into()), iss: None },
             OAuthAsked::Confirm { flow: FLOW, accepted: true },
-            OAuthAsked::Disconnect,
+            OAuthAsked::Disconnect { deployment: None },
+            OAuthAsked::Disconnect { deployment: Some(Digest::from_bytes([2; 32])) },
         ] {
             let frame = asked(frame);
             assert_eq!(FromController::from_wire(frame.clone().into_wire()), Ok(Some(frame)));
@@ -350,8 +383,11 @@ mod tests {
             state: Unshown("st4te".into()),
             iss: None,
         });
-        let address =
-            ConsentAddress { url: "https://a.example/?state=st4te".into(), state_hash: Digest::from_bytes([1; 32]) };
+        let address = ConsentAddress {
+            url: "https://a.example/?state=st4te".into(),
+            state_hash: Digest::from_bytes([1; 32]),
+            opens_sealed: false,
+        };
         let shown = format!("{code:?} {:?}", said(OAuthSaid::Started { flow: FLOW, result: Ok(address) }));
         assert!(!shown.contains("c0de") && !shown.contains("st4te"), "{shown}");
     }

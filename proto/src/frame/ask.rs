@@ -2,7 +2,14 @@
 
 use core::time::Duration;
 
-use wherry_domain::{area::Area, digest::Digest, failure::Failure, id::AskId, name::Name, path::Path};
+use wherry_domain::{
+    area::Area,
+    digest::Digest,
+    failure::Failure,
+    id::{AskId, RunId},
+    name::Name,
+    path::Path,
+};
 
 /// A question about a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +38,11 @@ pub enum Question {
         /// JSON, at most [`crate::MAX_QUESTION`] bytes.
         question: Vec<u8>,
     },
+    /// The answer of an action, once more.
+    Recall {
+        /// The action's run.
+        run: RunId,
+    },
 }
 
 /// Answers an [`Ask`].
@@ -40,7 +52,7 @@ pub struct Answer {
     pub id: AskId,
     /// How long it took.
     pub duration: Duration,
-    /// JSON, at most [`crate::MAX_ANSWER`] bytes; nothing for a test that went well.
+    /// JSON, at most [`crate::MAX_ANSWER`] bytes, or [`crate::MAX_ACTION`] of an action; nothing for a test that went well.
     pub result: Result<Vec<u8>, Trouble>,
     /// The way that was taken; of tests that dialled only.
     pub path: Option<Path>,

@@ -77,6 +77,8 @@ pub struct Keyring {
     pub tends: bool,
     /// `secrets` and `removed` are what changed after this revision; an agent that has not reached it missed something.
     pub since: u64,
+    /// Epochs whose keys are needed for what the controller keeps beside the secrets; only to the agent that tends.
+    pub epochs_in_use: Vec<u32>,
 }
 
 /// An epoch's private key, sealed to one recipient.

@@ -81,6 +81,8 @@ pub struct ConsentAddress {
     pub url: String,
     /// SHA-256 of the `state` in it.
     pub state_hash: Digest,
+    /// Whether the agent opens a code that is sealed to its group.
+    pub opens_sealed: bool,
 }
 
 /// Who consented to what.
@@ -134,6 +136,8 @@ pub enum OAuthAsked {
     RefreshWanted {
         /// Their number.
         generation: u64,
+        /// With which the owner opens the tokens if it has not yet.
+        deployment: Option<Digest>,
     },
     /// The question cannot be answered.
     Refused(Failure),
@@ -157,6 +161,13 @@ pub enum OAuthAsked {
         /// The provider's name for itself, if it gave one.
         iss: Option<String>,
     },
+    /// The same, sealed to the group.
+    SealedCode {
+        /// The flow.
+        flow: FlowId,
+        /// At most [`crate::MAX_SEALED_CODE`] bytes.
+        sealed: Wrapped,
+    },
     /// The person's word on the account.
     Confirm {
         /// The flow.
@@ -165,7 +176,10 @@ pub enum OAuthAsked {
         accepted: bool,
     },
     /// Give the tokens back.
-    Disconnect,
+    Disconnect {
+        /// With which the agent opens the tokens if it has not yet.
+        deployment: Option<Digest>,
+    },
 }
 
 /// Who refreshes the tokens of a connection.

@@ -30,7 +30,7 @@ const RECORD: usize = 600;
 /// A running floor.
 #[derive(Clone)]
 pub(crate) struct Floor {
-    log: Log,
+    log: Option<Log>,
     frames: mpsc::Sender<wire::ControllerFrame>,
     waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<()>>>>,
     next: Arc<AtomicU64>,
@@ -42,13 +42,24 @@ impl Floor {
     /// # Errors
     /// If a port or file is not to be had.
     pub(crate) async fn start(dir: &std::path::Path) -> anyhow::Result<Self> {
+        let (controller, agent) = (Log::create(&dir.join("controller.log"))?, Log::create(&dir.join("agent.log"))?);
+        Self::with(Some(controller), Some(agent)).await
+    }
+
+    /// The same without the durable points.
+    ///
+    /// # Errors
+    /// If a port is not to be had.
+    pub(crate) async fn bare() -> anyhow::Result<Self> {
+        Self::with(None, None).await
+    }
+
+    async fn with(log: Option<Log>, agent_log: Option<Log>) -> anyhow::Result<Self> {
         let target = target::start().await?;
         let (frames, outbound) = mpsc::channel(512);
         let (inbound_sender, mut inbound) = mpsc::channel::<wire::AgentFrame>(512);
         let (address, client) = tls::controller(outbound, inbound_sender).await?;
-        let agent_log = Log::create(&dir.join("agent.log"))?;
         tokio::spawn(agent(address, client, agent_log, format!("http://{target}/")));
-        let log = Log::create(&dir.join("controller.log"))?;
         let waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<()>>>> = Arc::default();
         let (answers, results) = (Arc::clone(&waiting), log.clone());
         tokio::spawn(async move {
@@ -56,7 +67,7 @@ impl Floor {
                 let Some(agent_frame::Kind::Result(result)) = frame.kind else { continue };
                 let (answers, results) = (Arc::clone(&answers), results.clone());
                 tokio::spawn(async move {
-                    results.append(vec![1; RECORD]).await?;
+                    append(results.as_ref()).await?;
                     let answer = answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&result.seq);
                     answer.map(|answer| answer.send(()));
                     Ok::<_, anyhow::Error>(())
@@ -74,7 +85,7 @@ impl Floor {
         let number = self.next.fetch_add(1, Relaxed) + 1;
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, answer);
-        self.log.append(vec![1; RECORD]).await?;
+        append(self.log.as_ref()).await?;
         let offer = wire::Offer { fence: number, variables: vec![0; 200], ..wire::Offer::default() };
         let frame = wire::ControllerFrame { kind: Some(controller_frame::Kind::Offer(offer)) };
         self.frames.send(frame).await.context("the agent is gone")?;
@@ -82,10 +93,17 @@ impl Floor {
     }
 }
 
+async fn append(log: Option<&Log>) -> anyhow::Result<()> {
+    match log {
+        Some(log) => log.append(vec![1; RECORD]).await,
+        None => Ok(()),
+    }
+}
+
 async fn agent(
     address: std::net::SocketAddr,
     client: Arc<rustls::ClientConfig>,
-    log: Log,
+    log: Option<Log>,
     url: String,
 ) -> anyhow::Result<()> {
     let mut service = tls::agent(address, client).await?;
@@ -96,9 +114,9 @@ async fn agent(
         let Some(controller_frame::Kind::Offer(offer)) = frame?.kind else { continue };
         let (log, http, results, url) = (log.clone(), http.clone(), results.clone(), url.parse()?);
         tokio::spawn(async move {
-            log.append(vec![1; RECORD]).await?;
+            append(log.as_ref()).await?;
             let body = http.get(url).await?.into_body().collect().await?.to_bytes();
-            log.append(vec![1; RECORD]).await?;
+            append(log.as_ref()).await?;
             let result = wire::Result { seq: offer.fence, duration_ms: body.len() as u64, ..wire::Result::default() };
             results.send(wire::AgentFrame { kind: Some(agent_frame::Kind::Result(result)) }).await?;
             Ok::<_, anyhow::Error>(())

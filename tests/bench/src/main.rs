@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time and owns all its tasks")]
 #![allow(clippy::indexing_slicing, reason = "a missing field of a JSON value reads as null")]
 
+mod action;
 mod bed;
 mod connect_proxy;
 mod dispatch;
@@ -49,6 +50,8 @@ enum What {
     Sandbox,
     /// Records per second through the whole product.
     Stream,
+    /// Latency of a synchronous action.
+    Action,
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the program")]
@@ -64,6 +67,7 @@ fn main() -> anyhow::Result<()> {
             What::Fleet => fleet::measure().await,
             What::Sandbox => sandbox::measure().await,
             What::Stream => stream::measure().await,
+            What::Action => action::measure(seconds).await,
         }
     })?;
     for (name, value) in &figures {

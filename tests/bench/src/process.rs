@@ -115,6 +115,14 @@ pub(crate) fn own_pss_kib() -> anyhow::Result<u64> {
     pss_kib_of("self")
 }
 
+/// Memory of another process that this one may look into, in KiB.
+///
+/// # Errors
+/// If the system does not tell.
+pub(crate) fn pss_kib(process: u32) -> anyhow::Result<u64> {
+    pss_kib_of(&process.to_string())
+}
+
 fn pss_kib_of(process: &str) -> anyhow::Result<u64> {
     let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     future::ready,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,17 +11,23 @@ use std::{
 use anyhow::{Context, anyhow};
 use http::{HeaderName, Request};
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 use wherry_host::{
-    Batch, Body, Call, Connector, Egress, EgressError, EgressFuture, FromConnector, Host, HostSettings, Task,
+    Batch, Blobs, Body, Call, Connector, Egress, EgressError, EgressFuture, FromConnector, Host, HostSettings, Task,
     ToConnector,
 };
+use wherry_worker::{Apart, Code, Pool, PoolSettings, Runner};
 
-use crate::{bed::component, process::own_pss_kib};
+use crate::{
+    bed::component,
+    process::{own_pss_kib, program, pss_kib},
+};
 
 const CALLS: usize = 5_000;
 const LOADS: usize = 50;
 const WAITING: usize = 200;
+/// Workers started one after another.
+const STARTS: usize = 20;
 
 /// Measures loading, starting, calling and keeping instances.
 ///
@@ -48,7 +55,61 @@ pub(crate) async fn measure() -> anyhow::Result<Map<String, Value>> {
     figure("warm_call_us", micros(warm));
     figure("warm_call_above_native_us", micros(warm) - micros(native));
     figure("waiting_instance_kib", waiting(&connector).await?);
+    let through = workers(&compiled).await?;
+    figures.extend(through.into_iter().map(|(name, value)| (name.to_owned(), json!((value * 10.0).round() / 10.0))));
     Ok(figures)
+}
+
+/// The same through a worker process.
+async fn workers(compiled: &Path) -> anyhow::Result<Vec<(&'static str, f64)>> {
+    let settings = PoolSettings {
+        program: program("wherry-agent")?,
+        arguments: vec!["worker".to_owned()],
+        host: HostSettings { instances: 144, ..HostSettings::default() },
+        idle: Duration::from_secs(60),
+        kept: STARTS,
+    };
+    let pool = Pool::new(settings, Handle::current())?;
+    let code = Code::Apart(Apart::open(&pool, compiled)?);
+    let mut number = 0;
+    let start = median(STARTS, || {
+        number += 1;
+        first_in_worker(code.of(&number.to_string()))
+    });
+    let start = start.await?;
+    let runner = code.of("1");
+    let first = median(CALLS, || first_in_worker(runner.clone())).await?;
+    let warm = round_trips(|inbox, outbox| target_in_worker(runner.clone(), inbox, outbox)).await?;
+    let mut figures = vec![
+        ("worker_start_and_first_call_us", micros(start)),
+        ("worker_instantiate_and_first_call_us", micros(first)),
+        ("worker_warm_call_us", micros(warm)),
+    ];
+    let processes = pool.processes();
+    let memory: anyhow::Result<Vec<u64>> = processes.iter().map(|process| pss_kib(*process)).collect();
+    match memory {
+        Ok(memory) => figures.push(("worker_kib", memory.iter().sum::<u64>() as f64 / processes.len().max(1) as f64)),
+        Err(_) => eprintln!("skipped: the memory of workers, which only root may see"),
+    }
+    Ok(figures)
+}
+
+async fn first_in_worker(runner: Runner) -> anyhow::Result<()> {
+    let (_to, inbox) = mpsc::channel(2);
+    let (outbox, _from) = mpsc::channel(2);
+    let task = Task { call: Call::Test, ..task() };
+    let ran = runner.run_with(task, Arc::new(Locked), inbox, outbox, Blobs::new(0)).await;
+    ran.map(drop).map_err(|fault| anyhow!("{fault}"))
+}
+
+async fn target_in_worker(
+    runner: Runner,
+    inbox: mpsc::Receiver<ToConnector>,
+    outbox: mpsc::Sender<FromConnector>,
+) -> anyhow::Result<()> {
+    let task = Task { activity: "discard".to_owned(), has_input: true, ..task() };
+    let ran = runner.run_with(task, Arc::new(Locked), inbox, outbox, Blobs::new(0)).await;
+    ran.map(drop).map_err(|fault| anyhow!("{fault}"))
 }
 
 fn micros(time: Duration) -> f64 {

@@ -25,10 +25,13 @@ mod seed;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
 
 use crate::Sandbox;
 use access::{Access, CLOUD_ID, Caller};
@@ -125,9 +128,25 @@ pub(crate) fn routes(sandbox: &Arc<Sandbox>) -> Router<Arc<Sandbox>> {
     let flavour = sandbox.jsm.flavour;
     let both = || gated(desk::routes().merge(platform::routes(flavour)));
     match flavour {
-        Flavour::Cloud => both().nest(&format!("/ex/jira/{CLOUD_ID}"), both()),
+        Flavour::Cloud => {
+            both().nest(&format!("/ex/jira/{CLOUD_ID}"), both()).route("/oauth/token/accessible-resources", get(sites))
+        }
         Flavour::DataCenter => both(),
     }
+}
+
+/// For which sites a token is good, as `api.atlassian.com` says it: this one, and one of somebody else before it.
+async fn sites(State(sandbox): State<Arc<Sandbox>>, headers: HeaderMap) -> Response {
+    let site = &sandbox.jsm;
+    if site.access.caller(&headers, true).is_none() {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let scopes = ["read:servicedesk-request"];
+    Json(json!([
+        { "id": "11111111-2222-3333-4444-555555555555", "url": "https://other.example", "name": "other", "scopes": scopes },
+        { "id": CLOUD_ID, "url": site.base, "name": "sandbox", "scopes": scopes },
+    ]))
+    .into_response()
 }
 
 /// How the site refuses a caller who asks too often, or breaks down.

@@ -52,6 +52,7 @@ impl Package {
             name: name.parse::<Name>()?,
             version: version.parse()?,
             wasm: Wasm::of(&component),
+            descriptor: None,
             contract: CONTRACT.to_owned(),
             capabilities: Capabilities::default(),
             min_agent: Version::new(0, 1, 0),
@@ -60,6 +61,33 @@ impl Package {
             notes: String::new(),
         };
         Ok(Self { release, component })
+    }
+
+    /// The same code under another version of as many characters: its own text about itself says so, too.
+    ///
+    /// # Errors
+    /// If it is no version, or a longer or shorter one.
+    pub fn at(mut self, version: &str) -> Result<Self> {
+        let (was, now) = (self.release.version.to_string(), version.as_bytes());
+        anyhow::ensure!(was.len() == now.len(), "a text inside a component cannot grow");
+        let mut places = Vec::new();
+        for (at, part) in self.component.windows(was.len()).enumerate() {
+            // The contract's own version stands behind an @, those of crates behind a hyphen.
+            let before = at.checked_sub(1).and_then(|before| self.component.get(before));
+            if part == was.as_bytes() && !before.is_some_and(|byte| b"@-".contains(byte)) {
+                places.push(at);
+            }
+        }
+        for at in places {
+            if let Some(place) = self.component.get_mut(at..at + now.len()) {
+                place.copy_from_slice(now);
+            }
+        }
+        self.release.version = version.parse()?;
+        self.release.wasm = Wasm::of(&self.component);
+        // Its text about itself is another one now, and nobody signed it.
+        self.release.descriptor = None;
+        Ok(self)
     }
 
     /// With an activity, or with another side-effect class of an activity that it has.

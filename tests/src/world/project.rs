@@ -17,7 +17,7 @@ pub struct Operation(Value);
 impl Project {
     /// An empty project.
     pub fn named(name: &str) -> Self {
-        Self(json!({ "name": name, "variables": {}, "connections": {}, "operations": {} }))
+        Self(json!({ "name": name, "variables": {}, "aliases": {}, "connections": {}, "operations": {} }))
     }
 
     /// With a variable and its default.
@@ -30,6 +30,12 @@ impl Project {
     #[must_use]
     pub fn connection(self, name: &str, connection: Connection) -> Self {
         self.entry("connections", name, connection.0)
+    }
+
+    /// With an alias for a connection of that connector.
+    #[must_use]
+    pub fn alias(self, name: &str, connector: &str) -> Self {
+        self.entry("aliases", name, json!({ "connector": connector }))
     }
 
     /// With an operation.

@@ -155,6 +155,29 @@ async fn every_form_of_authentication_leads_in_and_a_wrong_one_is_told() -> Resu
 }
 
 #[tokio::test]
+async fn a_site_is_found_by_its_address_alone_and_one_that_was_not_consented_for_is_told() -> Result<()> {
+    let world = World::start().await?;
+    let sites = format!("{}/oauth/token/accessible-resources", world.sandbox.url);
+    let auth = json!({
+        "type": "oauth2", "grant": "access_token", "access_token": { "secret": "jira-token" }, "sites_url": sites,
+    });
+    let jira = |url: &str| Connection::to(url).of(CONNECTOR).set("auth", auth.clone());
+    // At the site's own address the token is worth nothing; localhost is another site than 127.0.0.1.
+    let elsewhere = world.sandbox.url.replace("127.0.0.1", "localhost");
+    let mut project = Project::named("sites");
+    for (name, url) in [("found", world.sandbox.url.as_str()), ("not-granted", elsewhere.as_str())] {
+        let desks = Operation::from(name, "query", json!({ "table": "ServiceDesks" }));
+        project = project.connection(name, jira(url)).operation(name, desks);
+    }
+    let _agent = ready(&world, &project).await?;
+    assert_eq!(ended(&world, "found").await?.succeeded()?.counts.read, 2);
+    let tested = test(&world, "found").await?;
+    assert_eq!(tested["result"], "ok", "{tested}");
+    ended(&world, "not-granted").await?.failed_with("oauth.site_not_granted")?;
+    world.close().await
+}
+
+#[tokio::test]
 async fn a_test_tells_areas_apart_and_a_description_shows_the_fields_of_a_request_type() -> Result<()> {
     let world = World::start().await?;
     let locked = Locked::start().await?;

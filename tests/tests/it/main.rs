@@ -1,9 +1,11 @@
 //! The whole system: real programs, real TLS, and everything that can go wrong between them.
 #![cfg(test)]
 
+mod actions;
 mod auth;
 mod bad_input;
 mod connections;
+mod declarative;
 mod disk_full;
 mod jira;
 mod kills;
@@ -16,8 +18,10 @@ mod oauth_evil;
 mod operator_tool;
 mod proxies;
 mod recovery;
+mod rollout;
 mod runs;
 mod secrets;
+mod stock;
 mod strangers;
 mod third_party;
 mod transforms;

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test --third-party` says where they are; without it these tests are left out.
 
+mod consent;
 mod description;
 mod desk;
 mod driver;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CONTRACT, FORMAT, Release, ReleaseError, shown};
+use super::{CONTRACT, DESCRIPTOR_LIMIT, FORMAT, Release, ReleaseError, shown};
 
 /// Largest component: beyond this, compiling takes an agent's memory and minutes.
 pub const WASM_LIMIT: u64 = 32 * 1024 * 1024;
@@ -29,6 +29,9 @@ impl Release {
         }
         if self.wasm.length == 0 || self.wasm.length > WASM_LIMIT {
             return unacceptable("wasm.length", format!("{} bytes, at most {WASM_LIMIT}", self.wasm.length));
+        }
+        if self.descriptor.is_some_and(|descriptor| descriptor.length == 0 || descriptor.length > DESCRIPTOR_LIMIT) {
+            return unacceptable("descriptor.length", format!("1 to {DESCRIPTOR_LIMIT} bytes are accepted"));
         }
         if self.notes.len() > NOTES_LIMIT {
             return unacceptable("notes", format!("{} bytes, at most {NOTES_LIMIT}", self.notes.len()));

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod access;
+mod chain;
 mod envelope;
 mod keys;
 mod local;

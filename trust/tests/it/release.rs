@@ -166,6 +166,7 @@ fn release(name: &str) -> Release {
         name: name.parse().unwrap(),
         version: "1.2.3".parse().unwrap(),
         wasm: Wasm::of(b"component"),
+        descriptor: None,
         contract: CONTRACT.into(),
         capabilities: Capabilities { oauth: ["authorization_code".into()].into(), ..Capabilities::default() },
         min_agent: "0.1.0".parse().unwrap(),

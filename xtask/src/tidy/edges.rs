@@ -6,7 +6,7 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 /// Each package of the workspace with the packages of the workspace it may use.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("wherry-domain", &[]),
     ("wherry-proto", &["wherry-domain"]),
     ("wherry-trust", &["wherry-domain"]),
@@ -26,17 +26,22 @@ const EDGES: [(&str, &[&str]); 15] = [
             "wherry-proto",
             "wherry-rsa-sha1",
             "wherry-trust",
+            "wherry-worker",
         ],
     ),
+    ("wherry-worker", &["wherry-host"]),
     ("wherry-rsa-sha1", &[]),
-    ("wherry", &["wherry-domain", "wherry-expr", "wherry-trust"]),
+    ("wherry", &["wherry-domain", "wherry-expr", "wherry-manifest", "wherry-trust"]),
     ("wherry-deploy", &["wherry-agent", "wherry-controller"]),
+    ("wherry-manifest", &[]),
     ("wherry-sandbox", &[]),
     ("xtask", &[]),
 ];
 /// Connectors see the contract and its kit, nothing else.
 const CONNECTOR: &str = "wherry-connector-";
 const CONNECTOR_EDGES: &[&str] = &["wherry-sdk"];
+/// The engine that runs manifests knows them too.
+const DECLARATIVE: &str = "wherry-connector-declarative";
 /// Whole-system tests and benchmarks may use everything.
 const UNBOUND: [&str; 2] = ["wherry-tests", "wherry-bench"];
 
@@ -84,10 +89,16 @@ fn check_manifest(file: &File) -> Vec<Finding> {
 }
 
 fn edges_of(package: &str) -> Option<&'static [&'static str]> {
+    if package == DECLARATIVE {
+        return Some(&["wherry-manifest", "wherry-sdk"]);
+    }
     if package.starts_with(CONNECTOR) {
         return Some(CONNECTOR_EDGES);
     }
     if package == "wherry-sdk" {
+        return Some(&["wherry-sdk-macros"]);
+    }
+    if package == "wherry-sdk-macros" {
         return Some(&[]);
     }
     EDGES.iter().find(|(name, _)| *name == package).map(|(_, edges)| *edges)

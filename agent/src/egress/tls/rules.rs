@@ -2,6 +2,7 @@
 
 use wherry_domain::{
     failure::Code,
+    policy::{Policies, Policy},
     project::{
         Tls,
         tls::{Conflict, Way, is_local_host},
@@ -10,8 +11,8 @@ use wherry_domain::{
 
 use crate::egress::Destination;
 
-/// The agent owner's word on the two switches of a connection. A policy of the organisation, once there are any, is
-/// checked here as well and can only refuse more.
+/// The agent owner's word on the two switches of a connection. The organisation's policies are checked here as well and
+/// can only refuse more.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TlsRules {
     /// No connection with `allow_invalid_certificates` is used.
@@ -34,6 +35,14 @@ pub enum TlsRefusal {
         /// The owner's setting.
         setting: &'static str,
     },
+    /// The organisation does not want it in this environment.
+    #[error("the organisation refuses {switch} (policy {policy})")]
+    Forbidden {
+        /// The connection's switch.
+        switch: &'static str,
+        /// The organisation's rule.
+        policy: Policy,
+    },
 }
 
 impl TlsRefusal {
@@ -45,6 +54,7 @@ impl TlsRefusal {
                 Conflict::Contradiction | Conflict::Idle | Conflict::OauthPlain | Conflict::OauthAnybody,
             ) => Code::new("connection.tls_invalid"),
             Self::Refused { .. } => Code::new("connection.tls_refused"),
+            Self::Forbidden { .. } => Code::new("policy.tls_refused"),
         }
     }
 }
@@ -61,8 +71,10 @@ impl TlsRules {
         destination: &Destination,
         proxied: bool,
         oauth: bool,
+        policies: &Policies,
     ) -> Result<Vec<&'static str>, TlsRefusal> {
         let refused = |switch, setting| Err(TlsRefusal::Refused { switch, setting });
+        let forbidden = |switch, policy| Err(TlsRefusal::Forbidden { switch, policy });
         let way = match destination.secure() {
             true => Way::Secure,
             false if is_local_host(destination.host()) && !proxied => Way::Local,
@@ -76,6 +88,9 @@ impl TlsRules {
             if self.refuse_non_tls {
                 return refused("use_non_tls_connections", "refuse_non_tls");
             }
+            if policies.refuse_non_tls {
+                return forbidden("use_non_tls_connections", Policy::RefuseNonTls);
+            }
             warnings.push(
                 "it does not use TLS (use_non_tls_connections): everybody on the way can read and change the traffic",
             );
@@ -83,6 +98,9 @@ impl TlsRules {
         if tls.allow_invalid_certificates {
             if self.refuse_invalid_certificates {
                 return refused("allow_invalid_certificates", "refuse_invalid_certificates");
+            }
+            if policies.refuse_invalid_certificates {
+                return forbidden("allow_invalid_certificates", Policy::RefuseInvalidCertificates);
             }
             warnings.push(match tls.server_certificate {
                 None => "it accepts every certificate (allow_invalid_certificates): whoever answers gets the credentials",
@@ -99,7 +117,7 @@ mod tests {
 
     fn admit(rules: TlsRules, tls: &Tls, url: &str, proxied: bool, oauth: bool) -> Result<usize, String> {
         let destination = Destination::parse(url).unwrap();
-        let admitted = rules.admit(tls, &destination, proxied, oauth);
+        let admitted = rules.admit(tls, &destination, proxied, oauth, &Policies::default());
         admitted.map(|warnings| warnings.len()).map_err(|refusal| refusal.code().as_str().to_owned())
     }
 
@@ -135,5 +153,24 @@ mod tests {
         }
         let proxied = admit(lax, &none, "http://localhost:1", true, false);
         assert_eq!(proxied.unwrap_err(), "connection.tls_required", "the proxy's localhost is another machine");
+    }
+
+    #[test]
+    fn what_the_owner_would_allow_the_organisation_may_refuse() {
+        let plain = Tls { use_non_tls_connections: true, ..Tls::default() };
+        let invalid = Tls { allow_invalid_certificates: true, ..Tls::default() };
+        let no_plain = Policies { refuse_non_tls: true, ..Policies::default() };
+        let no_invalid = Policies { refuse_invalid_certificates: true, ..Policies::default() };
+        for (tls, url, policies, forbidden) in [
+            (&plain, "http://a.example", &no_plain, true),
+            (&plain, "http://a.example", &no_invalid, false),
+            (&invalid, "https://a.example", &no_invalid, true),
+            (&invalid, "https://a.example", &no_plain, false),
+        ] {
+            let destination = Destination::parse(url).unwrap();
+            let admitted = TlsRules::default().admit(tls, &destination, false, false, policies);
+            let code = admitted.err().map(|refusal| refusal.code().to_string());
+            assert_eq!(code, forbidden.then(|| "policy.tls_refused".to_owned()), "{url} {policies:?}");
+        }
     }
 }

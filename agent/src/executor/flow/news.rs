@@ -5,7 +5,7 @@ use std::time::Duration;
 use wherry_domain::time::Timestamp;
 use wherry_proto::frame::FromAgent;
 
-use crate::executor::{cursor::Position, log::RunLog, memory::Memories, scene::Scene, tally::Tally};
+use crate::executor::{cover::Cover, cursor::Position, log::RunLog, memory::Memories, scene::Scene, tally::Tally};
 
 /// How often counts go out.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -54,7 +54,8 @@ impl News {
         }
         self.note(tally);
         if now >= self.checkpoint_due
-            && let Some(cursor) = self.position.as_ref().and_then(Position::write)
+            && let Some(cursor) =
+                self.position.as_ref().and_then(|position| scene.errand.cover.cursor(position.write()?))
             && scene.voice.try_say(FromAgent::Checkpoint { attempt, cursor, states: memories.untold() })
         {
             memories.told();
@@ -67,9 +68,9 @@ impl News {
     }
 
     /// The cursor that was confirmed and not told, for the result.
-    pub(super) fn last_cursor(&mut self, tally: &mut Tally) -> Option<String> {
+    pub(super) fn last_cursor(&mut self, tally: &mut Tally, cover: &Cover) -> Option<String> {
         self.note(tally);
-        self.position.take().and_then(|position| position.write())
+        self.position.take().and_then(|position| cover.cursor(position.write()?))
     }
 
     fn note(&mut self, tally: &mut Tally) {

@@ -1,7 +1,4 @@
-//! How a connection's state looks outside of the agent: the one place where it is wrapped and unwrapped.
-//!
-//! It goes through the controller as it is, not sealed yet; sealing to the agent group belongs into [`wrap`] and
-//! [`unwrap`] and nowhere else.
+//! How a connection's state is written before it is sealed: the one place where it is wrapped and unwrapped.
 //!
 //! ```text
 //! version (1), then for each key in order: length of key, key, length of value, value
@@ -11,17 +8,15 @@
 //! values have room for some 8,000 of them: what stands between them takes about 16 KiB more and never
 //! [`wherry_proto::MAX_STATE`].
 
-use wherry_proto::frame::Wrapped;
-
 use super::Entries;
 
-/// The form that this build writes.
+/// The form that this build writes; no sealed state begins with it.
 const VERSION: u8 = 1;
 /// Bytes of a length that any entry of a state can have.
 const LENGTH_BYTES: u32 = 4;
 
 /// The state for the controller.
-pub(super) fn wrap(entries: &Entries) -> Wrapped {
+pub(super) fn wrap(entries: &Entries) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     for (key, value) in entries {
         for part in [key.as_bytes(), value.as_slice()] {
@@ -29,12 +24,12 @@ pub(super) fn wrap(entries: &Entries) -> Wrapped {
             bytes.extend_from_slice(part);
         }
     }
-    Wrapped(bytes)
+    bytes
 }
 
 /// The state from the controller; `None` if this build cannot read it.
-pub(super) fn unwrap(wrapped: &Wrapped) -> Option<Entries> {
-    let (version, mut rest) = wrapped.0.split_first()?;
+pub(super) fn unwrap(wrapped: &[u8]) -> Option<Entries> {
+    let (version, mut rest) = wrapped.split_first()?;
     if *version != VERSION {
         return None;
     }
@@ -77,7 +72,7 @@ mod tests {
     fn read_back(entries: &Entries) -> usize {
         let wrapped = wrap(entries);
         assert_eq!(unwrap(&wrapped).as_ref(), Some(entries));
-        wrapped.0.len()
+        wrapped.len()
     }
 
     #[test]
@@ -101,13 +96,16 @@ mod tests {
             entries.insert(String::from_utf8(key).unwrap(), Vec::new());
         }
         assert_eq!(left, 0);
-        assert!(read_back(&entries) <= wherry_proto::MAX_STATE);
+        assert!(
+            read_back(&entries) + wherry_trust::sealing::left::OVERHEAD <= wherry_proto::MAX_STATE,
+            "sealed as well"
+        );
     }
 
     #[test]
     fn what_is_broken_or_of_another_form_is_not_guessed_at() {
         for bad in [&[][..], &[2], &[1, 1], &[1, 5, b'a'], &[1, 1, 0xff, 0], &[1, 0x80, 0x80, 0x80, 0x80, 0]] {
-            assert_eq!(unwrap(&Wrapped(bad.to_vec())), None, "{bad:?}");
+            assert_eq!(unwrap(bad), None, "{bad:?}");
         }
     }
 }

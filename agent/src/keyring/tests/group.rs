@@ -86,6 +86,7 @@ pub(super) struct Group {
     pub(super) kill_after_each_step: bool,
     pub(super) everyone_tends: bool,
     pub(super) withhold_wraps: bool,
+    pub(super) epochs_in_use: Vec<u32>,
 }
 
 impl Group {
@@ -98,6 +99,7 @@ impl Group {
             kill_after_each_step: false,
             everyone_tends: false,
             withhold_wraps: false,
+            epochs_in_use: Vec::new(),
         }
     }
 
@@ -265,6 +267,7 @@ impl Group {
             roster_n: n,
             since,
             revision: self.store.revision,
+            epochs_in_use: self.epochs_in_use.clone(),
             ..Frame::default()
         };
         let own = self.sealing_public(agent).to_string();

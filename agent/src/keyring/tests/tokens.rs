@@ -1,7 +1,13 @@
 //! Tokens of connections, sealed to the group: what a controller that carries them can put in their place.
 
 use wherry_domain::{id::ConnectionId, name::Name};
-use wherry_trust::{keys::SigningKey, sealing::SealingError};
+use wherry_trust::{
+    keys::SigningKey,
+    sealing::{
+        SealingError,
+        left::{self, Matter, Spot},
+    },
+};
 
 use super::group::Group;
 
@@ -65,6 +71,31 @@ fn the_last_copy_of_an_agent_that_was_removed_opens_but_no_copy_that_it_makes_of
     assert_eq!(group.keys(one).open_tokens((&prod, JIRA), 4, &copy).unwrap().as_slice(), b"tokens");
     let later = group.keys(one).seal_tokens((&prod, JIRA), 5, b"planted", &identity).unwrap().unwrap();
     assert_eq!(group.keys(one).open_tokens((&prod, JIRA), 5, &later).unwrap_err(), SealingError::SignerUnknown);
+}
+
+#[test]
+fn what_an_agent_leaves_for_its_group_opens_on_every_member_at_its_place_if_a_member_signed_it() {
+    let mut group = Group::new();
+    let (one, other, outsider) = (group.invited(), group.invited(), group.uninvited());
+    group.settle();
+    let (mine, stranger) = (group.identity(one), SigningKey::generate().unwrap());
+    let left = |by| group.keys(one).seal_left(Matter::Cursor, "run_1", b"page 3", by).unwrap().unwrap();
+    let sealed = left(&mine);
+    let open = |agent, matter, name, sealed: &[u8]| group.keys(agent).open_left(matter, name, sealed);
+    assert_eq!(open(other, Matter::Cursor, "run_1", &sealed).unwrap().as_slice(), b"page 3");
+    assert_eq!(open(other, Matter::Cursor, "run_2", &sealed).unwrap_err(), SealingError::SignatureInvalid);
+    assert_eq!(open(other, Matter::State, "run_1", &sealed).unwrap_err(), SealingError::SignatureInvalid);
+    // Whoever knows the public key can seal, and the controller does; it cannot sign.
+    assert_eq!(open(other, Matter::Cursor, "run_1", &left(&stranger)).unwrap_err(), SealingError::SignerUnknown);
+    let roster = group.roster();
+    let (epoch, key) = roster.epoch();
+    let spot = Spot { home: (roster.organisation(), roster.group()), matter: Matter::Cursor, name: "run_1" };
+    let unsigned = left::seal(&spot, (epoch, &key), b"page 9").unwrap();
+    assert!(matches!(open(other, Matter::Cursor, "run_1", &unsigned), Err(SealingError::Malformed(_))));
+    assert_eq!(group.keys(other).open_given(Matter::Cursor, "run_1", &unsigned).unwrap().as_slice(), b"page 9");
+    let without = open(outsider, Matter::Cursor, "run_1", &sealed).unwrap_err();
+    assert_eq!(without, SealingError::EpochUnknown { epoch: 1 });
+    assert_eq!(group.keys(outsider).seal_left(Matter::Cursor, "run_1", b"page 3", &mine), Ok(None));
 }
 
 #[test]

@@ -8,14 +8,21 @@ use url::Url;
 use crate::oauth::{answer::Granted, client, flow::MAX_LABEL, settings::Settings, trouble::Trouble};
 
 const UNKNOWN: &str = "unknown account";
-/// Where Atlassian says which sites a token is good for.
-const SITES: (&str, &str) = ("auth.atlassian.com", "https://api.atlassian.com/oauth/token/accessible-resources");
-/// What names an account, the best first.
-const NAMES: [&str; 5] = ["email", "preferred_username", "login", "name", "sub"];
+/// Where Atlassian says whose token it is, if the person lets it.
+const ATLASSIAN: (&str, &str, &str) = ("auth.atlassian.com", "read:me", "https://api.atlassian.com/me");
+/// What names an account, the best first: OpenID Connect's words and those of Jira's `myself`.
+const NAMES: [&str; 9] =
+    ["email", "emailAddress", "preferred_username", "login", "displayName", "name", "nickname", "sub", "accountId"];
 
 /// The label of the account. The identity token came from the token endpoint itself, over TLS, so that its signature
 /// says nothing more (OpenID Connect Core, section 3.1.3.7); what it says has to fit all the same.
-pub(super) async fn of(settings: &Settings, granted: &Granted, nonce: &str) -> Result<String, Trouble> {
+/// `site` is the address of the connection's site, if it was looked up.
+pub(super) async fn of(
+    settings: &Settings,
+    granted: &Granted,
+    nonce: &str,
+    site: Option<&str>,
+) -> Result<String, Trouble> {
     let oauth = settings.oauth();
     if let Some(claims) = granted.id_token.as_ref().and_then(|token| claims(token.expose_secret())) {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
@@ -35,23 +42,34 @@ pub(super) async fn of(settings: &Settings, granted: &Granted, nonce: &str) -> R
         if !mine {
             return Err(wrong("client"));
         }
-        if let Some(name) = named(&claims) {
+        if let Some(name) = named(&claims).filter(|_| oauth.userinfo_url.is_empty()) {
             return Ok(name);
         }
     }
-    Ok(asked(settings, granted).await.unwrap_or_else(|| UNKNOWN.to_owned()))
+    Ok(asked(settings, granted, site).await.unwrap_or_else(|| UNKNOWN.to_owned()))
 }
 
-/// What the provider says when it is asked.
-async fn asked(settings: &Settings, granted: &Granted) -> Option<String> {
-    if settings.token_url.as_ref().and_then(Url::host_str) == Some(SITES.0) {
-        let body = client::ask(settings, &Url::parse(SITES.1).ok()?, &granted.access).await?;
-        let sites: Vec<Value> = serde_json::from_slice(&body).ok()?;
-        let names: Vec<&str> = sites.iter().filter_map(|site| site.get("url")?.as_str()).take(10).collect();
-        return (!names.is_empty()).then(|| clean(&names.join(", ")));
+/// What the provider says when it is asked; if it does not say whose token it is, for which site.
+async fn asked(settings: &Settings, granted: &Granted, site: Option<&str>) -> Option<String> {
+    let own = &settings.oauth().userinfo_url;
+    let url = match site.filter(|_| own.starts_with('/')) {
+        Some(site) => Url::parse(&format!("{site}{own}")).ok(),
+        None => settings.userinfo_url.clone().or_else(|| atlassian(settings)),
+    };
+    if let Some(url) = url
+        && let Some(body) = client::ask(settings, &url, &granted.access).await
+        && let Some(name) = serde_json::from_slice(&body).ok().and_then(|claims| named(&claims))
+    {
+        return Some(name);
     }
-    let body = client::ask(settings, settings.userinfo_url.as_ref()?, &granted.access).await?;
-    named(&serde_json::from_slice(&body).ok()?)
+    site.map(|_| clean(&format!("an account of {}", settings.wanted.base)))
+}
+
+fn atlassian(settings: &Settings) -> Option<Url> {
+    let (host, scope, url) = ATLASSIAN;
+    let theirs = settings.token_url.as_ref().and_then(Url::host_str) == Some(host);
+    let may = settings.oauth().scope.split_whitespace().any(|one| one == scope);
+    (theirs && may).then(|| Url::parse(url).ok()).flatten()
 }
 
 fn claims(token: &str) -> Option<Value> {

@@ -13,6 +13,7 @@ use crate::{
     oauth::{
         folder::{Folder, FolderError},
         place::{PlaceError, Places},
+        settings::Settings,
         trouble::Trouble,
     },
 };
@@ -57,6 +58,16 @@ pub(super) struct Record {
     pub(super) tokens: String,
 }
 
+impl Record {
+    /// Whether the connection still has the provider and the client that the consent began with.
+    pub(super) fn is_of(&self, settings: &Settings) -> bool {
+        let oauth = settings.oauth();
+        settings.token_url().is_ok_and(|url| url.as_str() == self.token_url)
+            && oauth.client_id == self.client_id
+            && oauth.issuer == self.issuer
+    }
+}
+
 /// All consents under way.
 pub(super) struct Records {
     folder: Folder,
@@ -67,7 +78,19 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) fn open(places: &Places, key: Arc<LocalKey>, clock: Clock) -> Result<Self, PlaceError> {
-        Ok(Self { folder: places.shared("flows")?, key, clock, turn: Mutex::default() })
+        let records = Self { folder: places.shared("flows")?, key, clock, turn: Mutex::default() };
+        records.sweep();
+        Ok(records)
+    }
+
+    /// Forgets what is over: a consent that nobody confirmed has tokens in it.
+    fn sweep(&self) {
+        for name in self.folder.names(2 * MOST).unwrap_or_default() {
+            let flow: Option<FlowId> = name.parse().ok();
+            if let Some(flow) = flow.filter(|flow| self.get(*flow).is_none()) {
+                self.remove(flow);
+            }
+        }
     }
 
     /// Writes a new one down, and forgets what is over or was of the same connection.

@@ -10,7 +10,9 @@ use crate::oauth::flow::{Done, Started};
 
 const FLOW: FlowId = FlowId::from_u128(4);
 
-struct Answers;
+/// Answers at once, and keeps which tokens it was to open.
+#[derive(Default)]
+struct Answers(Arc<Mutex<Vec<(u64, Digest)>>>);
 
 /// Takes a person's word, and says what became of it once it is told to.
 struct Slow {
@@ -35,11 +37,30 @@ impl Flows for Slow {
         })
     }
 
-    fn disconnect<'a>(&'a self, _connection: &'a ConnectionPath) -> BoxFuture<'a, Result<bool, Failure>> {
+    fn redeem_sealed(&self, _flow: FlowId, _sealed: Vec<u8>) -> BoxFuture<'_, Result<Done, Failure>> {
         Box::pin(std::future::pending())
     }
 
-    fn refresh_wanted(&self, _connection: ConnectionPath, _generation: u64) {}
+    fn disconnect<'a>(
+        &'a self,
+        _connection: &'a ConnectionPath,
+        _deployment: Option<Digest>,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn refresh_wanted(&self, _connection: &ConnectionPath, _generation: u64) -> bool {
+        true
+    }
+
+    fn open_and_refresh<'a>(
+        &'a self,
+        _connection: &'a ConnectionPath,
+        _generation: u64,
+        _deployment: Digest,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 impl Flows for Answers {
@@ -61,11 +82,34 @@ impl Flows for Answers {
         Box::pin(async move { if accepted { Ok(()) } else { Err(failure) } })
     }
 
-    fn disconnect<'a>(&'a self, _connection: &'a ConnectionPath) -> BoxFuture<'a, Result<bool, Failure>> {
-        Box::pin(async { Ok(true) })
+    fn redeem_sealed(&self, _flow: FlowId, sealed: Vec<u8>) -> BoxFuture<'_, Result<Done, Failure>> {
+        Box::pin(async move {
+            Ok(Done { label: String::from_utf8(sealed).unwrap(), scope: String::new(), expires_in: None })
+        })
     }
 
-    fn refresh_wanted(&self, _connection: ConnectionPath, _generation: u64) {}
+    fn disconnect<'a>(
+        &'a self,
+        _connection: &'a ConnectionPath,
+        deployment: Option<Digest>,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move { Ok(deployment.is_some()) })
+    }
+
+    /// Nothing was used since the start.
+    fn refresh_wanted(&self, _connection: &ConnectionPath, _generation: u64) -> bool {
+        false
+    }
+
+    fn open_and_refresh<'a>(
+        &'a self,
+        _connection: &'a ConnectionPath,
+        generation: u64,
+        deployment: Digest,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        self.0.lock().unwrap().push((generation, deployment));
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 fn link() -> (Link, mpsc::Receiver<FromAgent>) {
@@ -170,9 +214,15 @@ async fn each_part_of_a_flow_is_done_and_told() {
     link.heard(order(0, start()));
     let refused = report(&mut said).await.said;
     assert!(matches!(refused, OAuthSaid::Started { result: Err(failure), .. } if failure.code == UNABLE));
-    link.serve(Arc::new(Answers));
+    let answers = Answers::default();
+    let opened = Arc::clone(&answers.0);
+    link.serve(Arc::new(answers));
     link.heard(order(0, start()));
-    let address = ConsentAddress { url: "https://a.example/back".to_owned(), state_hash: Digest::from_bytes([3; 32]) };
+    let address = ConsentAddress {
+        url: "https://a.example/back".to_owned(),
+        state_hash: Digest::from_bytes([3; 32]),
+        opens_sealed: true,
+    };
     assert_eq!(report(&mut said).await.said, OAuthSaid::Started { flow: FLOW, result: Ok(address) });
     let unshown = || Unshown("x".to_owned());
     link.heard(order(0, OAuthAsked::Code { flow: FLOW, code: unshown(), state: unshown(), iss: Some("i".to_owned()) }));
@@ -180,7 +230,14 @@ async fn each_part_of_a_flow_is_done_and_told() {
     assert_eq!(account.label, "i");
     link.heard(order(0, OAuthAsked::Confirm { flow: FLOW, accepted: true }));
     assert_eq!(report(&mut said).await.said, OAuthSaid::Kept { flow: FLOW, result: Ok(()) });
-    link.heard(order(5, OAuthAsked::Disconnect));
+    link.heard(order(0, OAuthAsked::SealedCode { flow: FLOW, sealed: Wrapped(b"sealed".to_vec()) }));
+    let OAuthSaid::Redeemed { result: Ok(account), .. } = report(&mut said).await.said else { panic!("not redeemed") };
+    assert_eq!(account.label, "sealed");
+    // Neither is answered; what comes next is the answer to the question after them.
+    link.heard(order(0, OAuthAsked::RefreshWanted { generation: 4, deployment: None }));
+    link.heard(order(0, OAuthAsked::RefreshWanted { generation: 5, deployment: Some(digest) }));
+    link.heard(order(5, OAuthAsked::Disconnect { deployment: Some(digest) }));
     let gone = report(&mut said).await;
     assert_eq!((gone.request, gone.said), (5, OAuthSaid::Disconnected(Ok(true))));
+    assert_eq!(*opened.lock().unwrap(), [(5, digest)], "what cannot be opened is let be, the rest is opened");
 }

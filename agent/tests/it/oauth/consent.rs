@@ -13,7 +13,7 @@ use wherry_agent::{
 };
 use wherry_domain::{connection::ConnectionPath, digest::Digest, failure::Failure, id::FlowId};
 
-use super::{rig::path, *};
+use super::{group::settled, hub::Hub, rig::path, *};
 
 const REDIRECT: &str = "https://controller.example/oauth/callback";
 
@@ -49,7 +49,7 @@ async fn a_consent_gives_tokens_after_the_persons_word_and_not_before() {
     assert_eq!(token(&source).await.unwrap(), "at.1.1");
     assert_eq!(world.code_of(world.flows.confirm(flow(1), true).await), "oauth.flow_unknown", "once");
 
-    assert!(!world.flows.disconnect(&path()).await.unwrap(), "it names no revocation_url");
+    assert!(!world.flows.disconnect(&path(), None).await.unwrap(), "it names no revocation_url");
     assert_eq!(token(&source).await.unwrap_err(), "oauth.needs_consent");
 }
 
@@ -158,6 +158,90 @@ async fn a_connection_that_was_changed_meanwhile_redeems_nothing() {
     world.restart();
     assert_eq!(world.code_of(world.redeem(1, "code-1", &own["state"], None).await), "oauth.flow_unknown");
     assert_eq!(world.provider.lock().asked, 0);
+}
+
+#[tokio::test]
+async fn tokens_that_were_not_used_since_the_start_are_opened_for_another_agent_and_to_be_given_back() {
+    let mut world = World::new(json!({})).await;
+    world.settings["revocation_url"] = json!(format!("{}/revoke", world.provider.system.url()));
+    world.restart();
+    let own = query(&world.start(1).await.unwrap().url);
+    world.browser(&own, "code-1");
+    world.redeem(1, "code-1", &own["state"], None).await.unwrap();
+    world.flows.confirm(flow(1), true).await.unwrap();
+    world.restart();
+    world.agent.hand.advance(HOUR + HOUR);
+    let deployment = Digest::from_bytes([0; 32]);
+    assert!(!world.flows.refresh_wanted(&path(), 1), "nothing has opened them");
+    world.flows.open_and_refresh(&path(), 1, deployment).await.unwrap();
+    eventually("the refresh", || world.provider.lock().asked == 2).await;
+    assert!(world.flows.refresh_wanted(&path(), 1), "they are open now");
+    assert_eq!(settled(&world.source()).await, "at.1.1");
+
+    world.restart();
+    assert!(world.flows.disconnect(&path(), Some(deployment)).await.unwrap(), "the provider has revoked them");
+    assert_eq!(world.provider.lock().taken_back, ["rt.1.1".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_code_that_was_sealed_to_the_group_is_redeemed_and_one_for_another_flow_is_not() {
+    let (hub, dir, time) = (Hub::new(), tempfile::tempdir().unwrap(), clock());
+    let provider = Provider::start().await;
+    let url = provider.system.url();
+    let mut settings = client(&url, "authorization_code", json!({ "scope": "read" }));
+    settings["authorization_url"] = json!(format!("{url}/authorize"));
+    let member = hub.member("pier-1", time.0.clone());
+    let agent = Arc::new(Agent::member(dir.path(), &time, member.clone()));
+    agent.set("client", "s3cret");
+    let flows = agent.oauth.flows(Arc::new(Deployment(Arc::clone(&agent), url, settings))).unwrap();
+    let deployment = Digest::from_bytes([0; 32]);
+    let start = Start { flow: flow(1), connection: path(), deployment, redirect_uri: REDIRECT.to_owned() };
+    let own = query(&flows.start(start).await.unwrap().url);
+    provider.lock().codes.insert("code-1".to_owned(), own["code_challenge"].clone());
+    let content = wherry_trust::sealing::left::join(&[b"code-1", own["state"].as_bytes(), b""]);
+    assert!(flows.redeem_sealed(flow(1), hub.sealed("nothing of the kind", flow(1))).await.is_err());
+    assert!(flows.redeem_sealed(flow(2), hub.sealed(&content, flow(2))).await.is_err(), "there is no such flow");
+    assert_eq!(provider.lock().asked, 0);
+    flows.redeem_sealed(flow(1), hub.sealed(&content, flow(1))).await.unwrap();
+    assert_eq!(provider.lock().asked, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_changed_before_the_persons_word_puts_no_tokens_to_use() {
+    for (field, value) in
+        [("token_url", "http://127.0.0.1:1/token"), ("client_id", "other"), ("issuer", "https://i.example")]
+    {
+        let mut world = World::new(json!({})).await;
+        let own = query(&world.start(1).await.unwrap().url);
+        world.browser(&own, "code-1");
+        world.redeem(1, "code-1", &own["state"], None).await.unwrap();
+        let before = world.settings.clone();
+        world.settings[field] = json!(value);
+        world.restart();
+        assert_eq!(world.code_of(world.flows.confirm(flow(1), true).await), "oauth.flow_unknown", "{field}");
+        world.settings = before;
+        world.restart();
+        assert_eq!(
+            world.code_of(world.flows.confirm(flow(1), true).await),
+            "oauth.flow_unknown",
+            "{field}: it is gone"
+        );
+        assert_eq!(token(&world.source()).await.unwrap_err(), "oauth.needs_consent");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_confirmed_in_time_is_not_kept_over_a_start() {
+    let mut world = World::new(json!({})).await;
+    let own = query(&world.start(1).await.unwrap().url);
+    world.browser(&own, "code-1");
+    world.redeem(1, "code-1", &own["state"], None).await.unwrap();
+    let records = || std::fs::read_dir(world.dir.path().join("oauth/flows")).unwrap().count();
+    let kept = records();
+    world.agent.hand.advance(Duration::from_secs(601));
+    world.restart();
+    let left = std::fs::read_dir(world.dir.path().join("oauth/flows")).unwrap().count();
+    assert!(kept > 0 && left < kept, "{kept} files, then {left}");
 }
 
 struct World {

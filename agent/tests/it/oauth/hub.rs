@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use wherry_agent::oauth::copies::{Copies, CopiesError, Copy, GroupKey, Intent, Ownership, PublishError};
 use wherry_daemon::clock::Clock;
-use wherry_domain::{connection::ConnectionPath, failure::Failure, owner::OwnerFence};
+use wherry_domain::{connection::ConnectionPath, failure::Failure, id::FlowId, owner::OwnerFence};
 use wherry_trust::seal_local::LocalKey;
 use zeroize::Zeroizing;
 
@@ -52,6 +52,11 @@ impl Hub {
     }
 
     /// The owner is lost: the next one who asks has the connection.
+    /// As a controller seals it to the group.
+    pub(crate) fn sealed(&self, content: impl AsRef<[u8]>, flow: FlowId) -> Vec<u8> {
+        self.key.seal(flow.to_string().as_bytes(), content.as_ref()).unwrap()
+    }
+
     pub(crate) fn release(&self, connection: &ConnectionPath) {
         self.entries.lock().unwrap().entry(connection.clone()).or_default().owner = None;
     }
@@ -174,5 +179,9 @@ impl GroupKey for Member {
     fn open(&self, connection: &ConnectionPath, copy: &Copy) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let place = format!("{connection}/{}", copy.generation);
         Ok(self.hub.key.open(place.as_bytes(), &copy.sealed).unwrap())
+    }
+
+    fn open_code(&self, flow: FlowId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        Ok(self.hub.key.open(flow.to_string().as_bytes(), sealed).unwrap())
     }
 }

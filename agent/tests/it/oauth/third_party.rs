@@ -116,9 +116,28 @@ async fn a_disconnected_consent_is_revoked_at_the_provider() {
     let source = agent.source(&world.url, settings.clone()).unwrap();
     token(&source).await.unwrap();
     let flows = world.flows(&agent, &settings);
-    assert!(flows.disconnect(&path()).await.unwrap());
+    assert!(flows.disconnect(&path(), None).await.unwrap());
     assert_eq!(token(&source).await.unwrap_err(), "oauth.needs_consent");
     assert_eq!(world.revoked(&agent).await, "1");
+}
+
+#[tokio::test]
+async fn an_account_is_named_by_the_address_that_the_connection_gives_for_it() {
+    let Some(world) = World::start() else { return };
+    for (number, (userinfo, label)) in
+        [("/me".to_owned(), "ada@example.com"), (format!("{}/me", world.url), "ada@example.com")]
+            .into_iter()
+            .enumerate()
+    {
+        let (dir, time) = (tempfile::tempdir().unwrap(), clock_of_today());
+        let agent = Arc::new(Agent::alone(dir.path(), &time));
+        agent.set("client", SECRET);
+        let mut settings = world.settings("authorization_code", "wherry", "openid offline_access");
+        settings["userinfo_url"] = json!(userinfo);
+        let asked = world.asked();
+        assert_eq!(world.connect(&agent, &settings, number as u128 + 1).await.unwrap().label, label, "{userinfo}");
+        assert_eq!(world.asked(), asked + 1, "the userinfo endpoint has said it, not the id_token");
+    }
 }
 
 struct World {
@@ -169,6 +188,16 @@ impl World {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let url = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("http://127.0.0.1")).unwrap();
         Some(Self { url, key: key.serialize_pem(), process })
+    }
+
+    /// How often somebody asked whose a token is.
+    fn asked(&self) -> usize {
+        let url = Url::parse(&self.url).unwrap();
+        let mut stream = std::net::TcpStream::connect((url.host_str().unwrap(), url.port().unwrap())).unwrap();
+        std::io::Write::write_all(&mut stream, b"GET /_asked HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer.rsplit("\r\n").next().unwrap().trim().parse().unwrap()
     }
 
     fn settings(&self, grant: &str, client: &str, scope: &str) -> serde_json::Value {

@@ -95,6 +95,11 @@ impl Agent {
         soon("the end of the agent", self.process.take().unwrap().kill()).await.unwrap();
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().and_then(Child::id).unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = self.process.as_ref().and_then(Child::id).unwrap();
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();

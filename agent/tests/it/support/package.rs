@@ -27,6 +27,36 @@ impl Package {
         Self::named("http", std::fs::read(component("http")).unwrap())
     }
 
+    /// `http` in that version: its component says so, too.
+    pub(crate) fn http_at(version: &str) -> Self {
+        Self::at(version, std::fs::read(component("http")).unwrap())
+    }
+
+    /// The connector that misbehaves on request, in that version. It says that it is `http`.
+    pub(crate) fn hostile_at(version: &str) -> Self {
+        Self::at(version, std::fs::read(component("hostile")).unwrap())
+    }
+
+    fn at(version: &str, mut component: Vec<u8>) -> Self {
+        let (was, now) = (b"1.0.0", version.as_bytes());
+        assert_eq!(was.len(), now.len(), "a text inside a component cannot grow");
+        for at in 1..component.len() - was.len() {
+            // The contract's own version stands behind an @.
+            let own = component[at - 1] != b'@' && component[at - 1] != b'-';
+            if own && component[at..].starts_with(was) {
+                component[at..at + now.len()].copy_from_slice(now);
+            }
+        }
+        let activity = |name: &str, kind, side_effects| Activity { name: name.to_owned(), kind, side_effects };
+        let source = |name: &str| activity(name, ActivityKind::Source, SideEffects::Read);
+        let activities = if component.windows(11).any(|part| part == b"lying-batch") {
+            vec![source("panic"), source("good")]
+        } else {
+            vec![source("query"), activity("send", ActivityKind::Target, SideEffects::Unsafe)]
+        };
+        Self::signed("http", version.parse().unwrap(), component, activities)
+    }
+
     /// A component under a name that need not be its own.
     pub(crate) fn named(name: &str, component: Vec<u8>) -> Self {
         let activity = |name: &str, kind, side_effects| Activity { name: name.to_owned(), kind, side_effects };
@@ -36,12 +66,17 @@ impl Package {
 
     /// A component with a release that declares these activities.
     pub(crate) fn promising(name: &str, component: Vec<u8>, activities: Vec<Activity>) -> Self {
+        Self::signed(name, Version::new(1, 0, 0), component, activities)
+    }
+
+    fn signed(name: &str, version: Version, component: Vec<u8>, activities: Vec<Activity>) -> Self {
         let key = SigningKey::generate().unwrap();
         let release = Release {
             v: FORMAT,
             name: name.parse().unwrap(),
-            version: Version::new(1, 0, 0),
+            version,
             wasm: Wasm::of(&component),
+            descriptor: None,
             contract: CONTRACT.to_owned(),
             capabilities: Capabilities::default(),
             min_agent: Version::new(0, 1, 0),

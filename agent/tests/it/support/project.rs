@@ -34,6 +34,7 @@ pub(crate) fn offer(run: u128, deployment: Digest) -> Offer {
         states: Vec::new(),
         lock_version: 0,
         trial: Vec::new(),
+        action: None,
     }
 }
 
@@ -42,6 +43,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) url: &'a str,
     pub(crate) auth: Value,
     pub(crate) tls: Value,
+    /// The source.
+    pub(crate) activity: &'a str,
     pub(crate) query: Value,
     pub(crate) target: bool,
     pub(crate) class: SideEffects,
@@ -59,6 +62,7 @@ impl<'a> Plan<'a> {
             url,
             auth: json!({ "type": "none" }),
             tls: json!({}),
+            activity: "query",
             query: json!({ "path": "/items" }),
             target: true,
             class: SideEffects::Keyed,
@@ -86,7 +90,7 @@ impl<'a> Plan<'a> {
             "variables": { "page": "items" },
             "connections": { "system": { "connector": package.name, "url": self.url, "auth": self.auth, "tls": self.tls } },
             "operations": { "copy": {
-                "source": { "connection": "system", "activity": "query", "with": self.query },
+                "source": { "connection": "system", "activity": self.activity, "with": self.query },
                 "when": self.when,
                 "transform": self.transform,
                 "target": self.target.then_some(target),
@@ -98,6 +102,7 @@ impl<'a> Plan<'a> {
             environment: "prod".parse().unwrap(),
             number: 1,
             project,
+            mapping: wherry_domain::project::Mapping::default(),
             connectors: BTreeMap::from([(package.name.parse().unwrap(), package.pin.clone())]),
             side_effects: BTreeMap::from([("copy".parse().unwrap(), self.class)]),
         };

@@ -5,8 +5,10 @@ use wherry_domain::{
     failure::{Code, Failure},
     id::FlowId,
 };
+use wherry_proto::frame::{OAuthAsked, Unshown, Wrapped};
+use wherry_trust::sealing::left::{self, Matter, Spot};
 
-use super::{code_frame, hash};
+use super::hash;
 use crate::engine::{Ledger, Refusal, Turn};
 
 /// The person, or the provider, said no.
@@ -68,7 +70,7 @@ impl Turn<'_> {
         } else {
             match result {
                 Ok(code) => {
-                    let code = code_frame(id, code, state, iss);
+                    let code = self.code_for_agent(id, code, state, iss);
                     self.flow_event(id, Event::Returned { state_hash }, Some(code));
                     return Ok(self.late(id));
                 }
@@ -82,6 +84,25 @@ impl Turn<'_> {
             Refusal { code: failure.code.clone(), ..Refusal::invalid("oauth.state_invalid", failure.message.clone()) };
         self.flow_event(id, Event::Refused { state_hash, failure }, None);
         Ok(Err(refusal))
+    }
+
+    /// What the browser brought, on its way to the agent: sealed to the key of its group if there is one. Then only
+    /// an agent of the group reads it, wherever the frame lies on its way.
+    fn code_for_agent(&self, id: FlowId, code: String, state: String, iss: Option<String>) -> OAuthAsked {
+        if let Some(sealed) = self.sealed_code(id, &code, &state, iss.as_deref().unwrap_or_default()) {
+            return OAuthAsked::SealedCode { flow: id, sealed: Wrapped(sealed) };
+        }
+        OAuthAsked::Code { flow: id, code: Unshown(code), state: Unshown(state), iss }
+    }
+
+    fn sealed_code(&self, id: FlowId, code: &str, state: &str, iss: &str) -> Option<Vec<u8>> {
+        let flow = self.state.flows.all.get(&id).filter(|flow| flow.opens_sealed)?;
+        let (group, epoch, key) = self.sealing_key_of(flow.agent)?;
+        let content = left::join(&[code.as_bytes(), state.as_bytes(), iss.as_bytes()]);
+        let name = id.to_string();
+        let spot = Spot { home: (self.state.organisation, group), matter: Matter::Code, name: &name };
+        let sealed = left::seal(&spot, (epoch, &key), &content);
+        sealed.inspect_err(|error| tracing::error!(%error, "a code could not be sealed to the group")).ok()
     }
 
     /// Whether the flow went on.

@@ -43,7 +43,7 @@ impl Ledger {
             Ok(Ok(Ok(revoked))) => revoked,
             Ok(Ok(Err(failure))) => {
                 let (kind, faults) = (Kind::Conflict, Vec::new());
-                return Err(Refusal { kind, code: failure.code, message: failure.message, faults });
+                return Err(Refusal { kind, code: failure.code, message: failure.message, faults, retry_after: None });
             }
             Ok(Err(_)) | Err(_) => {
                 let message = "the agent did not answer: try again, or with --force";
@@ -65,6 +65,7 @@ impl Turn<'_> {
     ) -> Result<Option<oneshot::Receiver<Result<bool, Failure>>>, Refusal> {
         let found = self.find_connection(&environment, project.as_ref(), &connection)?;
         let (id, project) = (found.deployment.environment, found.deployment.project.clone());
+        let deployment = found.deployment.digest;
         let path = ConnectionPath { environment, project: project.clone(), connection: connection.clone() };
         let key = (id, project, connection);
         let not_connected = || Refusal::not_found("oauth.not_connected", format!("{path} has no tokens to give back"));
@@ -88,7 +89,7 @@ impl Turn<'_> {
             return Err(Refusal::busy());
         }
         self.state.flows.leaving.insert(request, Leaving { agent: owner, who, path: path.clone(), key, until, answer });
-        self.oauth_order(owner, path, request, OAuthAsked::Disconnect);
+        self.oauth_order(owner, path, request, OAuthAsked::Disconnect { deployment: Some(deployment) });
         Ok(Some(receiver))
     }
 
@@ -120,7 +121,8 @@ impl Turn<'_> {
     fn give_back(&mut self, who: &str, path: &ConnectionPath, key: &OwnerKey, how: &str) {
         let Some(kept) = self.state.owners.get_mut(key) else { return };
         kept.owner.released();
-        (kept.account, kept.trouble, kept.copy) = (None, None, None);
+        (kept.account, kept.trouble) = (None, None);
+        kept.copied(None);
         self.audit(who, "oauth.disconnect", &path.to_string(), how);
         self.store_owner(key);
         self.store_copy(key);

@@ -19,6 +19,8 @@ pub(super) struct Duties {
     pub(super) joins: Vec<PendingJoin>,
     pub(super) departed: Vec<Departed>,
     pub(super) missing: Vec<MissingWrap>,
+    /// Epochs whose keys are not to be forgotten; nothing that has to be done.
+    pub(super) in_use: Vec<u32>,
     /// Whether something has to be sealed anew, or a new epoch begun.
     stale: bool,
 }
@@ -111,6 +113,7 @@ impl Turn<'_> {
             joins: waiting.filter_map(join).take(AT_ONCE).collect(),
             departed: departed.take(AT_ONCE).collect(),
             missing: missing.take(AT_ONCE).collect(),
+            in_use: self.epochs_in_use(group),
             stale: roster.wants_epoch(self.wall_ms) || keyring.secrets.values().any(old),
         }
     }

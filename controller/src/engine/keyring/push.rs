@@ -146,10 +146,11 @@ impl Frames {
             told.unanswered = true;
         }
         told.duties.clone_from(&duties);
-        let Duties { joins, departed, missing, .. } = duties.unwrap_or_default();
-        self.make_room(joins.len() * 2_048 + departed.len() * 128 + missing.len() * 64);
+        let Duties { joins, departed, missing, in_use, .. } = duties.unwrap_or_default();
+        self.make_room(joins.len() * 2_048 + departed.len() * 128 + missing.len() * 64 + in_use.len() * 5);
         self.open.tends = tends;
         (self.open.joins, self.open.departed, self.open.missing) = (joins, departed, missing);
+        self.open.epochs_in_use = in_use;
     }
 
     fn make_room(&mut self, bytes: usize) {

@@ -89,7 +89,7 @@ async fn a_connector_is_fetched_whole_or_from_where_the_last_try_ended() {
     };
     served.bench.ledger.trust_publisher("ada".to_owned(), trusted).await.unwrap();
     let wasm: Vec<u8> = (0..CHUNK * 2 + 77).map(|n| (n % 251) as u8).collect();
-    let release = crate::support::release("http", "2.0.0", &wasm);
+    let release = crate::support::release("large", "2.0.0", &wasm);
     let envelope = wherry_trust::release::sign_release(&release, &key).unwrap().to_json();
     let large = served.bench.ledger.publish("ada".to_owned(), envelope.clone(), wasm.clone()).await.unwrap().0;
     let mut client = AgentServiceClient::new(served.channel(Some(&identity)).await);
@@ -109,9 +109,9 @@ async fn a_connector_is_fetched_whole_or_from_where_the_last_try_ended() {
     };
     let digest = large.digest.to_string();
     let unused = fetch(digest.clone(), 0).await.unwrap_err();
-    assert_eq!((unused.code(), code(&unused)), (Code::NotFound, "connector.not_found"), "no deployment uses it");
+    assert_eq!((unused.code(), code(&unused)), (Code::NotFound, "connector.not_found"), "no lock names it");
     let mut project = crate::support::desk();
-    project.description = "with the new connector".to_owned();
+    project.connections.get_mut(&name("tracker")).unwrap().connector = name("large");
     served.bench.ledger.deploy("ada".to_owned(), name("prod"), project, false).await.unwrap();
     assert_eq!(fetch(digest.clone(), 0).await.unwrap(), (envelope.clone(), wasm.clone()));
     assert_eq!(fetch(digest.clone(), 300_000).await.unwrap(), (envelope.clone(), wasm[300_000..].to_vec()));
@@ -193,5 +193,6 @@ fn succeeded(attempt: Attempt) -> Report {
         earlier: Counts::default(),
         states: Vec::new(),
         trial: Vec::new(),
+        answer: None,
     }
 }

@@ -184,14 +184,14 @@ async fn a_copy_that_was_cut_or_changed_is_refused_and_nothing_is_overwritten(di
 }
 
 /// The ledger that a copy becomes.
-fn restored(bench: &Bench, copy: &[u8]) -> (TempDir, Bench) {
+pub(super) fn restored(bench: &Bench, copy: &[u8]) -> (TempDir, Bench) {
     let folder = tempfile::tempdir().unwrap();
     restore(folder.path(), &mut Cursor::new(copy)).unwrap();
     let bench = opened(bench, folder.path());
     (folder, bench)
 }
 
-async fn copied(bench: &Bench) -> Vec<u8> {
+pub(super) async fn copied(bench: &Bench) -> Vec<u8> {
     let pieces: Vec<_> = stream(&bench.ledger).collect().await;
     pieces.into_iter().flat_map(|piece| piece.unwrap()).collect()
 }

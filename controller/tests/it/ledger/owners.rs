@@ -6,14 +6,20 @@ use serde_json::json;
 use wherry_controller::engine::Submission;
 use wherry_domain::{
     connection::ConnectionPath,
+    id::ConnectionId,
     name::Name,
     owner::{Intent, OwnerFence},
 };
 use wherry_proto::frame::{
-    FromAgent, FromController, OAuthAsked, OAuthOrder, OAuthReport, OAuthSaid, TokenCopy, TokenOwnership, Wrapped,
+    FromAgent, FromController, KeyringState, OAuthAsked, OAuthOrder, OAuthReport, OAuthSaid, TokenCopy, TokenOwnership,
+    Wrapped,
+};
+use wherry_trust::{
+    keys::SigningKey,
+    sealing::secret::{Place, SealedSecret},
 };
 
-use crate::support::{Agent, Bench, Disk, name, on_each_store, submission};
+use crate::support::{Agent, Bench, Crew, Disk, name, on_each_store, submission};
 
 /// Term and grace of the ordinary lease.
 const LOST: Duration = Duration::from_secs(75);
@@ -29,6 +35,7 @@ on_each_store!(
     only_the_agent_that_was_asked_says_that_tokens_were_given_back,
     tokens_are_given_back_also_if_whoever_asked_has_gone,
     tokens_go_with_their_connection,
+    an_epoch_that_only_a_copy_needs_is_named_to_whoever_tends_until_the_copy_is_sealed_anew,
 );
 
 async fn one_agent_owns_a_connection_and_the_others_get_its_copies(disk: Disk) {
@@ -57,7 +64,9 @@ async fn whoever_wants_newer_tokens_gets_them_as_soon_as_the_owner_has_some(disk
     assert_eq!(failure.code.as_str(), "oauth.owner_away");
     let owned = claim(&bench, &mut one, 0, Intent::Refresh).await;
     say(&bench, &other, 9, OAuthSaid::Wanted { generation: 0 }).await;
-    assert_eq!(order(&mut one).await.asked, OAuthAsked::RefreshWanted { generation: 0 });
+    let OAuthAsked::RefreshWanted { generation: 0, deployment: Some(_) } = order(&mut one).await.asked else {
+        panic!("the owner is told with which deployment it opens the tokens");
+    };
     assert!(publish(&bench, &mut one, owned.fence, 1, b"first").await);
     let newer = order(&mut other).await;
     assert_eq!((newer.request, newer.asked), (9, OAuthAsked::Newer(copy(1, b"first"))));
@@ -157,7 +166,7 @@ async fn only_the_agent_that_was_asked_says_that_tokens_were_given_back(disk: Di
     assert!(publish(&bench, &mut one, owned.fence, 1, b"first").await);
     let asked = async {
         let asked = order(&mut one).await;
-        assert_eq!(asked.asked, OAuthAsked::Disconnect);
+        assert!(matches!(asked.asked, OAuthAsked::Disconnect { deployment: Some(_) }));
         say(&bench, &other, asked.request, OAuthSaid::Disconnected(Ok(false))).await;
         say(&bench, &one, asked.request, OAuthSaid::Disconnected(Ok(true))).await;
     };
@@ -202,6 +211,36 @@ async fn tokens_go_with_their_connection(disk: Disk) {
     one.connect(&bench, &[]).await;
     let known = claim(&bench, &mut one, 0, Intent::Look).await;
     assert!(known.owner && known.newest.is_none() && known.generation == 0);
+}
+
+async fn an_epoch_that_only_a_copy_needs_is_named_to_whoever_tends_until_the_copy_is_sealed_anew(disk: Disk) {
+    let bench = ready(disk).await;
+    let mut crew = Crew::of(&bench).await;
+    let (mut first, second) = crew.two(&bench).await;
+    let owned = claim(&bench, &mut first.agent, 0, Intent::Look).await;
+    let sealed = |crew: &Crew, generation, by: &SigningKey| {
+        let place = Place::oauth(crew.organisation, crew.group, &name("prod"), ConnectionId::from_u128(7));
+        let (epoch, key) = crew.roster.epoch();
+        SealedSecret::seal(&place, generation, epoch, &key, b"tokens", by).unwrap().to_json()
+    };
+    let old = sealed(&crew, 1, &first.identity);
+    assert!(publish(&bench, &mut first.agent, owned.fence, 1, &old).await);
+    let rotated = crew.rotate(&bench, &mut first, &second).await;
+    assert!(rotated.tends, "{rotated:?}");
+    assert_eq!(rotated.epochs_in_use, [1]);
+    // Also after the controller has begun anew.
+    let bench = bench.restart().await;
+    first.agent.connect(&bench, &[]).await;
+    let again = first.report(&bench, KeyringState::Member, |report| crew.known(report)).await;
+    assert!(again.tends, "{again:?}");
+    assert_eq!(again.epochs_in_use, [1]);
+    let new = sealed(&crew, 2, &first.identity);
+    let owned = claim(&bench, &mut first.agent, 1, Intent::Look).await;
+    assert!(publish(&bench, &mut first.agent, owned.fence, 2, &new).await);
+    first.agent.connect(&bench, &[]).await;
+    let after = first.report(&bench, KeyringState::Member, |report| crew.known(report)).await;
+    assert!(after.tends, "{after:?}");
+    assert_eq!(after.epochs_in_use, [0; 0]);
 }
 
 fn place() -> (Name, Option<Name>, Name) {

@@ -249,7 +249,8 @@ async fn what_a_group_does_not_use_and_a_locked_agent_is_not_handed_out(disk: Di
     bench.ledger.connector_for(agent.identity.clone(), connector).await.unwrap();
     bench.ledger.document_for(agent.identity.clone(), deployment.digest).await.unwrap();
 
-    // A run that began keeps what it began with; whatever else is published stays out of reach.
+    // What the lock names and runs began with is handed out; whatever else is published stays out of reach, and deploying
+    // again moves no lock.
     let key = crate::support::publisher_key();
     let trusted = Publisher { name: "ours".to_owned(), key: key.public(), prefix: Prefix::all() };
     bench.ledger.trust_publisher("ada".to_owned(), trusted).await.unwrap();
@@ -260,14 +261,14 @@ async fn what_a_group_does_not_use_and_a_locked_agent_is_not_handed_out(disk: Di
     };
     let (newer, unused) = (publish("http", "2.0.0").await, publish("secret-crm", "1.0.0").await);
     let mut changed = crate::support::desk();
-    changed.description = "on the new connector".to_owned();
+    changed.description = "deployed again".to_owned();
     bench.ledger.deploy("ada".to_owned(), name("prod"), changed, false).await.unwrap();
-    for (digest, version) in [(connector, "1.0.0"), (newer, "2.0.0")] {
-        let handed = bench.ledger.connector_for(agent.identity.clone(), digest).await.unwrap();
-        assert_eq!((handed.name.as_str(), handed.version.to_string().as_str()), ("http", version));
+    let handed = bench.ledger.connector_for(agent.identity.clone(), connector).await.unwrap();
+    assert_eq!((handed.name.as_str(), handed.version.to_string().as_str()), ("http", "1.0.0"));
+    for digest in [newer, unused] {
+        let refused = bench.ledger.connector_for(agent.identity.clone(), digest).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::NotFound);
     }
-    let refused = bench.ledger.connector_for(agent.identity.clone(), unused).await.unwrap_err();
-    assert_eq!(refused.kind, Kind::NotFound);
 
     // An agent of a group that serves another environment.
     let elsewhere = bench.ledger.create_environment("ada".to_owned(), name("test"), name("paris")).await.unwrap().1;

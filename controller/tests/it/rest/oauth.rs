@@ -15,9 +15,12 @@ use wherry_domain::{
 use wherry_proto::frame::{
     ConsentAddress, ConsentedAccount, FromAgent, FromController, OAuthAsked, OAuthOrder, OAuthReport, OAuthSaid,
 };
-use wherry_trust::keys::sha256;
+use wherry_trust::{
+    keys::sha256,
+    sealing::left::{self, Matter, Spot},
+};
 
-use crate::support::{Agent, Answer, Api, Bench, Disk, name};
+use crate::support::{Agent, Answer, Api, Bench, Crew, Disk, name};
 
 const OAUTH: &str = "/v1/environments/prod/connections/jira/oauth";
 const CONFIRM: &str = "/v1/environments/prod/connections/jira/oauth/confirm";
@@ -53,6 +56,26 @@ async fn an_account_is_connected_step_by_step_and_the_code_goes_to_the_agent_onc
     assert_eq!((&shown["account"], &shown["owner"]), (&json!("ada@example.org"), &json!("pier-1")));
     let audit = api.get("/v1/audit?limit=200").await.with(200).to_string();
     assert!(audit.contains("oauth.connect") && audit.contains("ada@example.org"), "{audit}");
+}
+
+#[tokio::test]
+async fn a_code_is_sealed_to_the_group_that_has_a_key_if_the_agent_says_that_it_opens_it() {
+    let (api, _) = ready().await;
+    let mut crew = Crew::of(&api.bench).await;
+    let (mut first, _second) = crew.two(&api.bench).await;
+    let body = json!({ "agent": first.agent.id.to_string() });
+    let url = format!("https://auth.example/authorize?state={STATE}");
+    let (flow, ()) = tokio::join!(post(&api, OAUTH, body), started(&api, &mut first.agent, &url));
+    let flow = flow.with(201)["flow"].as_str().unwrap().to_owned();
+    assert_eq!(back(&api, &format!("state={STATE}&code=c-1&iss=https://auth.example")).await.status, 200);
+    let OAuthAsked::SealedCode { sealed, .. } = order(&mut first.agent).await.asked else { panic!("it is not sealed") };
+    assert!(!sealed.0.windows(3).any(|three| three == b"c-1"));
+    let spot = |name| Spot { home: (crew.organisation, crew.group), matter: Matter::Code, name };
+    let content = left::open(&spot(&flow), &crew.epoch_key, &sealed.0).unwrap();
+    let parts = left::split::<3>(&content).unwrap();
+    assert_eq!(parts, [&b"c-1"[..], STATE.as_bytes(), b"https://auth.example"]);
+    let other = FlowId::from_u128(9).to_string();
+    assert!(left::open(&spot(&other), &crew.epoch_key, &sealed.0).is_err(), "it is for this flow alone");
 }
 
 /// H32 of the design: what a browser may bring instead of what it should.
@@ -182,7 +205,7 @@ async fn tokens_are_given_back_by_the_agent_that_has_them() {
     let (gone, ()) = tokio::join!(api.delete(OAUTH), async {
         loop {
             let OAuthOrder { connection, request, asked } = order(&mut agent).await;
-            if asked == OAuthAsked::Disconnect {
+            if matches!(asked, OAuthAsked::Disconnect { deployment: Some(_) }) {
                 let said = OAuthSaid::Disconnected(Ok(true));
                 let report = OAuthReport { connection, request, said };
                 return agent.say(&api.bench, FromAgent::OAuth(report)).await;
@@ -254,7 +277,8 @@ async fn started(api: &Api, agent: &mut Agent, url: &str) {
     loop {
         if let OAuthAsked::Start { flow, redirect_uri, .. } = order(agent).await.asked {
             assert_eq!(redirect_uri, "https://controller.example:8443/oauth/callback");
-            let address = ConsentAddress { url: url.to_owned(), state_hash: sha256(STATE.as_bytes()) };
+            let address =
+                ConsentAddress { url: url.to_owned(), state_hash: sha256(STATE.as_bytes()), opens_sealed: true };
             return say(api, agent, OAuthSaid::Started { flow, result: Ok(address) }).await;
         }
     }

@@ -213,6 +213,7 @@ impl Agent {
             earlier: Counts::default(),
             states: Vec::new(),
             trial: Vec::new(),
+            answer: None,
         }
     }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use wherry_controller::{
+    ca::CatalogueKey,
     engine::{Engine, Ledger, Refusal, Settings, Submission, Submitted},
     model::RunRecord,
 };
@@ -148,6 +149,24 @@ impl Bench {
         }
     }
 
+    /// Whether anything on the disk holds the text.
+    pub(crate) async fn holds(&self, text: &str) -> bool {
+        self.settle().await;
+        let mut folders = vec![self.disk.folder.path().to_owned()];
+        let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false if holds(&std::fs::read(&path).unwrap()) => return true,
+                    false => {}
+                }
+            }
+        }
+        false
+    }
+
     pub(crate) async fn submit(&self, operation: &str) -> RunId {
         self.try_submit(submission(operation)).await.unwrap().record.spec.id
     }
@@ -173,7 +192,14 @@ pub(crate) fn settings() -> Settings {
         heartbeat: Duration::from_secs(10),
         keep_runs: Duration::from_secs(30 * 86_400),
         max_active: 1_000,
+        catalogue: catalogue_key(),
     }
+}
+
+/// One for all controllers of a test: a restart has to find it again.
+pub(crate) fn catalogue_key() -> CatalogueKey {
+    static KEY: std::sync::OnceLock<CatalogueKey> = std::sync::OnceLock::new();
+    KEY.get_or_init(|| CatalogueKey::generate().unwrap()).clone()
 }
 
 /// A request to run an operation of `desk` in `prod`.

@@ -39,6 +39,11 @@ pub(crate) struct Hand {
 impl Crew {
     pub(crate) async fn new(bench: &Bench) -> Self {
         bench.ledger.create_environment("test".to_owned(), name("prod"), name("berlin")).await.unwrap();
+        Self::of(bench).await
+    }
+
+    /// For a group that is there.
+    pub(crate) async fn of(bench: &Bench) -> Self {
         let view = bench.ledger.roster(name("berlin"), 0, 200).await.unwrap();
         let (operator, epoch_key) = (SigningKey::generate().unwrap(), SealingKey::generate().unwrap());
         let roster = nobody(view.organisation, view.group);
@@ -97,6 +102,19 @@ impl Crew {
         let add = self.say(Op::Add { invite, join }, &by.identity);
         let wrap = self.wrap(1, joiner);
         by.report(bench, KeyringState::Member, |report| (report.append, report.wraps) = (vec![add], vec![wrap])).await;
+    }
+
+    /// The first of two members begins the second epoch.
+    pub(crate) async fn rotate(&mut self, bench: &Bench, by: &mut Hand, other: &Hand) -> Keyring {
+        let head = self.roster.head();
+        self.epoch_key = SealingKey::generate().unwrap();
+        let begin = self.say(Op::Epoch { epoch: 2, epoch_key: self.epoch_key.public() }, &by.identity);
+        let wraps = vec![self.wrap(2, by), self.wrap(2, other)];
+        by.report(bench, KeyringState::Member, |report| {
+            (report.roster_n, report.roster_head) = (head.n, head.hash.as_bytes().to_vec());
+            (report.append, report.wraps) = (vec![begin], wraps);
+        })
+        .await
     }
 
     /// The next entry, which will stand.

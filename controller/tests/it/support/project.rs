@@ -24,6 +24,7 @@ pub(crate) fn release(connector: &str, version: &str, wasm: &[u8]) -> Release {
         name: connector.parse().unwrap(),
         version: version.parse().unwrap(),
         wasm: Wasm::of(wasm),
+        descriptor: None,
         contract: CONTRACT.to_owned(),
         capabilities: Capabilities::default(),
         min_agent: "0.1.0".parse().unwrap(),

@@ -57,6 +57,14 @@ pub struct OAuth2 {
     /// Atlassian's cloud id: requests go to `https://api.atlassian.com/ex/jira/<cloud id>`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub cloud_id: String,
+    /// Where the provider lists the sites that a token is good for, as Atlassian's `accessible-resources`: a cloud id that
+    /// is not given is looked up there. Absent, it follows from the provider.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sites_url: String,
+    /// Where the provider says whose token it is, for the label of the account; behind the connection's own URL if it
+    /// begins with `/`. Absent, it follows from the provider.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub userinfo_url: String,
     /// User name, for the password grant.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub username: String,

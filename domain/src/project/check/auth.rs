@@ -91,7 +91,7 @@ impl Check<'_> {
         for (key, value) in fields.as_object().into_iter().flatten() {
             self.references(&["connections", name, "auth", key], value);
         }
-        let mut rules = Rules { check: self, name };
+        let mut rules = Rules { check: self, name, proxied: connection.through_proxy() };
         match &connection.auth {
             Auth::None => {}
             Auth::Basic { username, .. } => rules.user("username", username),
@@ -110,6 +110,8 @@ impl Check<'_> {
 struct Rules<'c, 'p> {
     check: &'c mut Check<'p>,
     name: &'c str,
+    /// Whether its calls cross the network to a proxy, wherever they go then.
+    proxied: bool,
 }
 
 impl Rules<'_, '_> {
@@ -131,7 +133,8 @@ impl Rules<'_, '_> {
     }
 
     fn url(&mut self, key: &str, url: &str) {
-        let secure = url.starts_with("https://") || url.contains("{{") || is_to_this_machine(url);
+        let private = is_to_this_machine(url) && !self.proxied;
+        let secure = url.starts_with("https://") || url.contains("{{") || private;
         let web = url.contains("{{") || is_web_url(url);
         self.must(web && secure, key, "this is a whole URL that begins with https://, without user or password");
     }
@@ -244,10 +247,14 @@ impl Rules<'_, '_> {
             ("token_url", &oauth.token_url),
             ("par_url", &oauth.par_url),
             ("revocation_url", &oauth.revocation_url),
+            ("sites_url", &oauth.sites_url),
         ] {
             if !url.is_empty() {
                 self.url(key, url);
             }
+        }
+        if !oauth.userinfo_url.is_empty() && !oauth.userinfo_url.starts_with('/') {
+            self.url("userinfo_url", &oauth.userinfo_url);
         }
         let own = |name: &String| !OAUTH_OWN.contains(&name.as_str());
         let message = "a parameter that follows from another field cannot stand here";

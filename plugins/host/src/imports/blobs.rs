@@ -29,8 +29,8 @@ fn finished() -> Error {
 }
 
 impl Host for Guest {
-    fn open(&mut self, handle: String) -> wasmtime::Result<Result<Resource<Blob>, Error>> {
-        match self.blobs.get(&handle) {
+    async fn open(&mut self, handle: String) -> wasmtime::Result<Result<Resource<Blob>, Error>> {
+        match self.blobs.fetch(&handle).await {
             Some(content) => Ok(Ok(self.table.push(Blob(content))?)),
             None => {
                 let message = format!("this run has no blob {}", text::one_line(&handle, 64));
@@ -76,9 +76,12 @@ impl HostBlobWriter for Guest {
         })
     }
 
-    fn finish(&mut self, this: Resource<BlobWriter>) -> wasmtime::Result<Result<String, Error>> {
+    async fn finish(&mut self, this: Resource<BlobWriter>) -> wasmtime::Result<Result<String, Error>> {
         let writer = self.table.get_mut(&this)?;
-        Ok(std::mem::replace(&mut writer.0, Err(finished())).map(GrowingBlob::finish))
+        match std::mem::replace(&mut writer.0, Err(finished())) {
+            Ok(growing) => Ok(growing.finish().await.map_err(Error::from)),
+            Err(refused) => Ok(Err(refused)),
+        }
     }
 
     fn drop(&mut self, this: Resource<BlobWriter>) -> wasmtime::Result<()> {

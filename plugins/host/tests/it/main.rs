@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod contract;
+mod declarative;
 mod frozen;
 mod http_answers;
 mod http_query;

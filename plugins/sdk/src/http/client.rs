@@ -5,7 +5,7 @@ use super::request::RequestBuilder;
 use super::url::Base;
 use super::{IntoPath, Method};
 use crate::connector::Connector;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::host::Host;
 
 /// Makes requests below the connection's URL. Destination, proxy, TLS and credentials are the host's concern.
@@ -14,12 +14,13 @@ pub struct Client<'h> {
     pub(crate) base: Base,
     pub(crate) user_agent: String,
     pub(crate) refusal: fn(&Answer) -> Option<Error>,
+    pub(crate) accepts: fn(&Answer) -> Result<()>,
 }
 
 impl<'h> Client<'h> {
     pub(crate) fn new<C: Connector>(host: &'h dyn Host, base: Base) -> Self {
         let user_agent = format!("wherry-{}/{}", C::NAME, C::VERSION);
-        Self { host, base, user_agent, refusal: C::refusal }
+        Self { host, base, user_agent, refusal: C::refusal, accepts: C::accepts }
     }
 
     /// Where its paths lie.

@@ -267,8 +267,11 @@ impl Client<'_> {
     }
 
     fn judge(&self, answer: Answer, any_status: bool) -> Result<Answer> {
-        if any_status || answer.is_success() {
+        if any_status {
             return Ok(answer);
+        }
+        if answer.is_success() {
+            return (self.accepts)(&answer).map(|()| answer);
         }
         let own = (self.refusal)(&answer);
         Err(own.unwrap_or_else(|| answer.error(self.host.now())))

@@ -18,9 +18,10 @@ fn the_code_of_the_guide_is_the_code_of_the_example() {
 }
 
 #[test]
-fn the_manifest_of_the_guide_is_that_of_the_example() {
+fn the_manifest_of_the_guide_is_the_one_that_a_new_connector_gets() {
     let guide = read("docs/guides/write-a-connector.md");
-    let manifest = read("plugins/examples/contacts/Cargo.toml");
+    let manifest = read("cli/templates/rust/Cargo.toml.in");
+    let manifest = manifest.replace("{{name}}", "acme-crm").replace("{{sdk}}", "../wherry/plugins/sdk");
     assert_eq!(blocks(&guide, "toml").next().unwrap(), manifest);
 }
 

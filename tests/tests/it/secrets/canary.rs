@@ -1,6 +1,6 @@
 //! A value that an operator sets is looked for everywhere: nowhere but in the memory of the agent may it be.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 use reqwest::Method;
@@ -67,6 +67,55 @@ async fn the_controller_never_has_the_value_of_a_secret_nor_does_any_log_or_file
     }
     first.kill().await?;
     world.close().await
+}
+
+#[tokio::test]
+async fn a_process_that_is_aborted_leaves_no_core_although_cores_are_wanted_here() -> Result<()> {
+    // What is started from here on inherits it; each test has a process of its own.
+    let own = std::process::id().to_string();
+    let wanted = Command::new("prlimit").args(["--pid", &own, "--core=unlimited"]).status();
+    if !wanted.is_ok_and(|status| status.success()) {
+        skipped("cores cannot be asked for on this machine");
+        return Ok(());
+    }
+    ensure!(core_limit(&own)? == "unlimited", "this process would leave a core");
+    let mut world = World::start().await?;
+    let mut agent = world.agent("eu-1").await?;
+    for pid in [agent.pid(), world.controller.pid()] {
+        let pid = pid.ok_or_else(|| anyhow::anyhow!("it does not run"))?.to_string();
+        let before = cores(&pid)?;
+        assert_eq!(core_limit(&pid)?, "0");
+        let at = fs::read_link(Path::new("/proc").join(&pid).join("cwd"))?;
+        ensure!(Command::new("kill").args(["-ABRT", &pid]).status()?.success(), "it was not aborted");
+        wherry_tests::world::wait::until("it is gone", async || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            Ok((status.is_empty() || status.contains("State:\tZ")).then_some(()))
+        })
+        .await?;
+        assert_eq!(cores_in(&at)?, before, "a core was written to {}", at.display());
+    }
+    agent.kill().await.ok();
+    world.controller.kill().await.ok();
+    agent.start().await.ok();
+    world.controller.start().await?;
+    world.close().await
+}
+
+/// The soft limit of the size of cores, as the kernel tells it.
+fn core_limit(pid: &str) -> Result<String> {
+    let limits = fs::read_to_string(Path::new("/proc").join(pid).join("limits"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    Ok(soft.ok_or_else(|| anyhow::anyhow!("the kernel does not tell the limit"))?.to_owned())
+}
+
+fn cores(pid: &str) -> Result<usize> {
+    cores_in(&fs::read_link(Path::new("/proc").join(pid).join("cwd"))?)
+}
+
+fn cores_in(folder: &Path) -> Result<usize> {
+    let names = fs::read_dir(folder)?.flatten().map(|entry| entry.file_name());
+    Ok(names.filter(|name| name.to_string_lossy().starts_with("core")).count())
 }
 
 fn not_in_memory(canary: &Canary, value: &str, pid: Option<u32>) -> Result<()> {

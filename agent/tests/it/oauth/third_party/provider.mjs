@@ -4,7 +4,7 @@
 import http from 'node:http';
 
 const { default: Provider } = await import(`${process.env.WHERRY_OIDC}/lib/index.js`);
-const redirect = 'https://controller.example/oauth/callback';
+const redirect = process.env.WHERRY_REDIRECT ?? 'https://controller.example/oauth/callback';
 const common = {
   redirect_uris: [redirect], response_types: ['code'], scope: 'openid offline_access',
   grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
@@ -13,6 +13,7 @@ const server = http.createServer();
 await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 let revoked = 0;
+let asked = 0;
 
 const provider = new Provider(issuer, {
   clients: [
@@ -75,11 +76,20 @@ const callback = provider.callback();
 server.on('request', async (req, res) => {
   try {
     if (req.url.startsWith('/interaction/')) return await interact(req, res);
+    if (req.url === '/me') asked += 1;
+    if (req.url === '/_asked') return res.end(String(asked));
     if (req.url === '/_revoked') return res.end(String(revoked));
     if (req.url === '/_browser') {
       let body = '';
       for await (const piece of req) body += piece;
       return res.end(await browse(body));
+    }
+    // A system that takes the provider's tokens: whoever userinfo knows may read.
+    if (req.url.startsWith('/items')) {
+      const known = await fetch(`${issuer}/me`, { headers: { authorization: req.headers.authorization ?? '' } });
+      res.statusCode = known.ok ? 200 : 401;
+      res.setHeader('content-type', 'application/json');
+      return res.end(JSON.stringify({ items: known.ok ? [{ id: 1 }, { id: 2 }, { id: 3 }] : [] }));
     }
     return callback(req, res);
   } catch (error) {

@@ -35,6 +35,8 @@ pub(crate) struct Script {
     /// A download ends after so many bytes.
     pub(crate) cut: Option<usize>,
     pub(crate) offsets: Vec<u64>,
+    /// A download says nothing more after so many bytes.
+    pub(crate) stall: Option<usize>,
 }
 
 impl Default for Script {
@@ -62,6 +64,7 @@ impl Default for Script {
             connectors: BTreeMap::new(),
             cut: None,
             offsets: Vec::new(),
+            stall: None,
         }
     }
 }
@@ -70,6 +73,6 @@ impl Script {
     /// What the organisation wants now.
     pub(crate) fn desired(&self) -> Desired {
         let environments = self.environments.iter().map(|name| name.parse().unwrap()).collect();
-        Desired { publishers: self.publishers.clone(), environments }
+        Desired { publishers: self.publishers.clone(), environments, ..Desired::default() }
     }
 }

@@ -24,7 +24,10 @@ use wherry_proto::{
         recover_response::Answer,
     },
 };
-use wherry_trust::{keys::PublicKey, token::AuthPart};
+use wherry_trust::{
+    keys::{PublicKey, sha256},
+    token::AuthPart,
+};
 
 use super::{AGENT, Frames, Inner, Script, Seen};
 
@@ -146,15 +149,21 @@ impl AgentService for Service {
         request: Request<wire::FetchConnectorRequest>,
     ) -> Result<Response<Self::FetchConnectorStream>, Status> {
         let request = request.into_inner();
-        let (envelope, component, cut) = {
+        let (envelope, component, cut, stall) = {
             let mut script = self.script();
-            script.offsets.push(request.offset);
             let digest: Digest = request.digest.parse().unwrap();
             let (envelope, component) = script.connectors.get(&digest).cloned().ok_or(Status::not_found("unknown"))?;
-            (envelope, component, script.cut.take())
+            // Asked for by the digest of the release, it is the release that is wanted.
+            let whole = digest == sha256(&component) || !script.connectors.contains_key(&sha256(&component));
+            if !whole {
+                (envelope, Vec::new(), None, None)
+            } else {
+                script.offsets.push(request.offset);
+                (envelope, component, script.cut.take(), script.stall.take())
+            }
         };
-        let rest = component[usize::try_from(request.offset).unwrap()..].to_vec();
-        let sent = cut.map_or(rest.len(), |cut| cut.min(rest.len()));
+        let rest = component.get(usize::try_from(request.offset).unwrap()..).unwrap_or_default().to_vec();
+        let sent = cut.or(stall).map_or(rest.len(), |cut| cut.min(rest.len()));
         let release = Part::Release(envelope.into());
         let pieces = rest[..sent].chunks(wherry_proto::CHUNK).map(|piece| Part::Data(piece.to_vec().into()));
         let parts = std::iter::once(release).chain(pieces);
@@ -162,7 +171,11 @@ impl AgentService for Service {
         if cut.is_some() {
             parts.push(Err(Status::unavailable("the line broke")));
         }
-        Ok(Response::new(futures::stream::iter(parts).boxed()))
+        let parts = futures::stream::iter(parts);
+        match stall {
+            Some(_) => Ok(Response::new(parts.chain(futures::stream::pending()).boxed())),
+            None => Ok(Response::new(parts.boxed())),
+        }
     }
 
     async fn fetch_deployment(

@@ -1,0 +1,244 @@
+//! What this agent believes of connectors: taken over from the controller's catalogues, whole or not at all.
+//!
+//! ```text
+//! catalogue ─► documents hold? ─► releases that locks newly name, fetched and judged ─► ONE durable write ─► in force
+//!                   └──────────────── any fault: nothing is kept, what was in force stays ─────────────┘
+//! ```
+//!
+//! The rules are [`wherry_trust::chain`]; this is the file, the fetching, and who asks.
+
+use std::{
+    convert::Infallible,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{sync::watch, task::spawn_blocking};
+use wherry_daemon::clock::Clock;
+use wherry_domain::{
+    failure::{Code, Failure},
+    id::OrganisationId,
+    lock::{Lock, Locked},
+    name::Name,
+};
+use wherry_proto::{frame::Catalogue, wire::fetch_connector_response::Part};
+use wherry_trust::{
+    chain::{Believed, ChainError, Context, Documents, Wanted},
+    dsse::{Envelope, Limits},
+    release::VerifiedRelease,
+};
+
+use super::locks::Locks;
+use crate::{
+    controller::{self, Controller},
+    keyring::Keys,
+    private_file::{self, FileError},
+};
+
+/// Largest file read back: as many releases as the locks of many environments name.
+const MAX_FILE: u64 = 64 << 20;
+/// After what time a catalogue that was refused is judged again: a roster, a clock or the network may have changed.
+const AGAIN: Duration = Duration::from_secs(30);
+/// The file cannot be written.
+const NOT_KEPT: Code = Code::new("store.io");
+
+/// Why the agent cannot say what it believes.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainFileError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It says nothing that can be understood. The agent does not begin from nothing: it would believe anyone.
+    #[error("{path}: {error}")]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        error: ChainError,
+    },
+}
+
+impl ChainFileError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::File(_) => NOT_KEPT,
+            Self::Damaged { error, .. } => error.code(),
+        }
+    }
+}
+
+/// What the chain stands on.
+pub struct ChainSettings {
+    /// Its file.
+    pub path: PathBuf,
+    /// The agent's organisation.
+    pub organisation: OrganisationId,
+    /// The clock.
+    pub clock: Clock,
+    /// Knows the operators of the group.
+    pub keys: Keys,
+    /// Where releases come from.
+    pub controller: Controller,
+}
+
+/// The chain. Clones share it.
+#[derive(Clone)]
+pub struct Chain(Arc<Inner>);
+
+struct Inner {
+    settings: ChainSettings,
+    believed: ArcSwap<Believed>,
+    changes: watch::Sender<u64>,
+    heard: watch::Sender<Option<Arc<Catalogue>>>,
+    refusal: Mutex<Option<(Code, String)>>,
+}
+
+impl Chain {
+    /// Reads back what was believed; nothing, on an agent that never took over a catalogue.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn open(settings: ChainSettings) -> Result<Self, ChainFileError> {
+        let believed = match private_file::read(&settings.path, MAX_FILE) {
+            Ok(json) => Believed::from_json(&json).map_err(|error| {
+                let path = settings.path.display().to_string();
+                ChainFileError::Damaged { path, error }
+            })?,
+            Err(error) if error.is_missing() => Believed::default(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self(Arc::new(Inner {
+            settings,
+            believed: ArcSwap::from_pointee(believed),
+            changes: watch::Sender::new(0),
+            heard: watch::Sender::new(None),
+            refusal: Mutex::default(),
+        })))
+    }
+
+    /// The controller sent a catalogue; [`Chain::serve`] judges it. Of several that wait, the last counts.
+    pub fn heard(&self, catalogue: Catalogue) {
+        self.0.heard.send_replace(Some(Arc::new(catalogue)));
+    }
+
+    /// Judges catalogues as they come, until the process ends.
+    pub async fn serve(self) -> Result<(), Infallible> {
+        let mut heard = self.0.heard.subscribe();
+        heard.mark_changed();
+        let mut waits = false;
+        loop {
+            let again = self.0.settings.clock.sleep_until(self.0.settings.clock.now().plus(AGAIN));
+            tokio::select! {
+                // This holds the other end.
+                changed = heard.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                () = again, if waits => (),
+            }
+            let newest = heard.borrow_and_update().clone();
+            if let Some(catalogue) = newest {
+                waits = self.judge_newest(&catalogue).await;
+            }
+        }
+    }
+
+    /// Whether it has to be judged again.
+    async fn judge_newest(&self, catalogue: &Catalogue) -> bool {
+        let refusal = self.take_over(catalogue).await.err();
+        if let Some(Failure { code, message, .. }) = &refusal {
+            tracing::warn!(%code, message, "the newest catalogue of connectors is not taken over");
+        }
+        let refusal = refusal.map(|failure| (failure.code, failure.message));
+        let waits = refusal.is_some();
+        let changed = {
+            let mut known = self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *known, refusal.clone()) != refusal
+        };
+        if changed {
+            self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        waits
+    }
+
+    /// Takes over a catalogue: every document and every new release holds, and is on disk, before anything is believed.
+    ///
+    /// # Errors
+    /// The first fault. Nothing has changed then.
+    pub async fn take_over(&self, catalogue: &Catalogue) -> Result<(), Failure> {
+        let before = self.0.believed.load_full();
+        let ChainSettings { organisation, clock, keys, path, .. } = &self.0.settings;
+        let context =
+            Context { organisation: *organisation, roster: keys.operators(), now_ms: clock.wall_unix_millis() };
+        let Catalogue { publishers, index, locks } = catalogue;
+        let documents = Documents { publishers, index, locks };
+        let mut proposed = before.propose(&documents, &context).map_err(|error| refused(&error))?;
+        for wanted in proposed.wanted() {
+            let json = self.fetch(&wanted).await?;
+            proposed.supply(&wanted, &json).map_err(|error| refused(&error))?;
+        }
+        let next = proposed.finish().map_err(|error| refused(&error))?;
+        if next == *before {
+            return Ok(());
+        }
+        let (path, json) = (path.clone(), next.to_json());
+        let kept = spawn_blocking(move || private_file::write(&path, &json)).await;
+        kept.map_err(|error| Failure::retry(NOT_KEPT, error.to_string()))?
+            .map_err(|error| Failure::retry(NOT_KEPT, error.to_string()))?;
+        self.0.believed.store(Arc::new(next));
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+        tracing::info!("took over a catalogue of connectors");
+        Ok(())
+    }
+
+    /// The signed release alone; what follows it in the stream is not read.
+    async fn fetch(&self, wanted: &Wanted) -> Result<Vec<u8>, Failure> {
+        let mut parts = self.0.settings.controller.connector(wanted.locked.release, 0).await?;
+        let first = parts.message().await.map_err(|status| controller::failure(&status))?;
+        match first.and_then(|message| message.part) {
+            Some(Part::Release(envelope)) => Ok(envelope.to_vec()),
+            Some(Part::Data(_)) | None => Err(refused(&ChainError::ReleaseMissing(wanted.name.clone()))),
+        }
+    }
+
+    /// What is believed now.
+    pub fn in_force(&self) -> Arc<Believed> {
+        self.0.believed.load_full()
+    }
+}
+
+impl Locks for Chain {
+    fn all(&self) -> Vec<Arc<Lock>> {
+        self.in_force().locks().map(|held| Arc::clone(&held.document)).collect()
+    }
+
+    fn lock(&self, environment: &Name) -> Option<Arc<Lock>> {
+        self.in_force().lock(environment).map(|held| Arc::clone(&held.document))
+    }
+
+    fn must_be_locked(&self) -> bool {
+        !self.in_force().is_empty() || self.0.settings.keys.operators().is_some()
+    }
+
+    fn admit(&self, name: &Name, locked: &Locked) -> Result<VerifiedRelease, Failure> {
+        self.in_force().admit(name, locked).map_err(|error| refused(&error))
+    }
+
+    fn judge(&self, name: &Name, locked: &Locked, envelope: &[u8]) -> Result<VerifiedRelease, Failure> {
+        let envelope = Envelope::from_json(envelope, &Limits::default())
+            .map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
+        self.in_force().judge(name, locked, &envelope).map_err(|error| refused(&error))
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn refusal(&self) -> Option<(Code, String)> {
+        self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn refused(error: &ChainError) -> Failure {
+    Failure::permanent(error.code(), error.to_string())
+}

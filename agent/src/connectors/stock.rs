@@ -1,0 +1,324 @@
+//! What the agent has of what its locks name: what is ready, what is not and why, and what is quarantined.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use wherry_daemon::clock::Clock;
+use wherry_domain::{
+    digest::Digest,
+    failure::{Code, Failure, FailureClass},
+    lock::{Lock, Locked},
+    name::Name,
+    time::Timestamp,
+};
+use wherry_proto::frame;
+
+use super::{
+    before::Before,
+    choose::{Choice, NoChoice, choose},
+    locks::Locks,
+    quarantine::{Folder, Held, Strikes, naming},
+};
+
+/// First wait before something is prepared again that could not be.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The set in force does not name the connector, or there is none.
+const NOT_LOCKED: Code = Code::new("connector.not_locked");
+/// It failed too often here.
+const QUARANTINED: Code = Code::new("connector.quarantined");
+/// Longest explanation that travels, in characters.
+const MAX_WORDS: usize = 200;
+
+/// Under which locks and quarantines something was decided. Equal ones decide alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stand {
+    chain: u64,
+    quarantines: u64,
+}
+
+/// See the module.
+pub(super) struct Stock {
+    clock: Clock,
+    locks: Arc<dyn Locks>,
+    chain: watch::Receiver<u64>,
+    before: PathBuf,
+    quarantine: Folder,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    followed: Option<u64>,
+    ready: BTreeSet<Digest>,
+    trouble: BTreeMap<Digest, Trouble>,
+    strikes: Strikes,
+    held: BTreeMap<Digest, Held>,
+    /// Counts up with each beginning and end of a quarantine.
+    quarantines: u64,
+    before: Before,
+    using: BTreeMap<Digest, Weak<()>>,
+}
+
+/// Why something is not ready, and when to try again.
+struct Trouble {
+    code: Code,
+    message: String,
+    /// Whether it will pass by itself.
+    passes: bool,
+    tries: u32,
+    again: Timestamp,
+}
+
+/// One thing that should be ready.
+#[derive(Clone, Debug)]
+pub(super) struct Goal {
+    pub(super) name: Name,
+    pub(super) locked: Locked,
+}
+
+impl Stock {
+    pub(super) fn new(clock: Clock, locks: Arc<dyn Locks>, before: PathBuf, quarantine: Folder) -> Self {
+        let (held, chain) = (quarantine.read(), locks.changes());
+        for held in held.values() {
+            tracing::warn!(connector = %held.name, version = %held.version, "quarantined: {}", held.words());
+        }
+        let state = State { held, before: Before::read(&before), ..State::default() };
+        Self { clock, locks, chain, before, quarantine, state: Mutex::new(state), changed: watch::Sender::new(0) }
+    }
+
+    pub(super) fn locks(&self) -> &Arc<dyn Locks> {
+        &self.locks
+    }
+
+    /// Moves whenever there may be something to do or to say.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn nudge(&self) {
+        self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+
+    pub(super) fn stand(&self) -> Stand {
+        let chain = *self.chain.borrow();
+        Stand { chain, quarantines: self.lock().quarantines }
+    }
+
+    /// What an attempt of the environment runs on; nothing where the deployment itself says so.
+    pub(super) fn choose(&self, environment: &Name, name: &Name, on_trial: bool) -> Result<Option<Choice>, Failure> {
+        let Some(lock) = self.locks.lock(environment) else {
+            let message =
+                || format!("this agent has no lock of environment {environment} yet, which it needs to run anything");
+            return if self.locks.must_be_locked() { Err(Failure::retry(NOT_LOCKED, message())) } else { Ok(None) };
+        };
+        let state = self.lock();
+        let before = state.before.of(environment, name);
+        let choice = choose(&lock, name, on_trial, before, |digest| state.held.contains_key(&digest));
+        choice.map(Some).map_err(|reason| match reason {
+            NoChoice::NotLocked => Failure::permanent(
+                NOT_LOCKED,
+                format!(
+                    "version {} of the lock of environment {environment} names no connector {name}: deploy again, or upgrade it in that environment",
+                    lock.version
+                ),
+            ),
+            NoChoice::Quarantined(locked) => {
+                let words = state.held.get(&locked.wasm).map(Held::words).unwrap_or_default();
+                Failure::retry(QUARANTINED, words)
+            }
+        })
+    }
+
+    /// Why it is quarantined.
+    pub(super) fn held(&self, digest: Digest) -> Option<Held> {
+        self.lock().held.get(&digest).cloned()
+    }
+
+    /// Something failed at the level of the host; with the third time in ten minutes it is quarantined. What no lock
+    /// names cannot be: nobody could end it.
+    pub(super) fn struck(&self, name: &Name, locked: &Locked, code: &Code) {
+        let mut state = self.lock();
+        if state.held.contains_key(&locked.wasm) || !state.strikes.note(locked.wasm, self.clock.now()) {
+            return;
+        }
+        let all = self.locks.all();
+        let locks = naming(all.iter().map(AsRef::as_ref), locked.wasm);
+        let held = Held {
+            name: name.clone(),
+            version: locked.version.clone(),
+            digest: locked.wasm,
+            code: code.clone(),
+            since_ms: self.clock.wall_unix_millis(),
+            locks,
+        };
+        tracing::error!(connector = %name, version = %locked.version, %code, "quarantined: {}", held.words());
+        if let Err(error) = self.quarantine.put(&held) {
+            tracing::warn!(%error, "a quarantine cannot be kept, it ends with this process");
+        }
+        state.held.insert(locked.wasm, held);
+        state.quarantines += 1;
+        drop(state);
+        self.nudge();
+    }
+
+    /// Ends the quarantines whose files a person removed.
+    pub(super) fn look_for_releases(&self) {
+        let mut state = self.lock();
+        let gone: Vec<Digest> = state.held.keys().filter(|digest| !self.quarantine.has(**digest)).copied().collect();
+        self.release(&mut state, gone);
+    }
+
+    /// Whether anything is quarantined.
+    pub(super) fn holds_any(&self) -> bool {
+        !self.lock().held.is_empty()
+    }
+
+    /// It can run.
+    pub(super) fn ready(&self, digest: Digest, using: &Arc<()>) {
+        let mut state = self.lock();
+        state.using.retain(|_, using| using.strong_count() > 0);
+        state.using.insert(digest, Arc::downgrade(using));
+        let healed = state.trouble.remove(&digest).is_some();
+        if state.ready.insert(digest) || healed {
+            drop(state);
+            self.nudge();
+        }
+    }
+
+    /// It cannot, for now.
+    pub(super) fn not_ready(&self, digest: Digest, failure: &Failure) {
+        let mut state = self.lock();
+        state.ready.remove(&digest);
+        let tries = state.trouble.get(&digest).map_or(0, |trouble| trouble.tries);
+        let pause = FIRST_PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
+        let again = self.clock.now().plus(pause);
+        let passes = failure.class == FailureClass::Retry;
+        let (code, message) = (failure.code.clone(), failure.message.chars().take(MAX_WORDS).collect());
+        state.trouble.insert(digest, Trouble { code, message, passes, tries: tries.saturating_add(1), again });
+        drop(state);
+        self.nudge();
+    }
+
+    /// What to prepare next, and when to look again if that is nothing.
+    pub(super) fn next_goal(&self) -> (Option<Goal>, Option<Timestamp>) {
+        let (state, now) = (self.lock(), self.clock.now());
+        let mut again = None;
+        for goal in goals(&self.locks.all()) {
+            let digest = goal.locked.wasm;
+            if state.ready.contains(&digest) || state.held.contains_key(&digest) {
+                continue;
+            }
+            match state.trouble.get(&digest).map(|trouble| trouble.again).filter(|again| *again > now) {
+                None => return (Some(goal), None),
+                Some(later) => again = Some(again.map_or(later, |sooner: Timestamp| sooner.min(later))),
+            }
+        }
+        (None, again)
+    }
+
+    /// Everything to keep: what locks and trials name, what they named before, and what is being used.
+    pub(super) fn keep(&self) -> BTreeSet<Digest> {
+        let state = self.lock();
+        let named = goals(&self.locks.all()).into_iter().map(|goal| goal.locked.wasm);
+        let used = state.using.iter().filter(|(_, using)| using.strong_count() > 0).map(|(digest, _)| *digest);
+        named.chain(state.before.digests()).chain(used).collect()
+    }
+
+    /// They are not on disk any more.
+    pub(super) fn swept(&self, digests: &[Digest]) {
+        let mut state = self.lock();
+        for digest in digests {
+            state.ready.remove(digest);
+            state.trouble.remove(digest);
+        }
+    }
+
+    /// What the controller is told.
+    pub(super) fn inventory(&self) -> frame::Inventory {
+        let state = self.lock();
+        let environments = self.locks.all().into_iter().map(|lock| frame::Stock {
+            environment: lock.environment.clone(),
+            lock_version: lock.version,
+            holdings: lock.connectors.iter().chain(&lock.trials).map(|(name, one)| state.holding(name, one)).collect(),
+        });
+        let refusal = self.locks.refusal().map(|(code, words)| (code, words.chars().take(MAX_WORDS).collect()));
+        frame::Inventory { environments: environments.collect(), refusal }
+    }
+
+    /// The state, caught up with what was taken over since it was last looked at.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = *self.chain.borrow();
+        if state.followed != Some(now) {
+            state.followed = Some(now);
+            self.follow(&mut state, &self.locks.all());
+        }
+        state
+    }
+
+    fn follow(&self, state: &mut State, locks: &[Arc<Lock>]) {
+        let mut moved = false;
+        for lock in locks {
+            moved |= state.before.follow(lock);
+        }
+        if moved && let Err(error) = state.before.write(&self.before) {
+            tracing::warn!(%error, "the way back to what ran before is not kept over a restart");
+        }
+        let over = |held: &Held| locks.iter().any(|lock| held.outlived(lock));
+        let over: Vec<Digest> = state.held.values().filter(|held| over(held)).map(|held| held.digest).collect();
+        self.release(state, over);
+        // Publishers and revocations may be others now: everything is judged again, and tried again at once.
+        state.trouble.clear();
+        for Goal { name, locked } in goals(locks) {
+            if let Err(failure) = self.locks.admit(&name, &locked) {
+                state.ready.remove(&locked.wasm);
+                tracing::warn!(connector = %name, version = %locked.version, %failure, "a connector of the lock is refused");
+            }
+        }
+    }
+
+    fn release(&self, state: &mut State, digests: Vec<Digest>) {
+        for held in digests.into_iter().filter_map(|digest| state.held.remove(&digest)) {
+            tracing::info!(connector = %held.name, version = %held.version, "the quarantine is over");
+            if let Err(error) = self.quarantine.remove(held.digest) {
+                tracing::warn!(%error, "a quarantine that is over will be back after a restart");
+            }
+            state.quarantines += 1;
+        }
+    }
+}
+
+impl State {
+    fn holding(&self, name: &Name, locked: &Locked) -> frame::Holding {
+        let digest = locked.wasm;
+        let state = if let Some(held) = self.held.get(&digest) {
+            let message = held.words().chars().take(MAX_WORDS).collect();
+            frame::HoldingState::Quarantined { code: held.code.clone(), message }
+        } else if self.ready.contains(&digest) {
+            frame::HoldingState::Ready
+        } else if let Some(Trouble { code, message, passes: false, .. }) = self.trouble.get(&digest) {
+            frame::HoldingState::Refused { code: code.clone(), message: message.clone() }
+        } else {
+            frame::HoldingState::Preparing
+        };
+        frame::Holding { connector: name.clone(), version: locked.version.clone(), digest, state }
+    }
+}
+
+/// What locks name: first what attempts run on, then what is on trial.
+fn goals(locks: &[Arc<Lock>]) -> Vec<Goal> {
+    let current = locks.iter().flat_map(|lock| &lock.connectors);
+    let trials = locks.iter().flat_map(|lock| &lock.trials);
+    current.chain(trials).map(|(name, locked)| Goal { name: name.clone(), locked: locked.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests;

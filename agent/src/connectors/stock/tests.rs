@@ -1,0 +1,207 @@
+//! Tests of the stock over locks that a test moves.
+
+use semver::Version;
+use wherry_daemon::clock::Hand;
+use wherry_proto::frame::HoldingState;
+use wherry_trust::release::VerifiedRelease;
+
+use super::*;
+use crate::connectors::before::tests::{lock, locked};
+
+/// Locks that a test moves by hand.
+struct ByHand {
+    locks: Mutex<Vec<Arc<Lock>>>,
+    changes: watch::Sender<u64>,
+    must: bool,
+}
+
+impl ByHand {
+    fn put(&self, lock: Lock) {
+        *self.locks.lock().unwrap() = vec![Arc::new(lock)];
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+impl Locks for ByHand {
+    fn all(&self) -> Vec<Arc<Lock>> {
+        self.locks.lock().unwrap().clone()
+    }
+
+    fn lock(&self, environment: &Name) -> Option<Arc<Lock>> {
+        self.all().into_iter().find(|lock| lock.environment == *environment)
+    }
+
+    fn must_be_locked(&self) -> bool {
+        self.must
+    }
+
+    fn admit(&self, name: &Name, _: &Locked) -> Result<VerifiedRelease, Failure> {
+        Err(Failure::permanent(Code::new("chain.revoked"), format!("{name} is revoked")))
+    }
+
+    fn judge(&self, name: &Name, locked: &Locked, _: &[u8]) -> Result<VerifiedRelease, Failure> {
+        self.admit(name, locked)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn refusal(&self) -> Option<(Code, String)> {
+        None
+    }
+}
+
+struct Set {
+    stock: Stock,
+    locks: Arc<ByHand>,
+    hand: Hand,
+    folder: tempfile::TempDir,
+}
+
+impl Set {
+    fn new(must: bool) -> Self {
+        let (clock, hand) = Clock::manual(Timestamp::from_millis(1));
+        let locks = Arc::new(ByHand { locks: Mutex::default(), changes: watch::Sender::new(0), must });
+        let folder = tempfile::tempdir().unwrap();
+        let stock = open(&folder, &clock, &locks);
+        Self { stock, locks, hand, folder }
+    }
+
+    fn chosen(&self, on_trial: bool) -> Result<Option<u64>, String> {
+        let chosen = self.stock.choose(&"prod".parse().unwrap(), &http(), on_trial);
+        chosen.map(|one| one.map(|one| one.locked.version.major)).map_err(|failure| failure.code.as_str().to_owned())
+    }
+
+    fn strike(&self, major: u8) {
+        (0..3).for_each(|_| self.stock.struck(&http(), &locked(major), &Code::new("sandbox.trap")));
+    }
+
+    fn states(&self) -> Vec<(u64, &'static str)> {
+        let inventory = self.stock.inventory();
+        let holdings = inventory.environments.into_iter().flat_map(|stock| stock.holdings);
+        let states = holdings.map(|one| {
+            let state = match one.state {
+                HoldingState::Preparing => "preparing",
+                HoldingState::Ready => "ready",
+                HoldingState::Refused { .. } => "refused",
+                HoldingState::Quarantined { .. } => "quarantined",
+            };
+            (one.version.major, state)
+        });
+        states.collect()
+    }
+}
+
+fn open(folder: &tempfile::TempDir, clock: &Clock, locks: &Arc<ByHand>) -> Stock {
+    let (before, quarantine) = (folder.path().join("before.json"), Folder::new(folder.path().join("quarantine")));
+    Stock::new(clock.clone(), Arc::<ByHand>::clone(locks), before, quarantine)
+}
+
+fn http() -> Name {
+    "http".parse().unwrap()
+}
+
+fn wasm(major: u8) -> Digest {
+    locked(major).wasm
+}
+
+#[test]
+fn deployments_pin_connectors_only_until_there_is_a_lock_or_must_be_one() {
+    let set = Set::new(false);
+    assert_eq!(set.chosen(false), Ok(None));
+    set.locks.put(lock(1, &[("http", 1)], &[]));
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    set.locks.put(lock(2, &[("crm", 1)], &[]));
+    assert_eq!(set.chosen(false), Err("connector.not_locked".to_owned()));
+    assert_eq!(Set::new(true).chosen(false), Err("connector.not_locked".to_owned()));
+}
+
+#[test]
+fn three_failures_quarantine_a_version_and_the_one_before_is_run_until_a_person_or_a_newer_lock_ends_it() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("http", 1)], &[]));
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    set.locks.put(lock(2, &[("http", 2)], &[]));
+    let stand = set.stock.stand();
+    set.strike(2);
+    assert_ne!(set.stock.stand(), stand, "plans that were made before are not used again");
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    assert_eq!(set.states(), [(2, "quarantined")]);
+    std::fs::remove_dir_all(set.folder.path().join("quarantine")).unwrap();
+    set.stock.look_for_releases();
+    assert_eq!((set.chosen(false), set.states()), (Ok(Some(2)), vec![(2, "preparing")]));
+    set.strike(2);
+    set.locks.put(lock(3, &[("http", 2), ("crm", 1)], &[]));
+    assert_eq!(set.chosen(false), Ok(Some(2)), "a newer lock");
+    assert!(!set.stock.holds_any());
+}
+
+#[test]
+fn quarantine_and_the_way_back_survive_the_process() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("http", 1)], &[]));
+    assert_eq!(set.states(), [(1, "preparing")]);
+    set.locks.put(lock(2, &[("http", 2)], &[]));
+    set.strike(2);
+    let stock = open(&set.folder, &Clock::system(), &set.locks);
+    let set = Set { stock, ..set };
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    assert_eq!(set.stock.held(wasm(2)).unwrap().version, Version::new(2, 0, 0));
+}
+
+#[test]
+fn a_version_on_trial_that_is_quarantined_leaves_the_trial() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("http", 1)], &[("http", 2)]));
+    assert_eq!(set.chosen(true), Ok(Some(2)));
+    set.strike(2);
+    assert_eq!((set.chosen(true), set.chosen(false)), (Ok(Some(1)), Ok(Some(1))));
+    set.strike(1);
+    assert_eq!(set.chosen(true), Err("connector.quarantined".to_owned()));
+}
+
+#[test]
+fn goals_are_reached_one_by_one_and_tried_again_later_and_later_or_with_the_next_change() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("crm", 1), ("http", 2)], &[("http", 3)]));
+    let next = || set.stock.next_goal().0.map(|goal| goal.locked.version.major);
+    let failure = Failure::permanent(Code::new("sandbox.invalid_component"), "no");
+    assert_eq!(next(), Some(1));
+    set.stock.not_ready(wasm(1), &failure);
+    assert_eq!(next(), Some(2));
+    let using = Arc::default();
+    set.stock.ready(wasm(2), &using);
+    assert_eq!(next(), Some(3));
+    set.strike(3);
+    assert_eq!(next(), None, "what is quarantined is no goal");
+    assert_eq!(set.states(), [(1, "refused"), (2, "ready"), (3, "quarantined")]);
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        let (goal, again) = set.stock.next_goal();
+        assert!(goal.is_none());
+        let pause = again.unwrap().since(set.stock.clock.now());
+        pauses.push(pause.as_secs());
+        set.hand.advance(pause);
+        assert_eq!(next(), Some(1));
+        set.stock.not_ready(wasm(1), &failure);
+    }
+    assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    set.locks.put(lock(2, &[("crm", 1)], &[]));
+    assert_eq!(next(), Some(1), "publishers may be others now");
+}
+
+#[test]
+fn what_is_named_was_named_before_or_is_used_is_kept() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("http", 1)], &[]));
+    assert_eq!(set.stock.keep(), BTreeSet::from([wasm(1)]));
+    set.locks.put(lock(2, &[("http", 2)], &[("http", 3)]));
+    assert_eq!(set.stock.keep(), BTreeSet::from([wasm(1), wasm(2), wasm(3)]));
+    let using = Arc::default();
+    set.stock.ready(wasm(3), &using);
+    set.locks.put(lock(3, &[("http", 4)], &[]));
+    assert_eq!(set.stock.keep(), BTreeSet::from([wasm(2), wasm(3), wasm(4)]), "a run still uses the third");
+    drop(using);
+    assert_eq!(set.stock.keep(), BTreeSet::from([wasm(2), wasm(4)]));
+}

@@ -1,0 +1,220 @@
+//! What an agent has of what its locks name, and which versions its attempts run on.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wherry_domain::{digest::Digest, name::Name, run::Outcome};
+use wherry_proto::frame::{Ending, FromAgent, FromController, HoldingState, Offer, Report};
+
+use super::support::{
+    agent::Agent,
+    catalogue::Catalogues,
+    controller::Controller,
+    package::Package,
+    project::{Plan, attempt, offer},
+    system::System,
+};
+
+/// Offers a run under a lock and waits for its result.
+pub(crate) async fn run(controller: &mut Controller, offered: Offer) -> Report {
+    let wanted = offered.attempt;
+    controller.say(FromController::Offer(offered)).await;
+    loop {
+        let report = controller.result().await;
+        if report.attempt == wanted {
+            return report;
+        }
+    }
+}
+
+/// The code it failed with; empty if it succeeded.
+pub(crate) fn code(report: &Report) -> String {
+    match &report.ending {
+        Ending::Ended(Outcome::Failed(failure)) => failure.code.as_str().to_owned(),
+        Ending::Ended(Outcome::Succeeded) => String::new(),
+        other @ (Ending::Ended(Outcome::Cancelled) | Ending::Interrupted) => panic!("{other:?}"),
+    }
+}
+
+fn under(lock_version: u64, trial: &[&str], offered: Offer) -> Offer {
+    Offer { lock_version, trial: trial.iter().map(|name| name.parse().unwrap()).collect(), ..offered }
+}
+
+/// A deployment whose own pin nobody has: whatever runs was named by a lock.
+fn deployed(controller: &Controller, url: &str) -> Digest {
+    let mut nowhere = Package::http();
+    nowhere.pin.digest = Digest::from_bytes([7; 32]);
+    Plan::read(url).deploy(controller, &nowhere)
+}
+
+#[tokio::test]
+async fn what_a_lock_names_is_ready_ahead_of_its_use_and_runs_whatever_the_deployment_pins() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let deployment = deployed(&controller, &system.url());
+    let package = Package::http_at("1.0.1");
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&package], &[])).await;
+    let holdings = controller.stocked(1).await;
+    assert_eq!((holdings[0].version.to_string(), holdings[0].digest), ("1.0.1".to_owned(), package.digest()));
+    assert_eq!(controller.script().offsets, [0], "fetched before anything asked for it");
+    let report = run(&mut controller, under(1, &[], offer(1, deployment))).await;
+    assert_eq!((code(&report), report.trial), (String::new(), Vec::<Name>::new()));
+    assert_eq!(controller.script().offsets, [0]);
+}
+
+#[tokio::test]
+async fn an_offer_under_a_lock_that_is_on_its_way_waits_and_one_whose_lock_never_comes_is_given_back() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let deployment = deployed(&controller, &system.url());
+    let package = Package::http_at("1.0.1");
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(FromController::Offer(under(1, &[], offer(1, deployment)))).await;
+    controller.say(catalogues.lock(&controller, &[&package], &[])).await;
+    let report = controller.result().await;
+    assert_eq!((report.attempt, code(&report)), (attempt(1, 1), String::new()));
+    controller.say(FromController::Offer(under(9, &[], offer(2, deployment)))).await;
+    assert_eq!(controller.declined().await, (attempt(2, 1), "connector.lock_behind".to_owned()));
+}
+
+#[tokio::test]
+async fn attempts_on_trial_run_the_new_version_and_say_so_also_when_the_agent_dies() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let deployment = deployed(&controller, &system.url());
+    let (old, new) = (Package::http_at("1.0.0"), Package::http_at("1.0.1"));
+    let mut agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&old], &[&new])).await;
+    assert_eq!(controller.stocked(1).await.len(), 2);
+    let http: Name = "http".parse().unwrap();
+    assert_eq!(run(&mut controller, under(1, &["http"], offer(1, deployment))).await.trial, vec![http.clone()]);
+    assert_eq!(run(&mut controller, under(1, &[], offer(2, deployment))).await.trial, Vec::<Name>::new());
+    let mut slow = System::start(|_| None).await;
+    let hangs = deployed(&controller, &slow.url());
+    controller.say(FromController::Offer(under(1, &["http"], offer(3, hangs)))).await;
+    slow.next().await;
+    agent.kill().await;
+    agent.start();
+    controller.hello().await;
+    let report = controller.result().await;
+    let report = if report.attempt == attempt(3, 1) { report } else { controller.result().await };
+    assert_eq!((report.attempt, &report.ending, report.trial), (attempt(3, 1), &Ending::Interrupted, vec![http]));
+    // A trial that is settled meanwhile: the attempt runs on what became of it.
+    controller.say(catalogues.lock(&controller, &[&new], &[])).await;
+    controller.stocked(2).await;
+    assert_eq!(run(&mut controller, under(2, &["http"], offer(4, deployment))).await.trial, Vec::<Name>::new());
+}
+
+#[tokio::test]
+async fn an_agent_that_was_away_converges_and_needs_no_controller_for_what_it_has() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let deployment = deployed(&controller, &system.url());
+    let (old, new) = (Package::http_at("1.0.0"), Package::http_at("1.0.1"));
+    let mut agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&old], &[])).await;
+    controller.stocked(1).await;
+    agent.kill().await;
+    let moved = catalogues.lock(&controller, &[&new], &[]);
+    agent.start();
+    controller.hello().await;
+    controller.stocked(1).await;
+    assert_eq!(code(&run(&mut controller, under(1, &[], offer(1, deployment))).await), "", "the lock is kept on disk");
+    controller.say(moved).await;
+    assert_eq!(controller.stocked(2).await[0].digest, new.digest());
+    assert_eq!(controller.script().offsets, [0, 0], "each was fetched once");
+    let on_disk = agent.data().join("connectors");
+    assert!(on_disk.join(format!("sha256-{}", hex(&old))).exists(), "the set before is kept for the way back");
+    controller.say(catalogues.lock(&controller, &[&old], &[])).await;
+    controller.stocked(3).await;
+    assert_eq!(controller.script().offsets, [0, 0]);
+}
+
+#[tokio::test]
+async fn three_failures_of_a_component_bring_the_version_before_back_until_a_person_ends_it() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let (old, bad) = (Package::hostile_at("1.0.0"), Package::hostile_at("1.0.1"));
+    let deploy = |activity: &str| {
+        let url = system.url();
+        let plan = Plan { activity, query: json!({}), ..Plan::read(&url) };
+        plan.deploy(&controller, &old)
+    };
+    let (panics, good) = (deploy("panic"), deploy("good"));
+    let agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&old], &[])).await;
+    controller.stocked(1).await;
+    controller.say(catalogues.lock(&controller, &[&bad], &[])).await;
+    controller.stocked(2).await;
+    for number in 1..=2 {
+        let report = run(&mut controller, under(2, &[], offer(number, panics))).await;
+        assert_eq!(code(&report), "sandbox.trap", "{report:?}");
+    }
+    // The word of the quarantine may come before the result.
+    controller.say(FromController::Offer(under(2, &[], offer(3, panics)))).await;
+    let told = controller.inventory("a quarantine", |all| {
+        let mut held = all.environments.iter().flat_map(|one| &one.holdings);
+        held.any(|one| matches!(&one.state, HoldingState::Quarantined { code, .. } if code.as_str() == "sandbox.trap"))
+    });
+    assert_eq!(told.await.environments[0].holdings[0].digest, bad.digest());
+    let report = run(&mut controller, under(2, &[], offer(4, good))).await;
+    let warned = report.log.iter().find(|line| line.text.contains("quarantined")).map(|line| line.text.as_str());
+    let text = "connector http 1.0.1 is quarantined on this agent (sandbox.trap): this run uses 1.0.0";
+    assert_eq!((code(&report).as_str(), warned), ("", Some(text)), "{report:?}");
+
+    let listed = agent.command(&["connector", "quarantined"], "").await;
+    assert!(listed.stdout.contains("http 1.0.1") && listed.stdout.contains("sandbox.trap"), "{}", listed.stdout);
+    let ended = agent.command(&["connector", "unquarantine", "http"], "").await;
+    assert_eq!(ended.stdout, "http 1.0.1 runs again on this agent\n");
+    controller.stocked(2).await;
+    let report = run(&mut controller, under(2, &[], offer(5, good))).await;
+    assert!(!report.log.iter().any(|line| line.text.contains("quarantined")), "{report:?}");
+    let again = agent.command(&["connector", "unquarantine", "http"], "").await;
+    assert!(again.stderr.contains("connector.not_quarantined"), "{}", again.stderr);
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_be_had_is_refused_by_name_and_others_are_ready_beside_it() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let (good, bad) = (Package::http_at("1.0.0"), Package::named("crm", b"this is not WebAssembly".to_vec()));
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&bad, &good], &[])).await;
+    let told = controller.inventory("a refusal", |all| {
+        let mut held = all.environments.iter().flat_map(|one| &one.holdings);
+        held.clone().any(|one| one.state == HoldingState::Ready)
+            && held.any(|one| matches!(&one.state, HoldingState::Refused { code, .. } if code.as_str() == "sandbox.invalid_component"))
+    });
+    assert_eq!(told.await.environments[0].lock_version, 1);
+}
+
+#[tokio::test]
+async fn an_agent_that_knows_locks_runs_nothing_that_they_do_not_name() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let package = Package::http_at("1.0.0");
+    let deployment = Plan::read(&system.url()).deploy(&controller, &package);
+    let _agent = Agent::connected(&mut controller).await;
+    assert_eq!(code(&run(&mut controller, offer(1, deployment)).await), "", "before the first lock");
+    controller.say(catalogues.lock(&controller, &[], &[])).await;
+    controller.inventory("an empty lock", |all| all.environments.len() == 1).await;
+    assert_eq!(code(&run(&mut controller, offer(2, deployment)).await), "connector.not_locked");
+}
+
+#[tokio::test]
+async fn a_session_that_begins_anew_hears_again_what_is_here() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&Package::http_at("1.0.0")], &[])).await;
+    controller.stocked(1).await;
+    controller.end_session(tonic::Status::unavailable("the line broke")).await;
+    controller.hello().await;
+    controller.stocked(1).await;
+    controller.say(catalogues.again()).await;
+    let silence = controller.frame("nothing", |frame| matches!(frame, FromAgent::Inventory(_)).then_some(()));
+    assert!(tokio::time::timeout(Duration::from_millis(700), silence).await.is_err(), "no news is not said twice");
+}
+
+pub(crate) fn hex(package: &Package) -> String {
+    package.digest().to_string().trim_start_matches("sha256:").to_owned()
+}

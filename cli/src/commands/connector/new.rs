@@ -1,0 +1,83 @@
+//! `wherry connector new`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use wherry_domain::name::Name;
+
+use super::Context;
+use crate::codes;
+use crate::error::{CliError, Outcome, unwritable};
+use crate::exit::Exit;
+use crate::scaffold::{self, Language};
+
+/// Where the kit is in a checkout.
+const KIT: &str = "plugins/sdk";
+
+/// Makes a connector that builds, with tests and recorded answers.
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// Its name, such as acme-crm.
+    name: Name,
+    /// Its language.
+    #[arg(long, value_enum, default_value = "rust")]
+    lang: Language,
+    /// A checkout of Wherry, which has the kit for Rust [default: the one this program was built in].
+    #[arg(long, value_name = "DIR")]
+    sdk: Option<PathBuf>,
+    /// The folder to make [default: NAME].
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+impl New {
+    pub(super) fn run(self, context: &Context) -> Outcome {
+        let folder = self.folder.clone().unwrap_or_else(|| PathBuf::from(self.name.as_str()));
+        if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+            let error = CliError::new(Exit::Conflict, codes::CONNECTOR_FOLDER, "this folder is not empty");
+            return Err(error.at(folder.display().to_string()).fix("name another one with --folder"));
+        }
+        let checkout = match self.lang {
+            Language::Rust => Some(self.checkout()?),
+            Language::Js | Language::Python => None,
+        };
+        let kit = checkout.as_ref().map(|checkout| checkout.join(KIT)).unwrap_or_default();
+        for (path, text) in scaffold::files(&self.name, self.lang, &kit) {
+            write(&folder.join(path), text.as_bytes())?;
+        }
+        // The same compiler and the same versions of everything as the kit is tested with.
+        for name in ["rust-toolchain.toml", "Cargo.lock"] {
+            if let Some(text) = checkout.as_ref().and_then(|checkout| fs::read(checkout.join(name)).ok()) {
+                write(&folder.join(name), &text)?;
+            }
+        }
+        let place = folder.display();
+        let sentence = format!("{} is in {place}; next: wherry connector test {place}", self.name);
+        context.screen.done(&sentence, &json!({ "name": self.name, "folder": folder.display().to_string() }));
+        Ok(())
+    }
+
+    fn checkout(&self) -> Outcome<PathBuf> {
+        let has_kit = |folder: &&Path| folder.join(KIT).join("Cargo.toml").is_file();
+        let missing = |place: String| {
+            CliError::new(Exit::Invalid, codes::CONNECTOR_SDK, "there is no kit for connectors in Rust here")
+                .at(place)
+                .fix("get a checkout of Wherry and name it: --sdk DIR; the kit is in no registry")
+        };
+        if let Some(named) = &self.sdk {
+            let found = named.canonicalize().ok().and_then(|named| named.ancestors().find(has_kit).map(Path::to_owned));
+            return found.ok_or_else(|| missing(named.display().to_string()));
+        }
+        let exe = std::env::current_exe().and_then(|exe| exe.canonicalize()).unwrap_or_default();
+        let found = exe.ancestors().find(has_kit).map(Path::to_owned);
+        found.ok_or_else(|| missing(exe.display().to_string()))
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Outcome {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).map_err(|error| unwritable(folder, error))?;
+    fs::write(path, content).map_err(|error| unwritable(path, error))
+}

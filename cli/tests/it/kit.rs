@@ -1,0 +1,142 @@
+//! The kit for authors of connectors: a new project, its component in the real host, and its package.
+//!
+//! What needs the real host runs where `cargo xtask test` says where `wherry-agent` and the connectors are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+#[test]
+fn a_new_connector_has_all_it_needs_and_never_overwrites_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |language: &str| {
+        let place = folder.path().join(language);
+        let output = wherry(&[
+            "connector",
+            "new",
+            "acme-crm",
+            "--lang",
+            language,
+            "--sdk",
+            REPOSITORY,
+            "--folder",
+            place.to_str().unwrap(),
+        ]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        place
+    };
+    let rust = made("rust");
+    let manifest = fs::read_to_string(rust.join("Cargo.toml")).unwrap();
+    let kit = manifest.lines().find_map(|line| line.strip_prefix("wherry-sdk = { path = \"")?.strip_suffix("\" }"));
+    assert!(Path::new(kit.unwrap()).join("Cargo.toml").is_file(), "{manifest}");
+    assert!(rust.join("src/descriptor.json").is_file() && rust.join("Cargo.lock").is_file());
+    for language in ["js", "python"] {
+        assert!(made(language).join("wit/deps/http.wit").is_file());
+    }
+    let again = wherry(&["connector", "new", "acme-crm", "--sdk", REPOSITORY, "--folder", rust.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("connector.folder_in_use"));
+    let nowhere = folder.path().join("x");
+    let without = wherry(&["connector", "new", "a", "--sdk", "/", "--folder", nowhere.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&without.stderr).contains("connector.sdk_missing"));
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn the_example_keeps_the_contract_in_the_real_host() {
+    let Some(component) = component("contacts", "the_example_keeps_the_contract_in_the_real_host") else { return };
+    let (output, told) = test(&Path::new(REPOSITORY).join("plugins/examples/contacts"), &component);
+    assert!(output.status.success(), "{told:#}{}", String::from_utf8_lossy(&output.stderr));
+    let checks: Vec<&str> =
+        told["items"].as_array().unwrap().iter().map(|item| item["check"].as_str().unwrap()).collect();
+    for wanted in ["descriptor", "recording", "result", "schemas", "secrets", "repeated page", "cancel", "status 401"] {
+        assert!(checks.contains(&wanted), "{wanted} is not among {checks:?}");
+    }
+}
+
+#[test]
+fn drift_a_wrong_result_and_a_secret_in_a_record_each_fail_their_check() {
+    let test_name = "drift_a_wrong_result_and_a_secret_in_a_record_each_fail_their_check";
+    let Some(component) = component("contacts", test_name) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let tests = folder.path().join("tests");
+    fs::create_dir(&tests).unwrap();
+    let case = "activity: contact.query\nconnection: { options: { workspace: w } }\nwith: { pages: 1 }\nexpect: { count: 2 }\n";
+    fs::write(tests.join("a.yaml"), case).unwrap();
+    let page = json!({ "contacts": [{ "id": "a", "name": "wherry-canary-4711" }], "is_last": true });
+    let recording = json!([
+        { "method": "GET", "path": "/workspaces/w/contacts?limit=100&state=active", "body": page },
+        { "method": "GET", "path": "/never", "body": {} },
+    ]);
+    fs::write(tests.join("a.http.json"), recording.to_string()).unwrap();
+    let (output, told) = test(folder.path(), &component);
+    assert_eq!(output.status.code(), Some(1));
+    let faults = |check: &str| {
+        let found = told["items"].as_array().unwrap().iter().find(|item| item["check"] == check);
+        found.unwrap()["faults"].to_string()
+    };
+    assert!(faults("recording").contains("nobody asked for: GET /never"), "{told:#}");
+    assert!(faults("schemas").contains("with"), "{told:#}");
+    // The parameter is unknown, so nothing was read.
+    assert!(faults("result").contains("connector.params_invalid"), "{told:#}");
+    fs::write(tests.join("a.yaml"), case.replace("with: { pages: 1 }\n", "")).unwrap();
+    let (_, told) = test(folder.path(), &component);
+    let faults = |check: &str| {
+        let found = told["items"].as_array().unwrap().iter().find(|item| item["check"] == check);
+        found.unwrap()["faults"].to_string()
+    };
+    assert!(faults("result").contains("1 records, not 2"), "{told:#}");
+    assert!(faults("secrets").contains("a secret stands in a record"), "{told:#}");
+}
+
+#[test]
+fn a_package_carries_what_the_component_says_and_no_other_descriptor() {
+    let Some(component) = component("contacts", "a_package_carries_what_the_component_says_and_no_other_descriptor")
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (key, out, notes) = (place("key"), place("out.wherry"), place("notes.md"));
+    assert!(wherry(&["key", "new", &key]).status.success());
+    fs::write(&notes, "The first one.\n").unwrap();
+    let component = component.display().to_string();
+    let packed = wherry(&["connector", "package", &component, "--key", &key, "--out", &out, "--notes", &notes]);
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let package = fs::read(&out).unwrap();
+    let line = package.split(|byte| *byte == b'\n').nth(1).unwrap();
+    let said: Value = serde_json::from_slice(line).unwrap();
+    let own = Path::new(REPOSITORY).join("plugins/examples/contacts/src/descriptor.json");
+    assert_eq!(said, serde_json::from_slice::<Value>(&fs::read(own).unwrap()).unwrap());
+    let other = Path::new(REPOSITORY).join("plugins/http/src/descriptor.json").display().to_string();
+    let refused = wherry(&["connector", "package", &component, "--key", &key, "--out", &out, "--descriptor", &other]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("package.descriptor_differs"));
+}
+
+fn wherry(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wherry")).args(arguments).output().unwrap()
+}
+
+fn test(folder: &Path, component: &Path) -> (Output, Value) {
+    let folder = folder.to_str().unwrap();
+    let arguments = ["connector", "test", folder, "--wasm", component.to_str().unwrap(), "--output", "json"];
+    let output = wherry(&arguments);
+    let told = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (output, told)
+}
+
+/// The component of a connector, where the real host is at hand too.
+fn component(name: &str, test: &str) -> Option<PathBuf> {
+    let folders = (std::env::var_os("WHERRY_BIN_DIR"), std::env::var_os("WHERRY_CONNECTORS"));
+    let (Some(_), Some(connectors)) = folders else {
+        eprintln!("skipped: {test}, WHERRY_BIN_DIR and WHERRY_CONNECTORS are not set");
+        return None;
+    };
+    Some(Path::new(&connectors).join(format!("wherry_connector_{name}.wasm")))
+}

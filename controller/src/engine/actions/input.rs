@@ -1,0 +1,84 @@
+//! What a caller hands over, held against the connector's schemas before anything happens.
+
+use serde_json::Value;
+use wherry_domain::project::check::{ActivityKind, Fault};
+use wherry_proto::{MAX_ACTION, MAX_ACTIVITY};
+
+use super::{Call, activity};
+use crate::engine::{
+    Ledger, Refusal,
+    schemas::{Texts, faults},
+};
+
+/// Most records in one call.
+const MAX_RECORDS: usize = 1_000;
+/// Faults told of one call.
+const MAX_FAULTS: usize = 50;
+
+impl Ledger {
+    /// The call, with its input as it travels.
+    pub(super) async fn examined(&self, call: Call) -> Result<(Call, (Vec<u8>, Vec<u8>)), Refusal> {
+        if call.activity.len() > MAX_ACTIVITY || call.records.len() > MAX_RECORDS {
+            let message =
+                format!("a call names an activity of {MAX_ACTIVITY} bytes and has {MAX_RECORDS} records at most");
+            return Err(Refusal::invalid("request.too_large", message));
+        }
+        let (environment, project) = (call.environment.clone(), call.project.clone());
+        let (name, wanted) = (call.name.clone(), call.activity.clone());
+        let found = self.act(move |turn| {
+            let (current, connection) = turn.find_called(&environment, project.as_ref(), &name)?;
+            let connector = turn.connector_of(&current, &environment, &connection)?;
+            let (kind, _) = activity(connector, &wanted)?;
+            Ok((connector.name.clone(), connector.version.clone(), kind))
+        });
+        let (connector, version, kind) = found.await?;
+        if kind == ActivityKind::Source && !call.records.is_empty() {
+            let message = format!("{} yields records and takes none: leave records out", call.activity);
+            return Err(Refusal::invalid("action.input_invalid", message));
+        }
+        let described = self.descriptor(connector, version).await?;
+        let input = wire(&call)?;
+        let Some(described) = described else { return Ok((call, input)) };
+        let work = move || {
+            let found = described.activity(&call.activity).map(|activity| of(&call, activity)).unwrap_or_default();
+            (call, found)
+        };
+        let (call, found) = tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::stopping())?;
+        if found.is_empty() {
+            return Ok((call, input));
+        }
+        let message = format!("the input has {} faults: correct them and call again", found.len());
+        Err(Refusal { faults: found, ..Refusal::invalid("action.input_invalid", message) })
+    }
+}
+
+fn of(call: &Call, activity: &wherry_trust::release::DescribedActivity) -> Vec<Fault> {
+    let with = Value::Object(call.with.clone());
+    let mut found = faults(&activity.config_schema, &with, &["with"], Texts::Plain);
+    if let Some(schema) = &activity.input_schema {
+        for (row, record) in call.records.iter().enumerate() {
+            found.extend(faults(schema, record, &["records", &row.to_string()], Texts::Plain));
+            if found.len() >= MAX_FAULTS {
+                break;
+            }
+        }
+    }
+    found.truncate(MAX_FAULTS);
+    found
+}
+
+/// Parameters as one object, records one a line.
+fn wire(call: &Call) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+    let unwritable = |error: serde_json::Error| Refusal::invalid("request.invalid", error.to_string());
+    let with = serde_json::to_vec(&call.with).map_err(unwritable)?;
+    let mut records = Vec::new();
+    for record in &call.records {
+        serde_json::to_writer(&mut records, record).map_err(unwritable)?;
+        records.push(b'\n');
+    }
+    if with.len() + records.len() > MAX_ACTION {
+        let message = format!("parameters and records have at most {MAX_ACTION} bytes");
+        return Err(Refusal::invalid("request.too_large", message));
+    }
+    Ok((with, records))
+}

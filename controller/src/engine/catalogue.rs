@@ -1,0 +1,239 @@
+//! Change control of connectors: the publishers list, the index and the environments' locks, signed and kept.
+//!
+//! The controller believes nothing that agents would not: whatever it signs or is handed goes through the very checks
+//! that agents make, against what was in force before.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use wherry_daemon::store::{MAX_VALUE_BYTES, Store, StoreError, record};
+use wherry_domain::{
+    epoch::Epoch,
+    failure::Code,
+    id::{AgentId, GroupId},
+    lock::Lock,
+    name::Name,
+};
+use wherry_proto::frame::{Catalogue as Frame, FromController};
+use wherry_trust::{
+    chain::{Believed, ChainError, Context, Documents, Level},
+    dsse::{Envelope, Limits},
+    keys::PublicKey,
+};
+
+use super::{Kind, Refusal, Turn, load::definitions, state::State};
+use crate::{
+    ca::CatalogueKey,
+    model::{CatalogueVersions, SCHEMA, SignedDocument},
+};
+
+mod index;
+mod locks;
+mod people;
+mod publishers;
+
+pub use people::PublishersView;
+
+/// How often the controller signs anew what it signs itself, in milliseconds: each day.
+const SIGN_EACH_MS: u64 = 86_400_000;
+/// By how much versions rise with each restore from a copy: more than were signed since any copy that is worth
+/// restoring, and a tenth of what agents accept at once.
+const RESTORE_RISE: u64 = 100_000;
+/// Kinds of definitions.
+const PUBLISHERS: &str = "catalogue-publishers";
+const LOCK: &str = "lock";
+const LOCK_BEFORE: &str = "lock-before";
+const VERSIONS: &str = "catalogue-versions";
+/// Key of what there is one of.
+const ONLY: &str = "organisation";
+
+/// What the writer knows of change control.
+pub(super) struct Catalogue {
+    key: CatalogueKey,
+    believed: Believed,
+    versions: CatalogueVersions,
+    /// The lock before the one in force, by environment: agents that were away still run on it.
+    before: BTreeMap<Name, Arc<Lock>>,
+    /// Releases that the index lists beside the newest ones, for locks that are being decided.
+    drafted: BTreeSet<(Name, semver::Version)>,
+    /// Publishers' keys that the next list revokes.
+    revoking: BTreeSet<PublicKey>,
+    /// What has to be signed anew.
+    stale: Stale,
+    /// Whether agents have to be told.
+    untold: bool,
+}
+
+/// What changed since it was signed.
+#[derive(Clone, Copy)]
+struct Stale {
+    publishers: bool,
+    index: bool,
+    /// Environments may lack a lock, or have one that agents would take for an old one.
+    locks: bool,
+}
+
+/// Reads everything back.
+pub(super) fn load(store: &dyn Store, key: CatalogueKey) -> Result<Catalogue, StoreError> {
+    let damaged = |error: ChainError| StoreError::Record { type_name: "Catalogue", reason: error.to_string().into() };
+    let pair = |signed: SignedDocument| (signed.level, signed.envelope);
+    let publishers = definitions(store, PUBLISHERS)?.into_iter().next().map(pair);
+    let locks = definitions(store, LOCK)?.into_iter().map(pair).collect();
+    let earlier = definitions(store, LOCK_BEFORE)?.into_iter().map(pair).collect();
+    let versions: CatalogueVersions = definitions(store, VERSIONS)?.into_iter().next().unwrap_or_default();
+    let believed = Believed::restore(publishers, locks, Vec::new()).map_err(damaged)?;
+    let before = Believed::restore(None, earlier, Vec::new()).map_err(damaged)?;
+    let before = before.locks().map(|held| (held.document.environment.clone(), Arc::clone(&held.document))).collect();
+    let lost = believed.publishers().is_some_and(|held| !held.document.catalogue_keys.contains(&key.public()));
+    if lost {
+        tracing::error!("the catalogue key is not the one that agents know: restore ca/catalogue.key from a backup");
+    }
+    let stale = Stale { publishers: true, index: true, locks: true };
+    Ok(Catalogue {
+        key,
+        believed,
+        versions,
+        before,
+        drafted: BTreeSet::new(),
+        revoking: BTreeSet::new(),
+        stale,
+        untold: false,
+    })
+}
+
+impl State {
+    /// Operators in the roster of a group; none if it has no roster.
+    fn operators_of(&self, group: GroupId) -> Option<Vec<PublicKey>> {
+        let roster = self.keyrings.get(&group).and_then(|keyring| keyring.roster())?;
+        Some(roster.operators().copied().collect())
+    }
+}
+
+impl Turn<'_> {
+    /// Signs anew what is old, and tells agents of what changed.
+    pub(super) fn tick_catalogue(&mut self) {
+        self.refresh_catalogue();
+        if std::mem::take(&mut self.state.catalogue.untold) {
+            let live = self.state.agents.iter().filter_map(|(id, state)| {
+                let session = state.session.as_ref().filter(|session| session.catalogue)?;
+                Some((*id, session.epoch, FromController::Catalogue(self.catalogue_for(state.agent.group)?)))
+            });
+            let frames: Vec<_> = live.collect();
+            self.out.frames.extend(frames);
+        }
+    }
+
+    /// Tells an agent that just came.
+    pub(super) fn tell_catalogue(&mut self, agent: AgentId, epoch: Epoch, group: GroupId) {
+        let knows = self.state.agents.get(&agent).and_then(|state| state.session.as_ref());
+        if knows.is_some_and(|session| session.catalogue) {
+            self.refresh_catalogue();
+            let frame = self.catalogue_for(group).map(|frame| (agent, epoch, FromController::Catalogue(frame)));
+            self.out.frames.extend(frame);
+        }
+    }
+
+    /// What agents of a group are told.
+    pub(super) fn catalogue_for(&self, group: GroupId) -> Option<Frame> {
+        let believed = &self.state.catalogue.believed;
+        let (publishers, index) = (believed.publishers()?.json(), believed.index()?.json());
+        let served = self.state.environments.values().filter(|environment| environment.group == group);
+        let locks = served.filter_map(|environment| believed.lock(&environment.name)).map(|held| held.json());
+        Some(Frame { publishers, index, locks: locks.collect() })
+    }
+
+    /// Makes sure that there are documents, fresh ones, and a lock for each environment.
+    pub(super) fn refresh_catalogue(&mut self) {
+        let refreshed = self.refresh_documents(false).and_then(|()| self.refresh_locks());
+        if let Err(refusal) = refreshed {
+            tracing::error!(%refusal, "the catalogue of connectors cannot be signed");
+        }
+    }
+
+    /// Signs the publishers list and the index anew where they are old or changed; the index in any case, if `index`.
+    fn refresh_documents(&mut self, index: bool) -> Result<(), Refusal> {
+        let catalogue = &self.state.catalogue;
+        let aged = catalogue.believed.index().is_none_or(|held| self.is_aged(held.document.issued_ms));
+        let due = index || aged || catalogue.stale.index;
+        let publishers = if due || catalogue.stale.publishers { self.next_publishers() } else { None };
+        if !due && publishers.is_none() {
+            self.state.catalogue.stale.publishers = false;
+            return Ok(());
+        }
+        let key = catalogue.key.clone();
+        let list = publishers.map(|list| list.sign(key.signing()).map(|envelope| envelope.to_json())).transpose();
+        let list = list.map_err(|error| refused(&error))?;
+        let index = if due { Some(self.next_index()) } else { None };
+        let version = index.as_ref().map(|index| index.version);
+        let index = index.map(|index| index.sign(key.signing()).map(|envelope| envelope.to_json())).transpose();
+        let index = index.map_err(|error| refused(&error))?;
+        let believed = self.believable(list.as_deref(), index.as_deref(), (&[], None))?;
+        if let Some(list) = &list {
+            self.keep_signed((PUBLISHERS, ONLY), Level::Controller, list)?;
+            self.state.catalogue.revoking.clear();
+        }
+        self.state.catalogue.stale.publishers = false;
+        self.state.catalogue.stale.index &= !due;
+        self.state.catalogue.believed = believed;
+        self.state.catalogue.untold = true;
+        if let Some(version) = version {
+            self.state.catalogue.versions.index = version;
+            let versions = self.state.catalogue.versions;
+            self.define(VERSIONS, ONLY, &versions);
+        }
+        Ok(())
+    }
+
+    /// Whatever is signed has a higher version than this.
+    fn version_floor(&self) -> u64 {
+        RESTORE_RISE.saturating_mul(u64::from(self.state.generation))
+    }
+
+    fn is_aged(&self, issued_ms: u64) -> bool {
+        self.wall_ms.saturating_sub(issued_ms) >= SIGN_EACH_MS
+    }
+
+    /// Checks documents as agents of a group will, and gives what is believed then. What is not given stays.
+    fn believable(
+        &self,
+        publishers: Option<&[u8]>,
+        index: Option<&[u8]>,
+        (locks, group): (&[Vec<u8>], Option<GroupId>),
+    ) -> Result<Believed, Refusal> {
+        let believed = &self.state.catalogue.believed;
+        let kept = |json: Option<Vec<u8>>| json.unwrap_or_default();
+        let publishers = publishers.map_or_else(|| kept(believed.publishers().map(|held| held.json())), <[u8]>::to_vec);
+        let index = index.map_or_else(|| kept(believed.index().map(|held| held.json())), <[u8]>::to_vec);
+        let roster = group.and_then(|group| self.state.operators_of(group));
+        let context = Context { organisation: self.state.organisation, roster, now_ms: self.wall_ms };
+        let documents = Documents { publishers: &publishers, index: &index, locks };
+        let mut proposed = believed.propose(&documents, &context).map_err(|error| refused(&error))?;
+        for wanted in proposed.wanted() {
+            let versions = self.state.connectors.get(&wanted.name);
+            let found = versions.and_then(|versions| versions.get(&wanted.locked.version));
+            let envelope = found.map_or(&[][..], |connector| connector.envelope.as_bytes());
+            proposed.supply(&wanted, envelope).map_err(|error| refused(&error))?;
+        }
+        proposed.finish().map_err(|error| refused(&error))
+    }
+
+    /// Keeps a document.
+    fn keep_signed(&mut self, (kind, key): (&str, &str), level: Level, json: &[u8]) -> Result<(), Refusal> {
+        let envelope = Envelope::from_json(json, &Limits { payload: MAX_VALUE_BYTES, ..Limits::default() });
+        let envelope = envelope.map_err(|error| Refusal::conflict("envelope.malformed", error.to_string()))?;
+        let signed = SignedDocument { level, envelope };
+        if record::encode(SCHEMA, &signed).is_ok_and(|bytes| bytes.len() > MAX_VALUE_BYTES) {
+            let message = format!("the signed document has more than {MAX_VALUE_BYTES} bytes: use fewer connectors");
+            return Err(Refusal::conflict("catalogue.too_large", message));
+        }
+        self.define(kind, key, &signed);
+        Ok(())
+    }
+}
+
+fn refused(error: &ChainError) -> Refusal {
+    let code: Code = error.code();
+    Refusal { code, ..Refusal::new(Kind::Conflict, "catalogue.malformed", error.to_string()) }
+}

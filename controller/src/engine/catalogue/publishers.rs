@@ -1,0 +1,145 @@
+//! The publishers list: signed by the controller until an operator signs one, and by operators from then on.
+
+use wherry_trust::{
+    chain::{FORMAT, INDEX_LIFE_MS, Level, PublishersList},
+    keys::PublicKey,
+    release::Publisher as Trusted,
+};
+
+use super::{ONLY, PUBLISHERS, refused};
+use crate::{
+    engine::{Refusal, Turn},
+    model::Publisher,
+};
+
+impl Turn<'_> {
+    /// Who signs the publishers list.
+    pub(in crate::engine) fn publishers_level(&self) -> Level {
+        self.state.catalogue.believed.publishers().map_or(Level::Controller, |held| held.level)
+    }
+
+    /// Refuses to change publishers without an operator's signature once operators sign their list.
+    pub(in crate::engine) fn publishers_are_ours(&self) -> Result<(), Refusal> {
+        match self.publishers_level() {
+            Level::Controller => Ok(()),
+            Level::Operator => {
+                let message =
+                    "operators sign this organisation's publishers list: use `wherry publisher` with their key";
+                Err(Refusal::conflict("publisher.operator_required", message))
+            }
+        }
+    }
+
+    /// Publishers changed: their list has to be signed anew.
+    pub(in crate::engine) fn publishers_changed(&mut self) {
+        self.state.catalogue.stale.publishers = true;
+    }
+
+    /// A release came: the index lists it.
+    pub(in crate::engine) fn index_changed(&mut self) {
+        self.state.catalogue.stale.index = true;
+    }
+
+    /// A publisher's key is good for nothing from now on, whoever names it again.
+    pub(in crate::engine) fn revoke_key(&mut self, key: PublicKey) {
+        self.state.catalogue.revoking.insert(key);
+        self.state.catalogue.stale.publishers = true;
+    }
+
+    /// Whether a key was revoked.
+    pub(in crate::engine) fn is_revoked(&self, key: &PublicKey) -> bool {
+        let listed = self.state.catalogue.believed.publishers();
+        self.state.catalogue.revoking.contains(key)
+            || listed.is_some_and(|held| held.document.revoked_keys.contains(key))
+    }
+
+    /// The list that has to follow the one in force, if one has to: operators sign their own.
+    pub(super) fn next_publishers(&self) -> Option<PublishersList> {
+        let catalogue = &self.state.catalogue;
+        let known = catalogue.believed.publishers();
+        if known.is_some_and(|held| held.level == Level::Operator) {
+            return None;
+        }
+        let known = known.map(|held| held.document.as_ref());
+        let publishers: Vec<Trusted> =
+            self.state.publishers.values().map(|publisher| publisher.trusted.clone()).collect();
+        let ours = catalogue.key.public();
+        let mut revoked_keys = known.map(|list| list.revoked_keys.clone()).unwrap_or_default();
+        revoked_keys.extend(&catalogue.revoking);
+        let same = known.is_some_and(|list| {
+            list.publishers == publishers
+                && list.revoked_keys == revoked_keys
+                && list.version > self.version_floor()
+                && !self.is_aged(list.issued_ms)
+        });
+        if same {
+            return None;
+        }
+        Some(PublishersList {
+            v: FORMAT,
+            organisation: self.state.organisation,
+            version: known.map_or(0, |list| list.version).max(self.version_floor()).saturating_add(1),
+            issued_ms: self.wall_ms,
+            expires_ms: self.wall_ms.saturating_add(INDEX_LIFE_MS),
+            publishers,
+            catalogue_keys: vec![ours],
+            operators: Vec::new(),
+            revoked_keys,
+        })
+    }
+
+    /// Takes over a publishers list that an operator signed. What it says of publishers holds for this controller too.
+    ///
+    /// # Errors
+    /// Whatever an agent of any group would refuse it for, with the agent's code.
+    pub(in crate::engine) fn accept_publishers(&mut self, who: &str, json: &[u8]) -> Result<(), Refusal> {
+        self.refresh_catalogue();
+        let (list, _) = PublishersList::read(json).map_err(|error| refused(&error))?;
+        if !list.catalogue_keys.contains(&self.state.catalogue.key.public()) {
+            let message = "the list lacks this controller's catalogue key: download it again and sign that";
+            return Err(Refusal::conflict("catalogue.signer_unknown", message));
+        }
+        // A roster's operators count alone in their group, so each group has to know somebody who signed.
+        let with_roster = self.state.groups.keys().filter(|group| self.state.operators_of(**group).is_some());
+        for group in with_roster.copied().collect::<Vec<_>>() {
+            self.believable(Some(json), None, (&[], Some(group)))?;
+        }
+        let believed = self.believable(Some(json), None, (&[], None)).or_else(|refusal| {
+            // Groups without a roster know no operator yet if the list before named none; one group with a roster
+            // vouches for the signer then.
+            let any = self.state.groups.keys().find(|group| self.state.operators_of(**group).is_some());
+            any.map_or(Err(refusal), |group| self.believable(Some(json), None, (&[], Some(*group))))
+        })?;
+        let level = believed.publishers().map_or(Level::Controller, |held| held.level);
+        if level != Level::Operator {
+            let message =
+                "the list is not signed by an operator: sign it with a key of a group's roster, or one it names";
+            return Err(Refusal::conflict("catalogue.signer_unknown", message));
+        }
+        self.keep_signed((PUBLISHERS, ONLY), level, json)?;
+        self.state.catalogue.believed = believed;
+        self.state.catalogue.untold = true;
+        self.audit(who, "publisher.list", "publishers", &format!("version {}", list.version));
+        self.follow_list(&list);
+        Ok(())
+    }
+
+    /// Publishing is judged by the publishers of the list.
+    fn follow_list(&mut self, list: &PublishersList) {
+        let known: Vec<String> = self.state.publishers.keys().cloned().collect();
+        for name in known.into_iter().filter(|name| list.publishers.iter().all(|one| one.name != *name)) {
+            self.state.publishers.remove(&name);
+            self.undefine("publisher", &name);
+        }
+        for trusted in list.trusted() {
+            let name = trusted.name.clone();
+            if self.state.publishers.get(&name).is_some_and(|known| known.trusted == trusted) {
+                continue;
+            }
+            let publisher = Publisher { trusted, created_ms: self.wall_ms };
+            self.define("publisher", &name, &publisher);
+            self.state.publishers.insert(name, publisher);
+        }
+        self.desire();
+    }
+}

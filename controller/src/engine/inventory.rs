@@ -1,0 +1,117 @@
+//! What agents have of what they should have, as they say themselves; forgotten with their sessions.
+
+use std::collections::BTreeMap;
+
+use wherry_domain::{digest::Digest, failure::Code, id::AgentId, name::Name};
+use wherry_proto::frame::{HoldingState, Inventory};
+
+use super::{Ledger, Refusal, Turn, state::AgentState};
+
+/// How far a component is on the agents of an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Live agents that know locks.
+    pub agents: usize,
+    /// Those that can run it.
+    pub ready: usize,
+    /// Those that never will as things stand, with why.
+    pub refused: Vec<(AgentId, Code, String)>,
+}
+
+/// Where a version of a connector is wanted, and how far its agents are.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// The environment.
+    pub environment: Name,
+    /// Whether the lock names it for a trial only.
+    pub on_trial: bool,
+    /// How far its agents are.
+    pub readiness: Readiness,
+}
+
+/// What an agent has of what it should have.
+#[derive(Clone, Debug)]
+pub struct StockView {
+    /// What it says itself.
+    pub inventory: Inventory,
+    /// The version of each environment's lock, as it should be: an agent that says another one is behind.
+    pub wanted: BTreeMap<Name, u64>,
+}
+
+impl Ledger {
+    /// How far a component is on the agents of an environment.
+    ///
+    /// # Errors
+    /// If there is no such environment.
+    pub async fn readiness(&self, environment: Name, connector: Name, wasm: Digest) -> Result<Readiness, Refusal> {
+        self.act(move |turn| turn.readiness(&environment, &connector, wasm)).await
+    }
+}
+
+impl Ledger {
+    /// Where the versions of a connector are wanted, by the digests of their components.
+    ///
+    /// # Errors
+    /// If the controller is stopping.
+    pub async fn placements(&self, connector: Name) -> Result<BTreeMap<Digest, Vec<Placement>>, Refusal> {
+        self.act(move |turn| {
+            let mut placements: BTreeMap<Digest, Vec<Placement>> = BTreeMap::new();
+            for environment in turn.state.environments.values().map(|one| &one.name) {
+                let Some(lock) = turn.lock_of(environment) else { continue };
+                let named = [(lock.connectors.get(&connector), false), (lock.trials.get(&connector), true)];
+                for (locked, on_trial) in named.into_iter().filter_map(|(locked, on_trial)| Some((locked?, on_trial))) {
+                    let readiness = turn.readiness(environment, &connector, locked.wasm)?;
+                    let placement = Placement { environment: environment.clone(), on_trial, readiness };
+                    placements.entry(locked.wasm).or_default().push(placement);
+                }
+            }
+            Ok(placements)
+        })
+        .await
+    }
+}
+
+impl Turn<'_> {
+    /// An agent says what it has.
+    pub(super) fn stocked(&mut self, agent: AgentId, inventory: Inventory) {
+        self.judge_stock(agent, &inventory);
+        if let Some(session) = self.state.agents.get_mut(&agent).and_then(|state| state.session.as_mut()) {
+            session.inventory = Some(inventory);
+        }
+    }
+
+    /// What an agent has, beside what it should have.
+    pub(super) fn stock_of(&self, state: &AgentState) -> Option<StockView> {
+        let session = state.session.as_ref().filter(|session| session.catalogue)?;
+        let served = self.state.environments.values().filter(|one| one.group == state.agent.group);
+        let wanted = served.filter_map(|one| Some((one.name.clone(), self.lock_of(&one.name)?.version))).collect();
+        Some(StockView { inventory: session.inventory.clone().unwrap_or_default(), wanted })
+    }
+
+    /// How far a component is on the agents of an environment.
+    ///
+    /// # Errors
+    /// If there is no such environment.
+    pub(super) fn readiness(&self, environment: &Name, connector: &Name, wasm: Digest) -> Result<Readiness, Refusal> {
+        let group = self.environment(environment)?.group;
+        let mut readiness = Readiness::default();
+        let members = self.state.agents.iter().filter(|(_, state)| state.agent.group == group);
+        for (agent, session) in members.filter_map(|(agent, state)| Some((agent, state.session.as_ref()?))) {
+            if !session.catalogue {
+                continue;
+            }
+            readiness.agents += 1;
+            let stocks = session.inventory.iter().flat_map(|inventory| &inventory.environments);
+            let holdings = stocks.filter(|stock| stock.environment == *environment).flat_map(|stock| &stock.holdings);
+            match holdings.filter(|one| one.connector == *connector && one.digest == wasm).map(|one| &one.state).next()
+            {
+                Some(HoldingState::Ready) => readiness.ready += 1,
+                Some(HoldingState::Refused { code, message } | HoldingState::Quarantined { code, message }) => {
+                    readiness.refused.push((*agent, code.clone(), message.clone()));
+                }
+                Some(HoldingState::Preparing) | None => (),
+            }
+        }
+        Ok(readiness)
+    }
+}

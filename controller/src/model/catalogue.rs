@@ -1,0 +1,20 @@
+//! The signed documents of change control, as stored.
+
+use serde::{Deserialize, Serialize};
+use wherry_trust::{chain::Level, dsse::Envelope};
+
+/// A document with who signed it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedDocument {
+    /// Who signed it.
+    pub level: Level,
+    /// As it was signed.
+    pub envelope: Envelope,
+}
+
+/// How far the versions of what the controller signs have come.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct CatalogueVersions {
+    /// The newest version of the index.
+    pub index: u64,
+}

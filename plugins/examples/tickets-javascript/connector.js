@@ -1,0 +1,107 @@
+// A connector in JavaScript: the tickets of an imaginary help desk. `docs/guides/other-languages.md` explains it.
+
+const VERSION = "0.1.0";
+// A system that hands out the same token again would otherwise be asked for ever.
+const MOST_PAGES = 10_000;
+
+const descriptor = {
+  schemaVersion: 1,
+  name: "tickets-javascript",
+  version: VERSION,
+  title: "Tickets",
+  description: "Tickets of an imaginary help desk.",
+  license: "Apache-2.0",
+  connection: {
+    configSchema: { type: "object", properties: {}, additionalProperties: false },
+    auth: [{ id: "bearer", type: "bearer" }],
+  },
+  activities: [
+    {
+      name: "ticket.query",
+      kind: "source",
+      title: "Query tickets",
+      sideEffects: "read",
+      configSchema: {
+        type: "object",
+        properties: {
+          state: { type: "string", enum: ["open", "closed"], default: "open", description: "Only tickets in this state." },
+        },
+        additionalProperties: false,
+      },
+      outputSchema: { type: "object", required: ["id"], properties: { id: { type: "integer" } } },
+    },
+  ],
+};
+
+// What the contract calls an error: `kind` decides whether the run is tried again.
+function fail(kind, code, message, retryAfterMs) {
+  const payload = { kind, code, message, retryAfterMs, details: undefined };
+  return Object.assign(new Error(message), { payload });
+}
+
+const KINDS = { 400: "data", 401: "auth", 403: "forbidden", 404: "not-found", 429: "throttled" };
+
+// One request through the agent, which checks the destination and adds the credential.
+async function get(inv, path) {
+  if (inv.cancelled()) throw fail("cancelled", "tickets.cancelled", "asked to stop");
+  const { url } = JSON.parse(inv.connection());
+  let answer;
+  try {
+    answer = await fetch(url + path, { headers: { accept: "application/json" } });
+  } catch {
+    throw fail("transient", "tickets.unreachable", "the help desk did not answer");
+  }
+  if (!answer.ok) {
+    const kind = KINDS[answer.status] ?? (answer.status >= 500 ? "transient" : "data");
+    const seconds = Number(answer.headers.get("retry-after"));
+    const wait = seconds > 0 ? BigInt(Math.round(seconds * 1000)) : undefined;
+    throw fail(kind, `tickets.status_${answer.status}`, `the help desk answered ${answer.status}`, wait);
+  }
+  try {
+    return JSON.parse(await answer.text());
+  } catch {
+    throw fail("data", "tickets.not_json", "the help desk did not answer with JSON");
+  }
+}
+
+function write(output, records, cursor) {
+  const lines = records.map((record) => JSON.stringify(record) + "\n").join("");
+  output.write({ count: records.length, data: new TextEncoder().encode(lines) }, cursor);
+}
+
+async function query(inv, output) {
+  const { state = "open" } = JSON.parse(inv.params());
+  // Behind the last page that arrived, if an earlier attempt got that far.
+  let after = JSON.parse(inv.cursor() ?? "null")?.after;
+  let records = 0;
+  for (let page = 1; page <= MOST_PAGES; page += 1) {
+    const wanted = new URLSearchParams({ state, ...(after ? { after } : {}) });
+    const body = await get(inv, `/tickets?${wanted}`);
+    if (!Array.isArray(body?.items)) throw fail("data", "tickets.no_items", "the answer has no items");
+    records += body.items.length;
+    if (!body.next) {
+      write(output, body.items, undefined);
+      return { status: "complete", output: JSON.stringify({ records, pages: page }) };
+    }
+    if (body.next === after) throw fail("data", "tickets.page_repeated", "the help desk repeats a page");
+    after = body.next;
+    write(output, body.items, JSON.stringify({ after }));
+  }
+  throw fail("data", "tickets.too_many_pages", "the help desk has more pages than anyone needs");
+}
+
+export const meta = {
+  describe: () => JSON.stringify(descriptor),
+};
+
+export const activities = {
+  async test(inv) {
+    const body = await get(inv, "/me");
+    return JSON.stringify({ signed_in_as: body.name ?? null });
+  },
+
+  async invoke(inv, input, output) {
+    if (inv.activity() !== "ticket.query") throw fail("unsupported", "tickets.activity", "there is no such activity");
+    return query(inv, output);
+  },
+};

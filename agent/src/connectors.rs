@@ -277,6 +277,12 @@ impl Connectors {
         Ok(Taken { loaded, version, on_trial, warning, blame: blame(Some(locked)) })
     }
 
+    /// Whether an attempt that takes part in the trial runs on the version on trial now.
+    pub(crate) fn is_on_trial(&self, environment: &Name, name: &Name) -> bool {
+        let choice = self.0.stock.choose(environment, name, true);
+        matches!(choice, Ok(Some(Choice { place: Place::Trial, .. })))
+    }
+
     /// A session began, whose controller has to be told what is here, or ended.
     pub(crate) fn connected(&self, live: bool) {
         let count = |session: &mut Session| session.number = session.number.wrapping_add(u64::from(live));

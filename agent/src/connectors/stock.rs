@@ -142,14 +142,19 @@ impl Stock {
         self.lock().held.get(&digest).cloned()
     }
 
-    /// Something failed at the level of the host; with the third time in ten minutes it is quarantined. What no lock
-    /// names cannot be: nobody could end it.
+    /// Something failed at the level of the host; with the third time in ten minutes it is quarantined if there is a
+    /// version to go back to. What no lock names cannot be: nobody could end it.
     pub(super) fn struck(&self, name: &Name, locked: &Locked, code: &Code) {
         let mut state = self.lock();
         if state.held.contains_key(&locked.wasm) || !state.strikes.note(locked.wasm, self.clock.now()) {
             return;
         }
         let all = self.locks.all();
+        if !state.has_way_back(&all, name, locked.wasm) {
+            // Without it, one operation that asks too much of a connector would take it from all others.
+            tracing::error!(connector = %name, version = %locked.version, %code, "failed too often, and there is no version before it to go back to: it stays in use");
+            return;
+        }
         let locks = naming(all.iter().map(AsRef::as_ref), locked.wasm);
         let held = Held {
             name: name.clone(),
@@ -297,6 +302,21 @@ impl Stock {
 }
 
 impl State {
+    /// Whether every environment that runs this component has another version of it to run instead.
+    fn has_way_back(&self, locks: &[Arc<Lock>], name: &Name, digest: Digest) -> bool {
+        let usable = |locked: &Locked| locked.wasm != digest && !self.held.contains_key(&locked.wasm);
+        let is_it = |locked: &&Locked| locked.wasm == digest;
+        let concerned = |lock: &&Arc<Lock>| {
+            lock.connectors.get(name).filter(is_it).or_else(|| lock.trials.get(name).filter(is_it)).is_some()
+        };
+        let mut concerned = locks.iter().filter(concerned).peekable();
+        concerned.peek().is_some()
+            && concerned.all(|lock| {
+                let before = self.before.of(&lock.environment, name);
+                lock.connectors.get(name).into_iter().chain(before).any(usable)
+            })
+    }
+
     fn holding(&self, name: &Name, locked: &Locked) -> frame::Holding {
         let digest = locked.wasm;
         let state = if let Some(held) = self.held.get(&digest) {

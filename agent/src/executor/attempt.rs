@@ -73,7 +73,7 @@ impl Attempting {
 
     /// Carries the attempt out. Every way out of here ends in a result, a refusal, or a record that tells the next
     /// process.
-    pub(super) async fn run(self, mut offer: Offer) {
+    pub(super) async fn run(mut self, mut offer: Offer) {
         if let Some(action) = offer.action.take() {
             return self.act(offer, action).await;
         }
@@ -88,7 +88,10 @@ impl Attempting {
         }) {
             Ok((plan, errand)) => self.begin(errand, &plan).await,
             Err(failure) if failure.code == LOCK_BEHIND => self.decline(failure).await,
-            Err(failure) => self.failed_early(failure).await,
+            Err(failure) => {
+                self.trial = self.shared.plans.tried(&offer, &failure).await;
+                self.failed_early(failure).await;
+            }
         }
     }
 

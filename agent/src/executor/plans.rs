@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use wherry_domain::{
     digest::Digest,
-    failure::{Code, Failure},
+    failure::{Code, Failure, FailureClass},
     name::Name,
     project::{Snapshot, template::Scope},
 };
@@ -91,6 +91,16 @@ impl Plans {
             step.access.refresh(&self.workshop)?;
         }
         Ok(plan)
+    }
+
+    /// Connectors of which an attempt that could not be made ready, for good, was to run on the version on trial.
+    pub(super) async fn tried(&self, offer: &Offer, failure: &Failure) -> Vec<Name> {
+        if offer.trial.is_empty() || failure.class == FailureClass::Retry {
+            return Vec::new();
+        }
+        let Ok(snapshot) = self.deployments.get(offer.deployment).await else { return Vec::new() };
+        let on_trial = |name: &&Name| self.workshop.connectors.is_on_trial(&snapshot.environment, name);
+        offer.trial.iter().filter(on_trial).cloned().collect()
     }
 
     /// What an action calls, with its credential as it is now.

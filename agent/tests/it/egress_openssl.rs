@@ -69,7 +69,10 @@ async fn a_server_that_wants_a_certificate_gets_ours_and_says_that_it_misses_one
         assert_eq!(bench.outcome(&server, "127.0.0.1", shown("ours")).await, "200", "{version}");
         for options in [json!({}), shown("theirs")] {
             let outcome = bench.outcome(&server, "127.0.0.1", options.clone()).await;
-            assert_eq!(outcome, "connection.client_certificate", "{version} {options}");
+            // Before TLS 1.3, OpenSSL calls a certificate that is missing nothing but a failed handshake.
+            let unnamed = version == "-tls1_2" && options == json!({});
+            let told = if unnamed { "connection.tls_failed" } else { "connection.client_certificate" };
+            assert_eq!(outcome, told, "{version} {options}");
         }
     }
 }

@@ -242,7 +242,7 @@ fn a_person_sees_the_place_the_line_and_the_way_out() {
     assert_eq!(
         shown,
         format!(
-            "{file}:1:23: no connection of this project is called crn\n    \
+            "{file}:1:23: no connection or alias of this project is called crn\n    \
              1 | source: {{ connection: crn, activity: query }}\n      \
              |                       ^\n      \
              code  project.connection_unknown\n      \

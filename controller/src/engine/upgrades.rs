@@ -12,11 +12,13 @@ use wherry_trust::{
     release::Release,
 };
 
+use self::words::why;
 use super::{Kind, Ledger, Refusal, Turn};
 use crate::model::Connector;
 
 mod changes;
 mod inspect;
+mod words;
 
 pub use changes::Changes;
 pub use inspect::{LockedView, Stand};
@@ -378,20 +380,6 @@ fn under_way(name: &Name, version: &semver::Version) -> Refusal {
          or take it back with `wherry connector rollback {name}`"
     );
     Refusal::conflict("rollout.under_way", message)
-}
-
-fn why(asked: &Move, plan: &Plan) -> String {
-    let what = match &asked.wish {
-        Wish::Upgrade { canary: Some(terms), .. } => {
-            let time = wherry_domain::duration::format(terms.time);
-            format!("canary of {}: {} of the attempts for {time}", plan.to, terms.share)
-        }
-        Wish::Upgrade { canary: None, .. } => "upgrade".to_owned(),
-        Wish::Rollback { .. } => "rollback".to_owned(),
-        Wish::Pin => "pin".to_owned(),
-        Wish::Unpin => "unpin".to_owned(),
-    };
-    if asked.why.is_empty() { what } else { format!("{what}: {}", asked.why) }
 }
 
 /// A published version as its publisher signed it.

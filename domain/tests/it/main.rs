@@ -3,6 +3,7 @@
 
 mod documents;
 mod pair;
+mod project_auth;
 mod project_check;
 mod project_tls;
 mod rollout;

@@ -132,7 +132,6 @@ async fn nobody_does_later_what_no_agent_took_in_time() -> Result<()> {
     let world = World::start().await?;
     let mut agent = ready(&world, "").await?;
     agent.kill().await?;
-    agent.disconnected().await?;
     let write = json!({ "with": { "path": "/api/issues", "body": { "title": "x" } }, "records": [{}] });
     let refused = call(&world, "tracker/send?timeout=1s", &write, None).await?.refused(504, "action.timed_out")?;
     let run = refused["run"].as_str().context("no run")?.to_owned();

@@ -84,7 +84,7 @@ async fn a_manifest_with_faults_is_not_packed_and_every_fault_has_its_line() -> 
     )?;
     let error = publish(&world, &manifest).await.err().map(|error| error.to_string()).unwrap_or_default();
     for words in
-        ["broken.yaml:24:", "kind is one of source, target, execute", "there is no such parameter", "manifest.invalid"]
+        ["broken.yaml:20:", "kind is one of source, target, execute", "there is no such parameter", "manifest.invalid"]
     {
         ensure!(error.contains(words), "no {words} in {error}");
     }

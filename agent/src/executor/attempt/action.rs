@@ -51,7 +51,10 @@ impl Attempting {
         let (called, errand) = match ready {
             Ok(ready) => ready,
             Err(failure) if failure.code == LOCK_BEHIND => return self.decline(failure).await,
-            Err(failure) => return self.failed_early(failure).await,
+            Err(failure) => {
+                self.trial = shared.plans.tried(&offer, &failure).await;
+                return self.failed_early(failure).await;
+            }
         };
         self.trial = called.step.access.on_trial.iter().cloned().collect();
         if let Some((attempting, machine)) = self.started(called.class, Duration::ZERO).await {

@@ -8,7 +8,6 @@ pub(super) use self::operator::invitation;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -380,18 +379,6 @@ impl Group {
 
     pub(super) fn keys_of(&self, agent: usize) -> BTreeMap<u32, Arc<SealingKey>> {
         self.agents[agent].ring.epochs.clone()
-    }
-
-    pub(super) fn files_of(&self, agent: usize) -> Vec<PathBuf> {
-        let mut folders = vec![self.agents[agent].folder.path().to_owned()];
-        let mut files = Vec::new();
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { folders.push(path) } else { files.push(path) }
-            }
-        }
-        files
     }
 }
 

@@ -62,7 +62,7 @@ async fn an_account_is_connected_step_by_step_and_the_code_goes_to_the_agent_onc
 async fn a_code_is_sealed_to_the_group_that_has_a_key_if_the_agent_says_that_it_opens_it() {
     let (api, _) = ready().await;
     let mut crew = Crew::of(&api.bench).await;
-    let (mut first, _second) = crew.two(&api.bench).await;
+    let (mut first, _second) = crew.pair(&api.bench, ["pier-8", "pier-9"]).await;
     let body = json!({ "agent": first.agent.id.to_string() });
     let url = format!("https://auth.example/authorize?state={STATE}");
     let (flow, ()) = tokio::join!(post(&api, OAUTH, body), started(&api, &mut first.agent, &url));

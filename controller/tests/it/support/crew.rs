@@ -36,6 +36,9 @@ pub(crate) struct Hand {
     pub(crate) frames: Vec<Keyring>,
 }
 
+/// After so long a group begins another epoch by itself, in milliseconds.
+const NINETY_DAYS_MS: u64 = 90 * 24 * 3_600_000;
+
 impl Crew {
     pub(crate) async fn new(bench: &Bench) -> Self {
         bench.ledger.create_environment("test".to_owned(), name("prod"), name("berlin")).await.unwrap();
@@ -87,9 +90,15 @@ impl Crew {
 
     /// A group of two members that know it.
     pub(crate) async fn two(&mut self, bench: &Bench) -> (Hand, Hand) {
-        let mut first = self.enrol(bench, "pier-1").await;
+        self.pair(bench, ["pier-1", "pier-2"]).await
+    }
+
+    /// The same under other names.
+    pub(crate) async fn pair(&mut self, bench: &Bench, names: [&str; 2]) -> (Hand, Hand) {
+        let [one, other] = names;
+        let mut first = self.enrol(bench, one).await;
         self.found(bench, &mut first).await;
-        let mut second = self.enrol(bench, "pier-2").await;
+        let mut second = self.enrol(bench, other).await;
         self.admit(bench, &mut first, &second).await;
         second.report(bench, KeyringState::Member, |report| self.known(report)).await;
         first.hears(bench).await;
@@ -108,7 +117,10 @@ impl Crew {
     pub(crate) async fn rotate(&mut self, bench: &Bench, by: &mut Hand, other: &Hand) -> Keyring {
         let head = self.roster.head();
         self.epoch_key = SealingKey::generate().unwrap();
-        let begin = self.say(Op::Epoch { epoch: 2, epoch_key: self.epoch_key.public() }, &by.identity);
+        let op = Op::Epoch { epoch: 2, epoch_key: self.epoch_key.public() };
+        // Nobody has left: the epoch is as old as one may become.
+        let begin = self.roster.entry(1 + NINETY_DAYS_MS, op, &by.identity).unwrap();
+        self.roster.extend(&begin).unwrap();
         let wraps = vec![self.wrap(2, by), self.wrap(2, other)];
         by.report(bench, KeyringState::Member, |report| {
             (report.roster_n, report.roster_head) = (head.n, head.hash.as_bytes().to_vec());

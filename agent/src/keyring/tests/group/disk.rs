@@ -1,5 +1,7 @@
 //! What happens to the disk of an agent, and what lies there.
 
+use std::path::PathBuf;
+
 use wherry_trust::keys::SigningKey;
 
 use super::{Group, open, secret_id};
@@ -22,5 +24,17 @@ impl Group {
     /// The identity key of an agent.
     pub(in super::super) fn identity(&self, agent: usize) -> SigningKey {
         SigningKey::from_pem(&self.agents[agent].pem).unwrap()
+    }
+
+    pub(in super::super) fn files_of(&self, agent: usize) -> Vec<PathBuf> {
+        let mut folders = vec![self.agents[agent].folder.path().to_owned()];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        files
     }
 }

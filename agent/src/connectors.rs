@@ -81,6 +81,8 @@ pub struct Loaded {
     pub activities: Arc<[Activity]>,
     /// What the component says of itself.
     pub descriptor: Arc<Descriptor>,
+    /// Who signed its release, by the name that the organisation gave them.
+    pub publisher: Arc<str>,
     /// Held for as long as someone may use it: until then it stays on disk.
     using: Arc<()>,
 }
@@ -306,11 +308,7 @@ impl Blame {
 impl Inner {
     /// The connector, ready to run.
     async fn load(self: &Arc<Self>, name: &Name, title: Title) -> Result<Loaded, Failure> {
-        if let Title::Locked(locked) = &title {
-            // Also what is loaded already: it may have been revoked since.
-            self.admit(name, locked)?;
-        }
-        if let Some(loaded) = self.recall(name, title.pin().digest)? {
+        if let Some(loaded) = self.recall(name, &title)? {
             return Ok(loaded);
         }
         let (inner, task, name) = (Arc::clone(self), format!("connector {name}"), name.clone());
@@ -326,7 +324,27 @@ impl Inner {
             .unwrap_or_else(|_| Err(Failure::retry(INTERRUPTED, "the agent ended while it prepared a connector")))
     }
 
-    fn recall(&self, name: &Name, digest: Digest) -> Result<Option<Loaded>, Failure> {
+    /// What is loaded already, if it may still run: it may have been revoked since.
+    fn recall(&self, name: &Name, title: &Title) -> Result<Option<Loaded>, Failure> {
+        let digest = title.pin().digest;
+        let judged = match title {
+            // What was believed under other publishers is not kept.
+            Title::Deployed(_) => None,
+            Title::Locked(locked) => Some(self.admit(name, locked)?),
+            Title::Before(_) => match self.stored(name, title) {
+                Some(Ok(release)) => Some(release),
+                // Missing, damaged, or not to be believed any more: the way through preparing tells.
+                Some(Err(_)) | None => return Ok(None),
+            },
+        };
+        let loaded = self.remembered(name, digest)?;
+        Ok(loaded.map(|loaded| match judged {
+            Some(release) => Loaded { publisher: release.publisher.into(), ..loaded },
+            None => loaded,
+        }))
+    }
+
+    fn remembered(&self, name: &Name, digest: Digest) -> Result<Option<Loaded>, Failure> {
         match self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest) {
             None => Ok(None),
             Some((known, loaded)) if known == *name => Ok(Some(loaded)),

@@ -135,6 +135,7 @@ impl Run {
             Event::Interrupted { fence } => self.interrupted(fence, now),
             Event::Reported { fence, outcome, jitter } => self.reported(fence, outcome, jitter, now),
             Event::CancelAsked => self.cancel_asked(),
+            Event::GivenUp => self.given_up(),
             Event::RetryAsked => self.retry_asked(now),
             Event::Tick => self.tick(now),
         }
@@ -275,6 +276,18 @@ impl Run {
             }
             State::Finished { .. } => Vec::new(),
         }
+    }
+
+    fn given_up(&mut self) -> Vec<Effect> {
+        if !matches!(self.state, State::Queued { .. } | State::Unknown { .. }) {
+            return Vec::new();
+        }
+        let may_have_begun = self.losses > 0 || self.begun;
+        if may_have_begun && self.terms.side_effects != SideEffects::Read {
+            let message = "the agent was lost in the middle: it may or may not have been done, and is not done again";
+            return self.settle(Outcome::Failed(Failure::permanent(AGENT_LOST, message).after_effects(true)));
+        }
+        self.settle(Outcome::Cancelled)
     }
 
     fn retry_asked(&mut self, now: Timestamp) -> Vec<Effect> {

@@ -346,6 +346,7 @@ pub struct Report {
     #[serde(default)]
     pub trial: Vec<Name>,
     /// Of an action whose answer may leave: a JSON document, at most [`crate::MAX_ACTION`] bytes. Nobody stores it.
+    /// Empty where the agent's owner lets none out, which tells that apart from an answer that is gone.
     #[serde(skip)]
     pub answer: Option<Vec<u8>>,
 }

@@ -111,7 +111,7 @@ pub(super) mod tests {
         assert!(before.follow(&lock(4, &[("http", 2), ("crm", 6)], &[])));
         assert_eq!((versions(&before, "http"), versions(&before, "crm")), (Some(1), Some(5)));
         before.follow(&lock(5, &[("http", 1), ("crm", 6)], &[]));
-        assert_eq!(versions(&before, "http"), Some(2), "after a rollback the newer one is the way back");
+        assert_eq!(versions(&before, "http"), Some(2), "after a rollback: the newer one, which is not run");
         before.follow(&lock(6, &[("crm", 6)], &[]));
         assert_eq!(versions(&before, "http"), Some(1), "what was dropped is kept as well");
     }

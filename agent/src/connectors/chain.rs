@@ -30,9 +30,9 @@ use wherry_trust::{
     release::VerifiedRelease,
 };
 
-use super::locks::Locks;
+use super::{fetch, locks::Locks};
 use crate::{
-    controller::{self, Controller},
+    controller::Controller,
     keyring::Keys,
     private_file::{self, FileError},
 };
@@ -41,6 +41,10 @@ use crate::{
 const MAX_FILE: u64 = 64 << 20;
 /// After what time a catalogue that was refused is judged again: a roster, a clock or the network may have changed.
 const AGAIN: Duration = Duration::from_secs(30);
+/// How long the fetch of one release may take, the call included.
+const FETCH: Duration = Duration::from_secs(60);
+/// The controller did not answer in time.
+const SILENT: Code = Code::new("controller.unavailable");
 /// The file cannot be written.
 const NOT_KEPT: Code = Code::new("store.io");
 
@@ -191,10 +195,15 @@ impl Chain {
         Ok(())
     }
 
-    /// The signed release alone; what follows it in the stream is not read.
+    /// The signed release alone: asked for from the end of the component on, so that nothing of that travels.
     async fn fetch(&self, wanted: &Wanted) -> Result<Vec<u8>, Failure> {
-        let mut parts = self.0.settings.controller.connector(wanted.locked.release, 0).await?;
-        let first = parts.message().await.map_err(|status| controller::failure(&status))?;
+        let silent = |_| Failure::retry(SILENT, format!("the release of {} did not come in time", wanted.name));
+        let first = tokio::time::timeout(FETCH, async {
+            let Locked { release, length, .. } = wanted.locked;
+            let mut parts = self.0.settings.controller.connector(release, length).await?;
+            fetch::next(&mut parts).await
+        });
+        let first = first.await.map_err(silent)??;
         match first.and_then(|message| message.part) {
             Some(Part::Release(envelope)) => Ok(envelope.to_vec()),
             Some(Part::Data(_)) | None => Err(refused(&ChainError::ReleaseMissing(wanted.name.clone()))),

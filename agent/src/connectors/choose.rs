@@ -35,6 +35,13 @@ pub(super) enum NoChoice {
     Quarantined(Box<Locked>),
 }
 
+/// What there was before, if it is older than what the lock names. After a rollback it is the version that was withdrawn,
+/// which no failure of the older one may bring back.
+pub(super) fn way_back<'a>(lock: &Lock, name: &Name, before: Option<&'a Locked>) -> Option<&'a Locked> {
+    let current = lock.connectors.get(name)?;
+    before.filter(|before| before.version < current.version)
+}
+
 /// The trial's version for whoever takes part in it, else the lock's, else the one before: the first that is not
 /// quarantined here.
 pub(super) fn choose(
@@ -46,7 +53,7 @@ pub(super) fn choose(
 ) -> Result<Choice, NoChoice> {
     let trial = lock.trials.get(name).filter(|_| on_trial).map(|locked| (locked, Place::Trial));
     let current = lock.connectors.get(name).map(|locked| (locked, Place::Lock));
-    let before = before.map(|locked| (locked, Place::Before)).filter(|_| current.is_some());
+    let before = way_back(lock, name, before).map(|locked| (locked, Place::Before));
     let mut wanted: Option<&Locked> = None;
     for (locked, place) in [trial, current, before].into_iter().flatten() {
         if !quarantined(locked.wasm) {
@@ -90,6 +97,13 @@ mod tests {
         assert_eq!(chosen(&lock, false, Some(1), &[2]), Ok((1, Place::Before, Some(2))));
         assert_eq!(chosen(&lock, false, Some(1), &[2, 1]), Err(NoChoice::Quarantined(Box::new(locked(2)))));
         assert_eq!(chosen(&lock, false, None, &[2]), Err(NoChoice::Quarantined(Box::new(locked(2)))));
+    }
+
+    #[test]
+    fn what_a_rollback_withdrew_is_not_brought_back_by_a_quarantine() {
+        let lock = lock(3, &[("http", 2)], &[]);
+        assert_eq!(chosen(&lock, false, Some(3), &[2]), Err(NoChoice::Quarantined(Box::new(locked(2)))));
+        assert_eq!(chosen(&lock, false, Some(3), &[]), Ok((2, Place::Lock, None)));
     }
 
     #[test]

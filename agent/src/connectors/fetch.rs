@@ -31,6 +31,8 @@ const TORN: Code = Code::new("controller.unavailable");
 const MAX_RELEASE: u64 = 512 << 10;
 /// How often a torn download goes on by itself. Beyond that the line is too bad to hold a place in the queue.
 const RESUMES: u32 = 5;
+/// How long a controller may be silent in the middle. A piece is small: a slow line brings one well within this.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Before it does.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -134,7 +136,7 @@ async fn receive(
 ) -> Result<Partial, Broken> {
     loop {
         let torn = |failure| Broken::Torn { failure, reached: partial.offset() };
-        let message = parts.message().await.map_err(|status| torn(controller::failure(&status)))?;
+        let message = next(parts).await.map_err(torn)?;
         match message.map(|message| message.part) {
             // Pieces of a quarter of a megabyte: written to the page cache, not to the disk.
             Some(Some(Part::Data(data))) => partial.append(&data).map_err(|error| broken(&error))?,
@@ -149,9 +151,21 @@ async fn receive(
     }
 }
 
+/// The next piece, if it comes in time.
+pub(super) async fn next(
+    parts: &mut Streaming<FetchConnectorResponse>,
+) -> Result<Option<FetchConnectorResponse>, Failure> {
+    timely(SILENCE, parts.message()).await?.map_err(|status| controller::failure(&status))
+}
+
+async fn timely<T>(limit: Duration, coming: impl Future<Output = T>) -> Result<T, Failure> {
+    let silent = |_| Failure::retry(TORN, format!("the controller was silent for {} s", limit.as_secs()));
+    tokio::time::timeout(limit, coming).await.map_err(silent)
+}
+
 /// What comes first.
 async fn release(parts: &mut Streaming<FetchConnectorResponse>) -> Result<Vec<u8>, Failure> {
-    let message = parts.message().await.map_err(|status| controller::failure(&status))?;
+    let message = next(parts).await?;
     match message.and_then(|message| message.part) {
         Some(Part::Release(envelope)) => Ok(envelope.into()),
         Some(Part::Data(_)) | None => Err(altered("no release came before it")),
@@ -216,4 +230,16 @@ pub(super) fn kept(error: &StoreError) -> Failure {
 
 fn defect(error: &tokio::task::JoinError) -> Failure {
     Failure::retry(Code::new("agent.defect"), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_controller_that_falls_silent_is_given_up_as_torn() {
+        let failure = timely(PAUSE, std::future::pending::<()>()).await.unwrap_err();
+        assert_eq!((failure.code, failure.class), (TORN, wherry_domain::failure::FailureClass::Retry));
+        assert_eq!(timely(SILENCE, std::future::ready(7)).await.unwrap(), 7);
+    }
 }

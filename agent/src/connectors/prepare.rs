@@ -13,10 +13,8 @@ use wherry_host::{ConnectorFault, Descriptor, HostError};
 use wherry_trust::{keys::PublicKey, release::VerifiedRelease};
 use wherry_worker::Code as Program;
 
-use super::{CompileError, Inner, Loaded, Title, fetch, mismatch, promise};
+use super::{CompileError, Inner, Loaded, Title, fetch, mismatch, promise, quarantine::is_strike};
 
-/// No process for the connector's code could be started.
-const NO_WORKER: &str = "worker.start_failed";
 /// The component does not do what its release promises.
 const DESCRIPTOR_MISMATCH: Code = Code::new("connector.descriptor_mismatch");
 
@@ -24,7 +22,7 @@ impl Inner {
     pub(super) async fn load_in_turn(&self, name: Name, title: Title) -> Result<Loaded, Failure> {
         let _turn = self.one_at_a_time.lock().await;
         let pin = title.pin();
-        if let Some(loaded) = self.recall(&name, pin.digest)? {
+        if let Some(loaded) = self.recall(&name, &title)? {
             return Ok(loaded);
         }
         let in_force = self.trust.in_force();
@@ -54,7 +52,10 @@ impl Inner {
             Err(error) => return Err(error.failure()),
         };
         let described = self.describe(&connector).await;
-        let (said, descriptor) = described.inspect_err(|failure| self.blame_for_describing(name, title, failure))?;
+        let (said, descriptor) = described.map_err(|error| {
+            self.blame_for_describing(name, title, &error);
+            failed(&error)
+        })?;
         descriptor.belongs_to(name, &pin.version).map_err(|error| mismatch(&error.to_string()))?;
         promise::keeps(&release.release, &said, &descriptor).map_err(|broken| {
             Failure::permanent(
@@ -63,19 +64,19 @@ impl Inner {
             )
         })?;
         let activities = release.release.activities.clone().into();
-        let loaded = Loaded { connector, activities, descriptor: Arc::new(descriptor), using: Arc::default() };
+        let (descriptor, publisher) = (Arc::new(descriptor), release.publisher.as_str().into());
+        let loaded = Loaded { connector, activities, descriptor, publisher, using: Arc::default() };
         Ok((loaded, release))
     }
 
-    async fn describe(&self, connector: &Program) -> Result<(String, Descriptor), Failure> {
-        let said = connector.describe_text().await.map_err(|error| failed(&error))?;
-        let descriptor = Descriptor::parse(&said).map_err(|error| failed(&error.into()))?;
+    async fn describe(&self, connector: &Program) -> Result<(String, Descriptor), HostError> {
+        let said = connector.describe_text().await?;
+        let descriptor = Descriptor::parse(&said)?;
         Ok((said, descriptor))
     }
 
-    fn blame_for_describing(&self, name: &Name, title: &Title, failure: &Failure) {
-        // A machine that starts no process says nothing of the connector.
-        if let Some(locked) = title.locked().filter(|_| failure.code.as_str() != NO_WORKER) {
+    fn blame_for_describing(&self, name: &Name, title: &Title, error: &HostError) {
+        if let Some(locked) = title.locked().filter(|_| describes_badly(error)) {
             self.stock.struck(name, locked, &Code::new("sandbox.invalid_descriptor"));
         }
     }
@@ -91,9 +92,7 @@ impl Inner {
         if let Title::Locked(locked) = title {
             return self.admit(name, locked);
         }
-        let stored = fetch::stored_release(&self.releases, pin.digest);
-        let believed = stored.map(|envelope| believe(&envelope));
-        match believed {
+        match self.stored(name, title) {
             Some(Ok(release)) => Ok(release),
             // Damaged on disk, or really not to be believed: the controller's copy tells.
             Some(Err(failure)) => match fetch::fetch_release(&from, &pin, believe).await {
@@ -103,6 +102,12 @@ impl Inner {
             },
             None => fetch::fetch_release(&from, &pin, believe).await,
         }
+    }
+
+    /// The release that is on disk, judged as things are now.
+    pub(super) fn stored(&self, name: &Name, title: &Title) -> Option<Result<VerifiedRelease, Failure>> {
+        let envelope = fetch::stored_release(&self.releases, title.pin().digest)?;
+        Some(self.believe(name, title, &envelope))
     }
 
     /// Believes a release as far as whoever names the connector and the owner of this agent do.
@@ -135,6 +140,24 @@ impl Inner {
     }
 }
 
+/// Whether it is the component's own fault that it is not described: a machine that starts no process, or is too busy
+/// to hear it out, says nothing of it.
+fn describes_badly(error: &HostError) -> bool {
+    match error {
+        HostError::DescribeFailed(fault) => is_strike(fault),
+        HostError::InvalidDescriptor(_) => true,
+        HostError::Engine(_)
+        | HostError::TooLarge { .. }
+        | HostError::InvalidComponent(_)
+        | HostError::ImportForbidden { .. }
+        | HostError::ContractMismatch(_)
+        | HostError::LimitDeclared { .. }
+        | HostError::StaleCode(_)
+        | HostError::Unreadable { .. }
+        | HostError::NoDiscovery => false,
+    }
+}
+
 fn failed(error: &HostError) -> Failure {
     if let HostError::DescribeFailed(fault) = error
         && let ConnectorFault::Worker(_) = **fault
@@ -142,4 +165,22 @@ fn failed(error: &HostError) -> Failure {
         return fault.failure();
     }
     Failure::permanent(error.code(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use wherry_host::{Limit, WorkerFault};
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_component_itself_did_while_it_described_itself_is_counted_against_it() {
+        let failed = |fault: ConnectorFault| HostError::DescribeFailed(Box::new(fault));
+        let start = WorkerFault::Start { reason: "it did not describe its connector in time".into() };
+        assert!(!describes_badly(&failed(start.into())));
+        assert!(!describes_badly(&failed(Limit::Time { limit_ms: 5_000 }.into())));
+        assert!(!describes_badly(&HostError::StaleCode("another engine".into())));
+        assert!(describes_badly(&failed(Limit::Memory { limit_bytes: 1 }.into())));
+        assert!(describes_badly(&Descriptor::parse("{").unwrap_err().into()));
+    }
 }

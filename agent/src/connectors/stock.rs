@@ -20,7 +20,7 @@ use wherry_proto::frame;
 
 use super::{
     before::Before,
-    choose::{Choice, NoChoice, choose},
+    choose::{Choice, NoChoice, choose, way_back},
     locks::Locks,
     quarantine::{Folder, Held, Strikes, naming},
 };
@@ -61,6 +61,9 @@ struct State {
     trouble: BTreeMap<Digest, Trouble>,
     strikes: Strikes,
     held: BTreeMap<Digest, Held>,
+    /// Those of them that could not be written: without a file that a person could remove, they last as long as the
+    /// process, unless a newer lock ends them.
+    unwritten: BTreeSet<Digest>,
     /// Counts up with each beginning and end of a quarantine.
     quarantines: u64,
     before: Before,
@@ -167,6 +170,7 @@ impl Stock {
         tracing::error!(connector = %name, version = %locked.version, %code, "quarantined: {}", held.words());
         if let Err(error) = self.quarantine.put(&held) {
             tracing::warn!(%error, "a quarantine cannot be kept, it ends with this process");
+            state.unwritten.insert(locked.wasm);
         }
         state.held.insert(locked.wasm, held);
         state.quarantines += 1;
@@ -177,7 +181,8 @@ impl Stock {
     /// Ends the quarantines whose files a person removed.
     pub(super) fn look_for_releases(&self) {
         let mut state = self.lock();
-        let gone: Vec<Digest> = state.held.keys().filter(|digest| !self.quarantine.has(**digest)).copied().collect();
+        let gone = |digest: &&Digest| !state.unwritten.contains(*digest) && !self.quarantine.has(**digest);
+        let gone: Vec<Digest> = state.held.keys().filter(gone).copied().collect();
         self.release(&mut state, gone);
     }
 
@@ -293,6 +298,7 @@ impl Stock {
     fn release(&self, state: &mut State, digests: Vec<Digest>) {
         for held in digests.into_iter().filter_map(|digest| state.held.remove(&digest)) {
             tracing::info!(connector = %held.name, version = %held.version, "the quarantine is over");
+            state.unwritten.remove(&held.digest);
             if let Err(error) = self.quarantine.remove(held.digest) {
                 tracing::warn!(%error, "a quarantine that is over will be back after a restart");
             }
@@ -312,7 +318,7 @@ impl State {
         let mut concerned = locks.iter().filter(concerned).peekable();
         concerned.peek().is_some()
             && concerned.all(|lock| {
-                let before = self.before.of(&lock.environment, name);
+                let before = way_back(lock, name, self.before.of(&lock.environment, name));
                 lock.connectors.get(name).into_iter().chain(before).any(usable)
             })
     }

@@ -7,7 +7,7 @@ use wherry_domain::{
     connection::ConnectionPath,
     failure::{Code, Failure},
     name::Name,
-    policy::Policies,
+    policy::{Allowed, Policies},
     project::{Connection, Snapshot, template::Scope},
 };
 use wherry_host::{ConnectorFault, Descriptor, Egress};
@@ -30,6 +30,8 @@ const VARIABLE: Code = Code::new("deployment.variable_unknown");
 const NO_PROXY: Code = Code::new("connection.no_proxy");
 /// The release offers no such activity.
 const ACTIVITY: Code = Code::new("connector.activity_unknown");
+/// The organisation's rules do not name who signed it.
+const PUBLISHER: Code = Code::new("policy.publisher_refused");
 /// The connector does not support the way to authenticate.
 const SCHEME: Code = Code::new("connector.auth_unsupported");
 
@@ -103,6 +105,8 @@ impl Access {
         let (deployed, on_trial) = (snapshot.connectors.get(uses), trial.contains(uses));
         let taken = workshop.connectors.take(&snapshot.environment, uses, deployed, on_trial).await?;
         let Taken { loaded, version, on_trial, warning, blame } = taken;
+        let (title, policies) = (format!("{uses} {version}"), workshop.policies(&snapshot.environment));
+        published(&policies.allowed_publishers, &title, &loaded.publisher)?;
         let (activities, descriptor) = (Arc::clone(&loaded.activities), Arc::clone(&loaded.descriptor));
         let scheme = Scheme::read(&connection.auth, scope)?;
         // Atlassian takes OAuth's tokens at one address for all sites.
@@ -111,8 +115,7 @@ impl Access {
         let destination = Destination::parse(&url)
             .map_err(|error| Failure::permanent(error.code(), format!("connection {name}: {error}")))?;
         let url = destination.base(&url);
-        let mut warnings =
-            admit(workshop, (name, connection), &destination, &workshop.policies(&snapshot.environment))?;
+        let mut warnings = admit(workshop, (name, connection), &destination, &policies)?;
         warnings.extend(warning);
         supported(&scheme, &descriptor)?;
         let path = ConnectionPath {
@@ -127,7 +130,7 @@ impl Access {
             _loaded: loaded,
             blame,
             on_trial: on_trial.then(|| uses.clone()),
-            title: format!("{uses} {version}"),
+            title,
             activities,
             descriptor,
             connection: json!({ "url": url, "options": options }).to_string(),
@@ -234,6 +237,17 @@ fn admit(
     Ok(warnings.iter().map(|warning| format!("connection {name}: {warning}")).collect())
 }
 
+/// Whether the organisation's rules let a connector of this publisher run.
+fn published(allowed: &Allowed, title: &str, publisher: &str) -> Result<(), Failure> {
+    if allowed.has(publisher) {
+        return Ok(());
+    }
+    let message = format!(
+        "connector {title} is signed by {publisher}, and this environment allows {allowed} (policy allowed_publishers)"
+    );
+    Err(Failure::permanent(PUBLISHER, message))
+}
+
 fn open(
     workshop: &Workshop,
     path: &ConnectionPath,
@@ -282,5 +296,18 @@ fn fill_text(scope: &Scope<'_>, text: &str) -> Result<String, Failure> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
             Err(Failure::permanent(VARIABLE, "a variable in a url is not a text".to_owned()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_connectors_of_publishers_that_the_policy_names_may_run() {
+        let only = Allowed::Only(["acme".to_owned()].into());
+        assert_eq!(published(&Allowed::Any, "http 1.0.0", "initech"), Ok(()));
+        assert_eq!(published(&only, "http 1.0.0", "acme"), Ok(()));
+        assert_eq!(published(&only, "http 1.0.0", "initech").unwrap_err().code, PUBLISHER);
     }
 }

@@ -116,7 +116,7 @@ impl Plan {
         };
         Ok(Self {
             class: snapshot.side_effects.get(name).copied().unwrap_or(SideEffects::Unsafe),
-            timeout: operation.timeout,
+            timeout: operation.timeout.min(workshop.policies(&snapshot.environment).max_run_time),
             offline_term: operation.offline_term,
             source,
             programs: Programs::make(&workshop.transforms, operation, scope).await?,
@@ -188,6 +188,8 @@ pub(super) struct Called {
     pub(super) records: Records,
     /// The class of the attempt.
     pub(super) class: SideEffects,
+    /// How long it may take, from its offer to its end.
+    pub(super) time: Duration,
 }
 
 /// Where the records of an activity go.
@@ -221,7 +223,8 @@ impl Called {
             class,
             params: String::from_utf8_lossy(&action.with).into_owned(),
         };
-        Ok(Self { step, records, class })
+        let time = action.time.min(workshop.policies(&ground.snapshot.environment).max_run_time);
+        Ok(Self { step, records, class, time })
     }
 }
 

@@ -8,7 +8,10 @@
 //! memory only, and go with the run.
 
 mod input;
+mod inputs;
 mod passing;
+
+pub(super) use inputs::Inputs;
 
 use std::{sync::Arc, time::Duration};
 
@@ -101,13 +104,17 @@ impl Turn<'_> {
         self.has_place()?;
         let (current, connection) = self.find_called(&call.environment, call.project.as_ref(), &call.name)?;
         let called = self.called(call, &current, connection)?;
+        let group = self.environment(&call.environment)?.group;
+        let (with, records) = input;
+        self.state.inputs.has_room(group, with.len().saturating_add(records.len()))?;
         self.throttle(&current, &called.connection, &call.who)?;
         let spec = self.action_spec(call, &current, called)?;
         let run = self.enqueue(spec);
-        let (with, records) = input;
         let until = self.now.plus(call.time);
         if let Some(active) = self.state.runs.get_mut(&run) {
-            active.input = Some(Input { with, records, until });
+            let input = Input { with, records, until };
+            self.state.inputs.hold(group, &input);
+            active.input = Some(input);
         }
         self.state.timers.insert((until, run));
         if let Some(idempotency) = &call.idempotency {

@@ -4,8 +4,9 @@
 //! that agents make, against what was in force before.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use wherry_daemon::store::{MAX_VALUE_BYTES, Store, StoreError, record};
@@ -15,8 +16,12 @@ use wherry_domain::{
     id::{AgentId, GroupId},
     lock::Lock,
     name::Name,
+    time::Timestamp,
 };
-use wherry_proto::frame::{Catalogue as Frame, FromController};
+use wherry_proto::{
+    MAX_FRAME,
+    frame::{Catalogue as Frame, FromController},
+};
 use wherry_trust::{
     chain::{Believed, ChainError, Context, Documents, Level},
     dsse::{Envelope, Limits},
@@ -41,6 +46,10 @@ const SIGN_EACH_MS: u64 = 86_400_000;
 /// By how much versions rise with each restore from a copy: more than were signed since any copy that is worth
 /// restoring, and a tenth of what agents accept at once.
 const RESTORE_RISE: u64 = 100_000;
+/// After what time signing is tried again that failed.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Largest catalogue that a group is told, in bytes: a frame, without what stands around as many locks as there can be.
+const MAX_CATALOGUE: usize = MAX_FRAME - (16 << 10);
 /// Kinds of definitions.
 const PUBLISHERS: &str = "catalogue-publishers";
 const LOCK: &str = "lock";
@@ -56,14 +65,42 @@ pub(super) struct Catalogue {
     versions: CatalogueVersions,
     /// The lock before the one in force, by environment: agents that were away still run on it.
     before: BTreeMap<Name, Arc<Lock>>,
-    /// Releases that the index lists beside the newest ones, for locks that are being decided.
-    drafted: BTreeSet<(Name, semver::Version)>,
+    /// Releases that the index lists beside the newest ones, for locks that are being decided; the oldest first.
+    drafted: VecDeque<(Name, semver::Version)>,
     /// Publishers' keys that the next list revokes.
     revoking: BTreeSet<PublicKey>,
     /// What has to be signed anew.
     stale: Stale,
     /// Whether agents have to be told.
     untold: bool,
+    documents_failed: Failed,
+    locks_failed: Failed,
+}
+
+/// Why signing failed the last time, and until when nobody but a person tries again.
+#[derive(Default)]
+struct Failed {
+    why: Option<Refusal>,
+    retry_at: Timestamp,
+}
+
+impl Failed {
+    fn waits(&self, now: Timestamp) -> bool {
+        self.why.is_some() && now < self.retry_at
+    }
+
+    /// A person asked for something that has to be signed.
+    fn try_at_once(&mut self) {
+        self.retry_at = Timestamp::default();
+    }
+
+    /// Remembers how it went, and says so in the log if that is news.
+    fn note(&mut self, why: Option<Refusal>, now: Timestamp, what: &str) {
+        if let Some(refusal) = why.as_ref().filter(|refusal| self.why.as_ref() != Some(*refusal)) {
+            tracing::error!(%refusal, "{what}");
+        }
+        (self.why, self.retry_at) = (why, now.plus(AGAIN));
+    }
 }
 
 /// What changed since it was signed.
@@ -96,10 +133,12 @@ pub(super) fn load(store: &dyn Store, key: CatalogueKey) -> Result<Catalogue, St
         believed,
         versions,
         before,
-        drafted: BTreeSet::new(),
+        drafted: VecDeque::new(),
         revoking: BTreeSet::new(),
         stale,
         untold: false,
+        documents_failed: Failed::default(),
+        locks_failed: Failed::default(),
     })
 }
 
@@ -114,11 +153,14 @@ impl State {
 impl Turn<'_> {
     /// Signs anew what is old, and tells agents of what changed.
     pub(super) fn tick_catalogue(&mut self) {
-        self.refresh_catalogue();
+        self.refresh_if_due();
         if std::mem::take(&mut self.state.catalogue.untold) {
+            let mut told: BTreeMap<GroupId, Option<Frame>> = BTreeMap::new();
             let live = self.state.agents.iter().filter_map(|(id, state)| {
                 let session = state.session.as_ref().filter(|session| session.catalogue)?;
-                Some((*id, session.epoch, FromController::Catalogue(self.catalogue_for(state.agent.group)?)))
+                let group = state.agent.group;
+                let frame = told.entry(group).or_insert_with(|| self.catalogue_for(group)).clone()?;
+                Some((*id, session.epoch, FromController::Catalogue(frame)))
             });
             let frames: Vec<_> = live.collect();
             self.out.frames.extend(frames);
@@ -129,26 +171,52 @@ impl Turn<'_> {
     pub(super) fn tell_catalogue(&mut self, agent: AgentId, epoch: Epoch, group: GroupId) {
         let knows = self.state.agents.get(&agent).and_then(|state| state.session.as_ref());
         if knows.is_some_and(|session| session.catalogue) {
-            self.refresh_catalogue();
+            self.refresh_if_due();
             let frame = self.catalogue_for(group).map(|frame| (agent, epoch, FromController::Catalogue(frame)));
             self.out.frames.extend(frame);
         }
     }
 
-    /// What agents of a group are told.
+    /// What agents of a group are told; nothing if it is more than they would take.
     pub(super) fn catalogue_for(&self, group: GroupId) -> Option<Frame> {
-        let believed = &self.state.catalogue.believed;
+        let frame = self.frame_of(&self.state.catalogue.believed, group)?;
+        if !fits(&frame) {
+            let bytes = bytes(&frame);
+            tracing::error!(%group, bytes, "the group's catalogue is larger than {MAX_CATALOGUE}: agents are not told");
+            return None;
+        }
+        Some(frame)
+    }
+
+    fn frame_of(&self, believed: &Believed, group: GroupId) -> Option<Frame> {
         let (publishers, index) = (believed.publishers()?.json(), believed.index()?.json());
         let served = self.state.environments.values().filter(|environment| environment.group == group);
         let locks = served.filter_map(|environment| believed.lock(&environment.name)).map(|held| held.json());
         Some(Frame { publishers, index, locks: locks.collect() })
     }
 
-    /// Makes sure that there are documents, fresh ones, and a lock for each environment.
+    /// Makes sure that there are documents, fresh ones, and a lock for each environment. A person asks.
     pub(super) fn refresh_catalogue(&mut self) {
-        let refreshed = self.refresh_documents(false).and_then(|()| self.refresh_locks());
-        if let Err(refusal) = refreshed {
-            tracing::error!(%refusal, "the catalogue of connectors cannot be signed");
+        // The log says why not.
+        let _ = self.sign_now();
+    }
+
+    /// As [`Turn::refresh_catalogue`]; says why documents cannot be signed.
+    fn sign_now(&mut self) -> Result<(), Refusal> {
+        let signed = self.refresh_documents(false);
+        let now = self.now;
+        let why = signed.as_ref().err().cloned();
+        self.state.catalogue.documents_failed.note(why, now, "the catalogue of connectors cannot be signed");
+        if signed.is_ok() {
+            self.refresh_locks();
+        }
+        signed
+    }
+
+    /// As [`Turn::refresh_catalogue`], for each turn: what failed is left alone for a while.
+    fn refresh_if_due(&mut self) {
+        if !self.state.catalogue.documents_failed.waits(self.now) {
+            self.refresh_catalogue();
         }
     }
 
@@ -233,7 +301,42 @@ impl Turn<'_> {
     }
 }
 
+fn bytes(frame: &Frame) -> usize {
+    frame.publishers.len() + frame.index.len() + frame.locks.iter().map(Vec::len).sum::<usize>()
+}
+
+fn fits(frame: &Frame) -> bool {
+    bytes(frame) <= MAX_CATALOGUE
+}
+
 fn refused(error: &ChainError) -> Refusal {
     let code: Code = error.code();
     Refusal { code, ..Refusal::new(Kind::Conflict, "catalogue.malformed", error.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_signed_is_left_alone_for_a_minute_unless_a_person_asks() {
+        let start = Timestamp::default().plus(Duration::from_secs(1_000));
+        let mut failed = Failed::default();
+        assert!(!failed.waits(start));
+        failed.note(Some(Refusal::conflict("catalogue.too_large", "too much")), start, "it cannot be signed");
+        assert!(failed.waits(start.plus(Duration::from_secs(59))));
+        assert!(!failed.waits(start.plus(AGAIN)));
+        failed.try_at_once();
+        assert!(!failed.waits(start));
+        failed.note(None, start, "it cannot be signed");
+        assert!(!failed.waits(start));
+    }
+
+    #[test]
+    fn a_catalogue_of_very_many_locks_stays_below_a_frame() {
+        let frame = |bytes: usize| Frame { publishers: Vec::new(), index: vec![0; bytes], locks: Vec::new() };
+        assert!(fits(&frame(MAX_CATALOGUE)) && !fits(&frame(MAX_CATALOGUE + 1)));
+        // Each document takes a tag and its length, which is below 2 MiB.
+        const { assert!(MAX_CATALOGUE + 1_002 * 4 < MAX_FRAME) };
+    }
 }

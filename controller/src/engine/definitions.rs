@@ -6,7 +6,7 @@ use super::{Ledger, Refusal, Turn, state::GroupState};
 use crate::model::{Environment, Group};
 use wherry_domain::schedule::{Queue, Slots};
 
-/// Most environments of an organisation.
+/// Most environments of an organisation; agents take over as many locks.
 const MAX_ENVIRONMENTS: usize = 1_000;
 
 impl Ledger {
@@ -79,6 +79,7 @@ impl Ledger {
                 );
                 return Err(Refusal::conflict("resource.in_use", message));
             }
+            turn.drop_trials(&who, &name);
             turn.audit(&who, "environment.delete", name.as_str(), "");
             turn.undefine("environment", name.as_str());
             turn.state.environments.remove(&name);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wherry_domain::{digest::Digest, lock::Mode, name::Name};
 use wherry_trust::chain::{Level, approved, step};
 
-use super::{Ledger, Refusal, Turn, upgrades::release_of};
+use super::{Ledger, Refusal, Turn, rollouts::Canary, upgrades::release_of};
 use crate::model::Connector;
 
 /// How long agents get to make a new version ready before the test goes on.
@@ -103,8 +103,8 @@ impl Turn<'_> {
         Ok(Some((fresh, wasm)))
     }
 
-    /// The newest version that may follow without a person's word: the same major version, trusted, not revoked, and
-    /// without new capabilities.
+    /// The newest version that may follow without a person's word: the same major version, trusted, not revoked,
+    /// without new capabilities, and not the one that the last canary here took back.
     fn newest_quiet(
         &self,
         environment: &Name,
@@ -113,12 +113,15 @@ impl Turn<'_> {
         agreed: &std::collections::BTreeSet<String>,
     ) -> Option<semver::Version> {
         let allowed = self.policies(environment).allowed_publishers;
+        let canary = self.state.rollouts.get(&(environment.clone(), name.clone()));
+        let taken_back = canary.and_then(Canary::taken_back);
         let fits = |one: &&Connector| {
             let asks = release_of(one).map(|release| approved(&release.capabilities));
             one.version > *now
                 && one.version.major == now.major
                 && one.version.pre.is_empty()
                 && one.revoked_ms.is_none()
+                && taken_back != Some(&one.version)
                 && allowed.has(&one.publisher)
                 && self.state.publishers.contains_key(&one.publisher)
                 && asks.is_some_and(|asks| asks.is_subset(agreed))

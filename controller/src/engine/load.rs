@@ -72,6 +72,7 @@ pub(super) fn load(
         flows: Flows::default(),
         current: BTreeMap::new(),
         throttles: BTreeMap::new(),
+        inputs: super::actions::Inputs::default(),
         mappings: aliases::load(store)?,
         withdrawn: BTreeMap::new(),
         runs: BTreeMap::new(),

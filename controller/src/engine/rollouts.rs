@@ -56,6 +56,12 @@ impl Canary {
         self.machine.settled().is_none()
     }
 
+    /// The version that it took back; none if it went on, or the lock moved past it.
+    pub(super) fn taken_back(&self) -> Option<&semver::Version> {
+        let (verdict, reason) = self.machine.settled()?;
+        (*verdict == Verdict::Back && *reason != Reason::Superseded).then_some(&self.record.to)
+    }
+
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         self.owed.or_else(|| self.machine.deadline())
     }
@@ -185,6 +191,18 @@ impl Turn<'_> {
         });
         for place in gone.map(|(place, _)| place.clone()).collect::<Vec<_>>() {
             self.rollout_event(&place, Event::Superseded);
+        }
+    }
+
+    /// Takes back what the lock of an environment that is removed tries: made again, it goes on with its lock.
+    pub(super) fn drop_trials(&mut self, who: &str, environment: &Name) {
+        let Some(lock) = self.lock_of(environment).filter(|lock| !lock.trials.is_empty()) else { return };
+        let settled = Lock { trials: BTreeMap::new(), ..lock.as_ref().clone() };
+        match self.commit_lock(environment, settled) {
+            Ok(_) => self.explain_lock(who, "the environment is removed"),
+            Err(refusal) => {
+                tracing::error!(%environment, %refusal, "canaries of a removed environment stay in its lock")
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{Attempt, FromController, Offer};
 
-use super::{Ledger, Refusal, Turn, seats, state::ActiveRun};
+use super::{Ledger, Refusal, Turn, seats, state::ActiveRun, submit::repeatable};
 use crate::model::{ACTIVE, HISTORY, Happened, RunRecord, RunSpec, SCHEMA};
 
 /// How a run can be followed.
@@ -207,7 +207,10 @@ impl Ledger {
                 return turn.finished_run(run);
             }
             turn.audit(&who, "run.cancel", &run.to_string(), "");
-            turn.event(run, Event::CancelAsked);
+            let known = turn.run(run)?;
+            let held = matches!(known.stored.state, RunState::Leased { .. });
+            let given_up = known.spec.action.is_some() && !held;
+            turn.event(run, if given_up { Event::GivenUp } else { Event::CancelAsked });
             turn.run(run)
         })
         .await
@@ -221,7 +224,10 @@ impl Ledger {
         self.begin(move |turn| {
             let record = turn.run(run)?;
             match record.stored.state {
-                RunState::Unknown { .. } => turn.event(run, Event::RetryAsked),
+                RunState::Unknown { .. } => {
+                    repeatable(&record.spec)?;
+                    turn.event(run, Event::RetryAsked);
+                }
                 RunState::Finished { outcome: Outcome::Succeeded } => {
                     let message = format!("{run} has succeeded: submit the operation again if it is to be done again");
                     return Err(Refusal::conflict("run.succeeded", message));

@@ -24,7 +24,7 @@ use wherry_proto::frame::FromController;
 
 use super::{
     Directory,
-    actions::{Input, Passed},
+    actions::{Input, Inputs, Passed},
     asks::Asks,
     catalogue::Catalogue,
     consents::Flows,
@@ -83,6 +83,8 @@ pub struct State {
     pub(super) current: BTreeMap<(EnvironmentId, Name), Current>,
     /// Calls of throttled connections, by environment, project and name.
     pub(super) throttles: BTreeMap<(EnvironmentId, Name, Name), Throttle>,
+    /// How much of what callers handed over is held.
+    pub(super) inputs: Inputs,
     /// What environments say of projects, for their next deployments.
     pub(super) mappings: BTreeMap<(EnvironmentId, Name), Mapping>,
     /// Number of the last deployment of each project that was taken out of an environment.

@@ -152,11 +152,8 @@ impl Turn<'_> {
     /// Submits a finished run anew, in the newest deployment.
     pub(super) fn again(&mut self, record: RunRecord, who: String) -> Result<RunId, Refusal> {
         self.has_place()?;
-        let RunSpec { environment, project, operation, variables, id, action, .. } = record.spec;
-        if action.is_some() {
-            let message = format!("{id} was an action, and what it was called with is not kept: call it again");
-            return Err(Refusal::conflict("action.not_repeatable", message));
-        }
+        repeatable(&record.spec)?;
+        let RunSpec { environment, project, operation, variables, id, .. } = record.spec;
         let name = self.state.environment(environment).map(|found| found.name.clone());
         let name = name.ok_or_else(|| Refusal::not_found("environment.not_found", "the run's environment is gone"))?;
         let current = self.find_operation(&name, Some(&project), &operation)?;
@@ -277,6 +274,15 @@ impl Turn<'_> {
             }
         }
     }
+}
+
+/// Refuses to repeat an action.
+pub(super) fn repeatable(spec: &RunSpec) -> Result<(), Refusal> {
+    if spec.action.is_none() {
+        return Ok(());
+    }
+    let message = format!("{} was an action, and what it was called with is not kept: call it again", spec.id);
+    Err(Refusal::conflict("action.not_repeatable", message))
 }
 
 /// What the operation works with, each connection once.

@@ -12,7 +12,7 @@ use wherry_trust::{
     release::Release,
 };
 
-use self::words::why;
+use self::words::{under_way, why};
 use super::{Kind, Ledger, Refusal, Turn};
 use crate::model::Connector;
 
@@ -123,14 +123,15 @@ impl Ledger {
 }
 
 impl Turn<'_> {
-    fn plan_move(&mut self, asked: &Move) -> Result<Plan, Refusal> {
-        let before = self.lock_here(&asked.environment)?;
+    /// Signs nothing: whoever may read may ask.
+    fn plan_move(&self, asked: &Move) -> Result<Plan, Refusal> {
+        let before = self.lock_known(&asked.environment)?;
         let Draft { lock, from, to, .. } = self.draft(&before, asked)?;
         let signature = step(&before, &lock, Level::Controller).err();
         let signature =
             signature.map(|error| Refusal { code: error.code(), ..Refusal::conflict("lock.held", error.to_string()) });
         let changed = lock != *before;
-        let lock = self.draft_lock(&asked.environment, lock)?;
+        let lock = self.plan_lock(&asked.environment, lock)?;
         let changes = self.changes(&asked.environment, &asked.connector, from.as_ref(), &to)?;
         Ok(Plan { from, to, changed, lock, signature, changes })
     }
@@ -155,6 +156,7 @@ impl Turn<'_> {
         let lock = match (&asked.envelope, &plan.signature) {
             (Some(envelope), _) => {
                 signed_is(envelope, &plan.lock)?;
+                self.list(&plan.lock)?;
                 self.accept_lock(&asked.environment, envelope)?
             }
             (None, None) => self.commit_lock(&asked.environment, plan.lock.clone())?,
@@ -177,6 +179,11 @@ impl Turn<'_> {
     pub(super) fn lock_here(&mut self, environment: &Name) -> Result<Arc<Lock>, Refusal> {
         self.environment(environment)?;
         self.refresh_catalogue();
+        self.lock_known(environment)
+    }
+
+    fn lock_known(&self, environment: &Name) -> Result<Arc<Lock>, Refusal> {
+        self.environment(environment)?;
         let missing =
             || Refusal::new(Kind::Busy, "catalogue.malformed", "there is no lock yet: look into the controller's log");
         self.lock_of(environment).ok_or_else(missing)
@@ -210,7 +217,7 @@ impl Turn<'_> {
         }
     }
 
-    fn draft(&mut self, before: &Lock, asked: &Move) -> Result<Draft, Refusal> {
+    fn draft(&self, before: &Lock, asked: &Move) -> Result<Draft, Refusal> {
         let (environment, name) = (&asked.environment, &asked.connector);
         let mut lock = Lock { mode: self.wanted_mode(environment)?, ..before.clone() };
         let old = before.connectors.get(name);
@@ -257,6 +264,9 @@ impl Turn<'_> {
                 }
             }
             Wish::Pin | Wish::Unpin => {
+                if let Some(trial) = trial {
+                    return Err(under_way(name, &trial.version));
+                }
                 let locked = lock.connectors.get_mut(name).ok_or_else(here)?;
                 locked.pinned = asked.wish == Wish::Pin;
                 locked.version.clone()
@@ -372,14 +382,6 @@ fn signed_is(envelope: &[u8], wanted: &Lock) -> Result<(), Refusal> {
     }
     let message = "the signed lock is not what this move makes of the lock in force: run the command again";
     Err(Refusal::conflict("lock.overtaken", message))
-}
-
-fn under_way(name: &Name, version: &semver::Version) -> Refusal {
-    let message = format!(
-        "a canary of {name} {version} is under way: wait for it, end it with `wherry connector upgrade {name} --to {version}`, \
-         or take it back with `wherry connector rollback {name}`"
-    );
-    Refusal::conflict("rollout.under_way", message)
 }
 
 /// A published version as its publisher signed it.

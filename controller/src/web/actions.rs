@@ -15,7 +15,7 @@ use wherry_domain::{
     effects::SideEffects,
     failure::Failure,
     name::Name,
-    run::{Outcome, State as RunState},
+    run::{AGENT_LOST, Outcome, State as RunState},
 };
 use wherry_proto::{
     MAX_ASK,
@@ -162,17 +162,17 @@ fn done(
     repeated: bool,
 ) -> Result<Done, Problem> {
     let run = record.spec.id;
+    let kept_back = answer.as_ref().is_some_and(|bytes| bytes.is_empty());
     let answer = answer.and_then(|bytes| serde_json::from_slice::<Box<RawValue>>(&bytes).ok());
     let code = match (&answer, called.answer) {
         (Some(_), _) => None,
         (None, false) => Some("action.answers_not_allowed"),
+        (None, true) if kept_back => Some("action.answers_not_allowed"),
         (None, true) if called.class == SideEffects::Read => {
             let message = "the answer was read and is not kept any more: call again with a new idempotency key";
             return Err(Problem::new(StatusCode::GONE, "action.answer_gone", message).of_run(run));
         }
-        // What was not repeated and has none was kept back by the owner of the agent.
-        (None, true) if repeated => Some("action.answer_gone"),
-        (None, true) => Some("action.answers_not_allowed"),
+        (None, true) => Some("action.answer_gone"),
     };
     Ok(Done {
         run: run.to_string(),
@@ -191,15 +191,22 @@ fn done(
 fn ended(record: &RunRecord) -> Result<Counts, Problem> {
     let (code, status, message): (&str, StatusCode, String) = match &record.stored.state {
         RunState::Finished { outcome: Outcome::Succeeded } => return Ok(record.counts),
-        RunState::Finished { outcome: Outcome::Failed(failure) } => return Err(failed(record, failure)),
-        RunState::Finished { outcome: Outcome::Cancelled } => {
-            ("action.timed_out", StatusCode::GATEWAY_TIMEOUT, "the action was stopped, or no agent took it in time".into())
+        RunState::Finished { outcome: Outcome::Failed(failure) }
+            if may_have_been_done(record, failure.code == AGENT_LOST) =>
+        {
+            unknown()
         }
-        RunState::Unknown { .. } => (
-            "action.unknown",
+        RunState::Finished { outcome: Outcome::Failed(failure) } => return Err(failed(record, failure)),
+        // Cancelled while an agent had it that was lost.
+        RunState::Finished { outcome: Outcome::Cancelled } if may_have_been_done(record, record.stored.losses > 0) => {
+            unknown()
+        }
+        RunState::Finished { outcome: Outcome::Cancelled } => (
+            "action.timed_out",
             StatusCode::GATEWAY_TIMEOUT,
-            "the agent was lost in the middle of the action: it may or may not have been done, and it is not done again by itself".into(),
+            "the action was stopped, or no agent took it in time".into(),
         ),
+        RunState::Unknown { .. } => unknown(),
         RunState::Queued { .. } | RunState::Leased { .. } => (
             "action.timed_out",
             StatusCode::GATEWAY_TIMEOUT,
@@ -207,6 +214,16 @@ fn ended(record: &RunRecord) -> Result<Counts, Problem> {
         ),
     };
     Err(Problem::new(status, code, message).of_run(record.spec.id))
+}
+
+/// Whether an agent that was lost may have done something outside.
+fn may_have_been_done(record: &RunRecord, lost: bool) -> bool {
+    lost && record.spec.action.as_ref().is_some_and(|called| called.class != SideEffects::Read)
+}
+
+fn unknown() -> (&'static str, StatusCode, String) {
+    let message = "the agent was lost in the middle of the action: it may or may not have been done, and it is not done again by itself";
+    ("action.unknown", StatusCode::GATEWAY_TIMEOUT, message.to_owned())
 }
 
 fn failed(record: &RunRecord, failure: &Failure) -> Problem {

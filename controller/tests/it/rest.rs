@@ -2,6 +2,7 @@
 
 mod access;
 mod actions;
+mod aliases;
 mod applications;
 mod catalogue;
 mod connections;

@@ -99,6 +99,9 @@ pub enum Event {
     },
     /// A person asked to cancel the run.
     CancelAsked,
+    /// Nobody wants a run any more that waits, or that may or may not have been done. It is cancelled if it was certainly never begun; where an agent that was
+    /// lost may have begun it, it fails and says so.
+    GivenUp,
     /// A person asked to run an unknown run again, knowing what that may repeat.
     RetryAsked,
     /// The deadline came.

@@ -10,7 +10,7 @@ use wherry_domain::{
     id::AgentId,
     lease::LeaseTerms,
     retry::{Backoff, Jitter, RetryRule},
-    run::{Effect, Event, Outcome, Run, State, Stored, Terms},
+    run::{AGENT_LOST, Effect, Event, Outcome, Run, State, Stored, Terms},
     time::Timestamp,
 };
 
@@ -42,6 +42,28 @@ proptest! {
                 prop_assert_eq!(&run.stored(), &before, "{:?}", &event);
             }
             prop_assert!(run.fence() >= before.fence);
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_given_up_is_cancelled_only_if_no_lost_agent_may_have_begun_it(terms in terms(), steps in steps()) {
+        let mut run = Run::submitted(terms, 0, Timestamp::default());
+        for Step { event, now } in play(&steps) {
+            let event = event(run.fence());
+            run.on(event, now);
+            let before = run.stored();
+            let mut given_up = run.clone();
+            given_up.on(Event::GivenUp, now);
+            let harmless = terms.side_effects == SideEffects::Read || before.losses == 0 && !before.begun;
+            match (before.state, given_up.stored().state) {
+                (State::Queued { .. } | State::Unknown { .. }, State::Finished { outcome: Outcome::Cancelled }) => {
+                    prop_assert!(harmless);
+                }
+                (State::Queued { .. } | State::Unknown { .. }, State::Finished { outcome: Outcome::Failed(failure) }) => {
+                    prop_assert!(!harmless && failure.effects_begun && failure.code == AGENT_LOST);
+                }
+                (before, after) => prop_assert_eq!(before, after, "who holds it is asked to stop instead"),
+            }
         }
     }
 
@@ -81,7 +103,7 @@ proptest! {
                     *of == fence && !failure.effects_begun && failure.class == FailureClass::Retry
                 }
                 Event::Reported { .. } | Event::Placed { .. } | Event::Renewed { .. } => false,
-                Event::Interrupted { .. } | Event::CancelAsked | Event::Tick => false,
+                Event::Interrupted { .. } | Event::CancelAsked | Event::GivenUp | Event::Tick => false,
                 Event::Revoked { .. } | Event::Recalled { .. } => false,
                 Event::RetryAsked => true,
             };
@@ -271,7 +293,7 @@ const fn fence_of(event: &Event) -> Option<Fence> {
         Event::Reported { fence, .. } => Some(*fence),
         // A recalled fence is newer than the known one, or changes nothing.
         Event::Recalled { .. } | Event::Revoked { .. } | Event::Placed { .. } | Event::Absent { .. } => None,
-        Event::CancelAsked | Event::RetryAsked | Event::Tick => None,
+        Event::CancelAsked | Event::GivenUp | Event::RetryAsked | Event::Tick => None,
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Referee {
 impl Referee {
     /// For an invocation that begins.
     pub fn new(settings: &HostSettings, task: &Task) -> Self {
-        // Standard output and error end up in the log too, and every line of it may be short.
+        // The mark where the log is cut counts as one line. Standard output and error end up in the log too: every line of
+        // it may be short, and every byte may become three, where it is no text.
         let log = settings.log_bytes + 2 * settings.stdio_bytes * (1 + LINE_OVERHEAD) + LOG_LINE_BYTES;
         Self {
             has_input: task.has_input,
@@ -107,7 +108,7 @@ impl Referee {
             FromConnector::Log { level, message, fields } => {
                 let message = text::one_line(&message, LOG_LINE_BYTES);
                 let fields = fields.filter(|fields| fields.len() <= LOG_LINE_BYTES && is_json(fields));
-                let cost = message.len() + fields.as_ref().map_or(0, String::len);
+                let cost = message.len() + fields.as_ref().map_or(0, String::len) + LINE_OVERHEAD;
                 let left = self.log_left.checked_sub(cost);
                 self.log_left = left.ok_or(Foul("it wrote more log than a connector may"))?;
                 Ok(FromConnector::Log { level, message, fields })
@@ -285,6 +286,19 @@ mod tests {
         assert!((0..1_000).any(|_| referee.heard(log("x".repeat(LOG_LINE_BYTES)), None).is_err()), "a flood");
         let counter = |n| FromConnector::Counter { name: format!("n{n}"), delta: 1 };
         assert!((0..=COUNTERS).any(|n| referee.heard(counter(n), None).is_err()));
+    }
+
+    #[test]
+    fn every_log_line_counts_and_what_the_box_lets_out_at_most_is_no_foul() {
+        let (mut referee, settings) = (referee(), HostSettings::default());
+        let mut log = |message: &str| {
+            let message = message.to_owned();
+            referee.heard(FromConnector::Log { level: Level::Info, message, fields: None }, None).is_ok()
+        };
+        assert!((0..settings.log_bytes / LINE_OVERHEAD).all(|_| log("")), "of its own");
+        assert!(log(&"x".repeat(200)), "the mark");
+        assert!((0..settings.stdio_bytes).all(|_| log("\u{fffd}")), "both streams, a character and a line break each");
+        assert!((0..100_000).any(|_| !log("")), "a flood of nothing");
     }
 
     #[test]

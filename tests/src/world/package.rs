@@ -6,7 +6,7 @@ use serde_json::Value;
 use wherry_domain::{effects::SideEffects, name::Name};
 use wherry_trust::{
     keys::SigningKey,
-    release::{Activity, CONTRACT, Capabilities, FORMAT, Release, Wasm, sign_release},
+    release::{Activity, CONTRACT, Capabilities, DescriptorDigest, FORMAT, Release, Wasm, one_line, sign_release},
 };
 
 use super::programs::Programs;
@@ -18,6 +18,8 @@ pub struct Package {
     pub release: Release,
     /// The component.
     pub component: Vec<u8>,
+    /// What it says of itself, as one line, if that goes with it.
+    pub descriptor: Option<String>,
 }
 
 impl Package {
@@ -42,6 +44,17 @@ impl Package {
         Ok(Self { release: Release { activities, auth, ..package.release }, ..package })
     }
 
+    /// With what the connector says of itself, as `wherry connector package` sends it along.
+    ///
+    /// # Errors
+    /// If there is no such connector.
+    pub fn described(mut self, programs: &Programs) -> Result<Self> {
+        let line = one_line(&programs.descriptor_text(self.release.name.as_str())?);
+        self.release.descriptor = Some(DescriptorDigest::of(&line));
+        self.descriptor = Some(line);
+        Ok(self)
+    }
+
     /// A connector of these bytes, without activities.
     ///
     /// # Errors
@@ -60,7 +73,7 @@ impl Package {
             auth: [].into(),
             notes: String::new(),
         };
-        Ok(Self { release, component })
+        Ok(Self { release, component, descriptor: None })
     }
 
     /// The same code under another version of as many characters: its own text about itself says so, too.
@@ -86,7 +99,7 @@ impl Package {
         self.release.version = version.parse()?;
         self.release.wasm = Wasm::of(&self.component);
         // Its text about itself is another one now, and nobody signed it.
-        self.release.descriptor = None;
+        (self.release.descriptor, self.descriptor) = (None, None);
         Ok(self)
     }
 
@@ -107,13 +120,17 @@ impl Package {
         self
     }
 
-    /// The package: one line with the signed release, then the component.
+    /// The package: one line with the signed release, one with the descriptor if there is one, then the component.
     ///
     /// # Errors
     /// If the release is unacceptable.
     pub fn signed_by(&self, key: &SigningKey) -> Result<Vec<u8>> {
         let mut bytes = sign_release(&self.release, key)?.to_json();
         bytes.push(b'\n');
+        if let Some(descriptor) = &self.descriptor {
+            bytes.extend_from_slice(descriptor.as_bytes());
+            bytes.push(b'\n');
+        }
         bytes.extend_from_slice(&self.component);
         Ok(bytes)
     }

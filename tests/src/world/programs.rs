@@ -59,11 +59,18 @@ impl Programs {
     /// # Errors
     /// If there is no such connector.
     pub fn descriptor(&self, connector: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.descriptor_text(connector)?)?)
+    }
+
+    /// The same, as it stands in the file.
+    ///
+    /// # Errors
+    /// If there is no such connector.
+    pub fn descriptor_text(&self, connector: &str) -> Result<String> {
         let places = [Path::new(PLUGINS).join(connector), Path::new(PLUGINS).join("examples").join(connector)];
         let path = places.map(|place| place.join("src").join("descriptor.json"));
         let path = path.iter().find(|path| path.is_file()).context("there is no such connector")?;
-        let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(serde_json::from_slice(&text)?)
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// A folder that outlives the test and goes with the target folder.

@@ -183,7 +183,7 @@ async fn deploy(world: &World, project: &Project) -> Result<()> {
 
 /// An agent that has run what is deployed.
 async fn ready(world: &World, configuration: &str) -> Result<Agent> {
-    world.publish(&world.http()?).await?;
+    world.publish(&world.http()?.described(&world.programs)?).await?;
     deploy(world, &project(world)).await?;
     let mut agent = world.enrolled("eu-1", 8).await?;
     agent.configure(configuration)?;

@@ -106,10 +106,15 @@ async fn a_slow_link_makes_things_slower_and_nothing_else() -> Result<()> {
 async fn a_download_that_breaks_off_goes_on_where_it_stopped() -> Result<()> {
     let world = World::start().await?.with_desk().await?;
     let length = world.http()?.component.len() as u64;
-    let (_agent, proxy) = agent_behind_proxy(&world, "eu-1").await?;
+    let proxy = FaultProxy::before(world.controller.agents_at()).await?;
+    let mut agent = world.enrolled("eu-1", 8).await?;
+    agent.reach_controller_at(proxy.address())?;
     let before = proxy.replied();
-    // Behind the first piece of a quarter of a megabyte, in the middle of the second.
+    // Slowly, so that what came before the break has been taken: what a broken connection still holds is lost with it.
+    proxy.delay(Duration::from_millis(20));
+    // Behind the first piece of a quarter of a megabyte, in the middle of the second. Connectors are fetched at once.
     proxy.cut_after_replies_of(300 << 10);
+    agent.start().await?;
     world.run("read").end().await?.succeeded()?;
     assert!(proxy.connections() >= 2, "nothing broke");
     let carried = proxy.replied() - before;

@@ -1,6 +1,6 @@
 //! What a receiver believes: the documents in force, as they were signed, and the releases that their locks name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,8 @@ impl Believed {
         let signed = |(level, envelope)| Signed { level, envelope };
         let publishers = publishers.map(signed);
         let locks = locks.into_iter().map(signed).collect();
-        Kept { v: FORMAT, publishers, index: None, locks, releases, newest_ms: 0 }.read()
+        let kept = Kept { v: FORMAT, publishers, locks, releases, ..Kept::default() };
+        kept.read()
     }
 
     /// Whether nothing was ever taken over.
@@ -138,6 +139,8 @@ impl Believed {
             locks: self.locks.values().map(Signed::of).collect(),
             releases: self.releases.values().cloned().collect(),
             newest_ms: self.newest_ms,
+            revoked_keys: self.publishers.as_ref().map(|held| held.document.revoked_keys.clone()).unwrap_or_default(),
+            revoked: self.index.as_ref().map(|held| held.document.revoked.clone()).unwrap_or_default(),
         };
         // Texts and numbers: serialising into memory cannot fail.
         serde_json::to_vec(&kept).unwrap_or_default()
@@ -153,7 +156,7 @@ impl Believed {
 }
 
 /// [`Believed`] on disk.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Kept {
     v: u32,
     publishers: Option<Signed>,
@@ -161,6 +164,11 @@ struct Kept {
     locks: Vec<Signed>,
     releases: Vec<Envelope>,
     newest_ms: u64,
+    /// All that was ever revoked: a later document may have left some of it out.
+    #[serde(default)]
+    revoked_keys: BTreeSet<PublicKey>,
+    #[serde(default)]
+    revoked: BTreeSet<Digest>,
 }
 
 impl Kept {
@@ -170,7 +178,13 @@ impl Kept {
         }
         let mut believed = Believed { newest_ms: self.newest_ms, ..Believed::default() };
         believed.publishers = self.publishers.map(|signed| signed.read(Document::Publishers)).transpose()?;
+        if let Some(held) = &mut believed.publishers {
+            Arc::make_mut(&mut held.document).revoked_keys.extend(self.revoked_keys);
+        }
         believed.index = self.index.map(|signed| signed.read(Document::Index)).transpose()?;
+        if let Some(held) = &mut believed.index {
+            Arc::make_mut(&mut held.document).revoked.extend(self.revoked);
+        }
         for signed in self.locks {
             let held: Held<Lock> = signed.read(Document::Lock)?;
             believed.locks.insert(held.document.environment.clone(), held);

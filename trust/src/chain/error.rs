@@ -82,7 +82,7 @@ pub enum ChainError {
     )]
     Downgraded,
     /// Something that was revoked is not any more.
-    #[error("the {0} takes back a revocation, which is never accepted: publish a new version or a new key instead")]
+    #[error("the {0} leaves out a revocation: make it from the one in force, and publish a new version or a new key")]
     RevocationWithdrawn(Document),
     /// The lock needs a newer index than the one that came with it.
     #[error(

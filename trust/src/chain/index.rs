@@ -33,7 +33,7 @@ pub struct Index {
     pub expires_ms: u64,
     /// What may be locked.
     pub releases: Vec<Listed>,
-    /// SHA-256 of signed releases that may not run any more. Grows only.
+    /// SHA-256 of signed releases that may not run any more. Receivers add what they know already.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub revoked: BTreeSet<Digest>,
 }

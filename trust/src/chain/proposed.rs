@@ -17,8 +17,10 @@ use super::{
 use crate::dsse::{Envelope, Limits};
 use crate::keys::{PublicKey, sha256};
 
-/// Most environments that one group serves, and whose locks are remembered.
-const MAX_LOCKS: usize = 256;
+/// Most locks in a catalogue: as many environments as an organisation may have, which one group may serve alone.
+const MAX_LOCKS: usize = 1_000;
+/// Most environments whose locks are remembered, those that are gone included: a bound for who makes them up.
+const MAX_REMEMBERED: usize = 10_000;
 
 /// A catalogue as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +75,9 @@ impl Believed {
     /// # Errors
     /// The first thing that is wrong with it. Nothing is believed of a catalogue that has one fault.
     pub fn propose(&self, documents: &Documents<'_>, context: &Context) -> Result<Proposed, ChainError> {
+        if documents.locks.len() > MAX_LOCKS {
+            return Err(ChainError::Malformed { document: Document::Lock, what: "there are too many environments" });
+        }
         let now_ms = context.now_ms.max(self.newest_ms);
         let publishers = self.next_publishers(documents.publishers, context)?;
         let list = &publishers.document;
@@ -87,8 +92,8 @@ impl Believed {
         for json in documents.locks {
             proposed.lock(self, json, &keys)?;
         }
-        if proposed.next.locks.len() > MAX_LOCKS {
-            return Err(ChainError::Malformed { document: Document::Lock, what: "there are too many environments" });
+        if proposed.next.locks.len() > MAX_REMEMBERED {
+            return Err(ChainError::Malformed { document: Document::Lock, what: "there were too many environments" });
         }
         Ok(proposed)
     }
@@ -116,14 +121,15 @@ impl Believed {
             if known.level > signer {
                 return Err(ChainError::Downgraded);
             }
-            if !known.document.revoked_keys.is_subset(&list.revoked_keys) {
-                return Err(ChainError::RevocationWithdrawn(document));
-            }
         }
         if signer == Level::Controller && !list.operators.is_empty() {
             return Err(ChainError::SignerUnknown(document));
         }
         timely(document, (list.issued_ms, u64::MAX), context.now_ms)?;
+        // What was revoked stays so, also where a controller was restored from a copy that does not know of it.
+        let mut list = list;
+        list.revoked_keys.extend(known.into_iter().flat_map(|known| &known.document.revoked_keys));
+        list.check()?;
         Ok(Held::new(list, signer, envelope, &payload))
     }
 
@@ -131,15 +137,14 @@ impl Believed {
         let document = Document::Index;
         let (envelope, payload) = envelope(document, json)?;
         let signer = level(document, &envelope, &Keys { catalogue: keys.to_vec(), operators: Vec::new() })?;
-        let index: Index = super::parsed(document, &payload)?;
+        let mut index: Index = super::parsed(document, &payload)?;
         index.check()?;
         if let Some(known) = &self.index {
             if !follows(document, (known.document.version, known.digest), (index.version, &payload))? {
                 return Ok(known.clone());
             }
-            if !known.document.revoked.is_subset(&index.revoked) {
-                return Err(ChainError::RevocationWithdrawn(document));
-            }
+            index.revoked.extend(&known.document.revoked);
+            index.check()?;
         }
         timely(document, (index.issued_ms, u64::MAX), context.now_ms)?;
         Ok(Held::new(index, signer, envelope, &payload))

@@ -42,7 +42,7 @@ pub struct PublishersList {
     /// Keys of people: they sign locks and this list. Empty while the controller signs the list itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<PublicKey>,
-    /// Publishers' keys whose releases count no more. Grows only.
+    /// Publishers' keys whose releases count no more. Receivers add what they know already.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub revoked_keys: BTreeSet<PublicKey>,
 }

@@ -47,9 +47,30 @@ impl Mask {
         let masked = self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| {
             // As it is, and as it stands in a query.
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            text.replace(secret.as_str(), &self.instead).replace(&encoded, &self.instead)
+            // As it stands in JSON that is only part of a text.
+            let quoted = Value::from(secret.as_str()).to_string();
+            let escaped = quoted.trim_matches('"');
+            let text = text.replace(secret.as_str(), &self.instead).replace(&encoded, &self.instead);
+            if escaped.is_empty() { text } else { text.replace(escaped, &self.instead) }
         });
         masked.replace(&self.url.0, &self.url.1)
+    }
+
+    /// Each text of a JSON value, and the names of its members. JSON spells one text in several ways, so that a secret
+    /// is found only once the spelling is undone.
+    fn over_json(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.over(text)),
+            Value::Array(items) => items.iter().map(|item| self.over_json(item)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (self.over(name), self.over_json(value))).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
+                let text = value.to_string();
+                let masked = self.over(&text);
+                if masked == text { value.clone() } else { Value::String(masked) }
+            }
+        }
     }
 }
 
@@ -188,18 +209,12 @@ impl Inner {
         let body = collected(body, self.destination.host()).await?;
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if let Source::System { mask, .. } = &*source {
-            let text = |value: &Value| match value {
-                Value::String(text) => Value::String(mask.over(text)),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                    serde_json::from_str(&mask.over(&value.to_string())).unwrap_or_default()
-                }
-            };
             let line = Line {
                 path: mask.over(&asked.path),
-                request: asked.request.as_ref().map(text),
+                request: asked.request.as_ref().map(|request| mask.over_json(request)),
                 status: parts.status.as_u16(),
                 headers: kept(&parts.headers, mask),
-                body: text(&readable(&body)),
+                body: mask.over_json(&readable(&body)),
                 ..asked
             };
             self.notes().recorded.push(line);
@@ -302,6 +317,21 @@ mod tests {
         let kept = kept(&headers, &mask);
         assert_eq!(kept.keys().collect::<Vec<_>>(), ["content-type", "x-next"]);
         assert_eq!(kept["x-next"], "CANARY");
+    }
+
+    #[test]
+    fn a_secret_that_json_spells_otherwise_is_not_kept() {
+        let url = ("https://real.example/api".to_owned(), "https://recorded.example".to_owned());
+        let secrets = vec!["p\"w\\d\n1".to_owned(), "4711".to_owned()];
+        let mask = Mask { secrets, instead: "CANARY".to_owned(), url };
+        let body =
+            br#"{"a": ["x p\"w\u005cd\n1"], "p\"w\\d\n1": 1, "pin": 4711, "next": "https:\/\/real.example\/api/2"}"#;
+        let masked = mask.over_json(&readable(&Bytes::from_static(body)));
+        let expected = json!({ "a": ["x CANARY"], "CANARY": 1, "pin": "CANARY", "next": "https://recorded.example/2" });
+        assert_eq!(masked, expected);
+        // JSON within a text that is not JSON itself.
+        let text = readable(&Bytes::from_static(br#"data: {"a": "p\"w\\d\n1"}"#));
+        assert_eq!(mask.over_json(&text), json!(r#"data: {"a": "CANARY"}"#));
     }
 
     #[test]

@@ -209,3 +209,32 @@ fn what_is_named_was_named_before_or_is_used_is_kept() {
     drop(using);
     assert_eq!(set.stock.keep(), BTreeSet::from([wasm(2), wasm(4)]));
 }
+
+#[test]
+fn a_quarantine_that_cannot_be_written_lasts_as_long_as_the_process_or_its_lock() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("http", 1)], &[]));
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    set.locks.put(lock(2, &[("http", 2)], &[]));
+    std::fs::write(set.folder.path().join("quarantine"), "no folder").unwrap();
+    set.strike(2);
+    set.stock.look_for_releases();
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    set.locks.put(lock(3, &[("http", 2)], &[]));
+    assert_eq!(set.chosen(false), Ok(Some(2)));
+}
+
+#[test]
+fn a_quarantine_always_names_a_lock_that_can_end_it_and_after_a_rollback_there_is_none() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("http", 1)], &[]));
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    set.locks.put(lock(2, &[("http", 2)], &[]));
+    set.strike(9);
+    assert!(set.stock.held(wasm(9)).is_none(), "no lock names it");
+    set.strike(2);
+    assert_eq!(set.stock.held(wasm(2)).unwrap().locks, BTreeMap::from([("prod".parse().unwrap(), 2)]));
+    set.locks.put(lock(3, &[("http", 1)], &[]));
+    set.strike(1);
+    assert_eq!(set.chosen(false), Ok(Some(1)), "what was withdrawn is no way back");
+}

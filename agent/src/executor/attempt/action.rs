@@ -35,10 +35,12 @@ impl Attempting {
     /// Carries an action out; everything about records of attempts holds as for an operation.
     pub(super) async fn act(mut self, offer: Offer, action: Action) {
         let shared = Arc::clone(&self.shared);
+        // The time is the caller's: what preparing takes of it, the work does not have.
+        let left = self.began.plus(action.time).since(shared.clock.now());
         let prepared = tokio::select! {
             biased;
             cause = self.running.stopped() => return self.stopped_early(cause).await,
-            prepared = timeout(action.time, shared.plans.for_action(&offer, &action)) => prepared,
+            prepared = timeout(left, shared.plans.for_action(&offer, &action)) => prepared,
         };
         let late = || Failure::retry(NOT_READY, "the connector was not ready in time: it is still being prepared");
         let prepared = prepared.unwrap_or_else(|_| Err(late()));
@@ -64,7 +66,8 @@ impl Attempting {
 
     async fn drive(self, (called, errand): (Called, Errand), action: Action, answers: bool, mut machine: Execution) {
         let shared = Arc::clone(&self.shared);
-        let mut driver = Driver::new(&shared.clock, &self.running, (&called, &errand), action, answers);
+        let deadline = self.began.plus(called.time);
+        let mut driver = Driver::new(&shared.clock, &self.running, (&called, &errand), (&action, deadline), answers);
         let over = AssertUnwindSafe(driver.run(&mut machine)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(run = %errand.run, "an action panicked");
             let failure = Failure::permanent(DEFECT, "the agent has a defect, see its log");

@@ -44,14 +44,14 @@ impl Turn<'_> {
     }
 
     /// Ends an action that waits in vain: nobody waits for it any more, or what it was to do is not known any more.
-    /// Whether it ended.
+    /// It is cancelled only if no agent can have begun it. Whether it ended.
     pub(in crate::engine) fn give_up_action(&mut self, run: RunId) -> bool {
         let Some(active) = self.state.runs.get(&run) else { return false };
         let waits = matches!(active.machine.state(), RunState::Queued { .. });
         let in_vain = active.input.as_ref().is_none_or(|input| input.until <= self.now);
         let ends = active.record.spec.action.is_some() && waits && in_vain;
         if ends {
-            self.event(run, Event::CancelAsked);
+            self.event(run, Event::GivenUp);
         }
         ends
     }
@@ -74,7 +74,8 @@ impl Turn<'_> {
     pub(in crate::engine) fn throttle_ended(&mut self, run: RunId) {
         let Some(active) = self.state.runs.get_mut(&run) else { return };
         let spec = &active.record.spec;
-        let Some(called) = spec.action.as_ref().filter(|_| active.input.take().is_some()) else { return };
+        let Some((called, input)) = spec.action.as_ref().zip(active.input.take()) else { return };
+        self.state.inputs.release(spec.group, &input);
         let key = (spec.environment, spec.project.clone(), called.connection.clone());
         if let Some(throttle) = self.state.throttles.get_mut(&key) {
             throttle.ended();

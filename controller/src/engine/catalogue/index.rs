@@ -21,12 +21,16 @@ impl Turn<'_> {
     pub(super) fn next_index(&self) -> Index {
         Index {
             v: FORMAT,
-            version: self.state.catalogue.versions.index.max(self.version_floor()).saturating_add(1),
+            version: self.next_index_version(),
             issued_ms: self.wall_ms,
             expires_ms: self.wall_ms.saturating_add(INDEX_LIFE_MS),
             releases: self.listed(),
             revoked: self.state.connectors.values().flat_map(BTreeMap::values).filter_map(revoked).collect(),
         }
+    }
+
+    pub(super) fn next_index_version(&self) -> u64 {
+        self.state.catalogue.versions.index.max(self.version_floor()).saturating_add(1)
     }
 
     fn listed(&self) -> Vec<Listed> {

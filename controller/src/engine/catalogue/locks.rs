@@ -14,7 +14,7 @@ use wherry_domain::{
 };
 use wherry_trust::chain::{Believed, Level, sign_lock};
 
-use super::{LOCK, LOCK_BEFORE, refused};
+use super::{LOCK, LOCK_BEFORE, MAX_CATALOGUE, fits, refused};
 use crate::engine::{Refusal, Turn};
 
 /// Releases that are listed for locks which are being decided; the oldest go first.
@@ -39,25 +39,44 @@ impl Turn<'_> {
     pub(in crate::engine) fn draft_lock(&mut self, environment: &Name, lock: Lock) -> Result<Lock, Refusal> {
         self.environment(environment)?;
         self.refresh_documents(false)?;
-        let unlisted = |turn: &Self| -> Vec<(Name, semver::Version)> {
-            let Some(index) = turn.state.catalogue.believed.index() else { return Vec::new() };
-            let entries = lock.connectors.iter().chain(&lock.trials);
-            let missing = entries.filter(|(name, locked)| !index.document.lists(name, locked));
-            missing.map(|(name, locked)| (name.clone(), locked.version.clone())).collect()
-        };
-        let missing = unlisted(self);
-        if !missing.is_empty() {
-            self.state.catalogue.drafted.extend(missing);
-            while self.state.catalogue.drafted.len() > MAX_DRAFTED {
-                self.state.catalogue.drafted.pop_first();
-            }
-            self.refresh_documents(true)?;
-        }
-        let catalogue = &self.state.catalogue;
-        let index = catalogue.believed.index().map_or(0, |held| held.document.version);
+        self.list(&lock)?;
+        self.plan_lock(environment, lock)
+    }
+
+    /// What [`Turn::draft_lock`] will give, without signing anything: if its index is not signed yet, with the version
+    /// that this one will have.
+    pub(in crate::engine) fn plan_lock(&self, environment: &Name, lock: Lock) -> Result<Lock, Refusal> {
+        self.environment(environment)?;
+        let known = self.state.catalogue.believed.index().map_or(0, |held| held.document.version);
+        let index = if self.unlisted(&lock).is_empty() { known } else { self.next_index_version() };
         let before = self.lock_of(environment).map_or(0, |before| before.version);
         let version = before.max(self.version_floor()).saturating_add(1);
         Ok(Lock { v: FORMAT, environment: environment.clone(), version, index, ..lock })
+    }
+
+    fn unlisted(&self, lock: &Lock) -> Vec<(Name, semver::Version)> {
+        let Some(index) = self.state.catalogue.believed.index() else { return Vec::new() };
+        let entries = lock.connectors.iter().chain(&lock.trials);
+        let missing = entries.filter(|(name, locked)| !index.document.lists(name, locked));
+        missing.map(|(name, locked)| (name.clone(), locked.version.clone())).collect()
+    }
+
+    /// Makes sure that the index lists what a lock is about to name.
+    ///
+    /// # Errors
+    /// If the index cannot be signed.
+    pub(in crate::engine) fn list(&mut self, lock: &Lock) -> Result<(), Refusal> {
+        let missing = self.unlisted(lock);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let drafted = &mut self.state.catalogue.drafted;
+        drafted.retain(|one| !missing.contains(one));
+        // What this lock needs stays, however much it is.
+        let room = MAX_DRAFTED.saturating_sub(missing.len());
+        drafted.drain(..drafted.len().saturating_sub(room));
+        drafted.extend(missing);
+        self.refresh_documents(true)
     }
 
     /// Moves a lock, signed with the catalogue key.
@@ -97,6 +116,15 @@ impl Turn<'_> {
         if moved.as_ref().is_some_and(|before| before.document == lock) {
             return Err(missing());
         }
+        let group = self.environment(environment)?.group;
+        let grows = moved.as_ref().is_none_or(|before| before.json().len() < json.len());
+        if grows && !self.frame_of(&believed, group).is_none_or(|frame| fits(&frame)) {
+            let message = format!(
+                "with this lock, the catalogue of the group has more than {MAX_CATALOGUE} bytes: use fewer connectors, \
+                 or move environments to another group"
+            );
+            return Err(Refusal::conflict("catalogue.too_large", message));
+        }
         self.keep_signed((LOCK, environment.as_str()), level, json)?;
         self.remember_lock(moved.as_ref().map(|before| before.document.as_ref()), &lock, level);
         if let Some(before) = moved {
@@ -111,40 +139,54 @@ impl Turn<'_> {
     /// There is an environment that may lack a lock.
     pub(in crate::engine) fn environments_changed(&mut self) {
         self.state.catalogue.stale.locks = true;
+        self.state.catalogue.locks_failed.try_at_once();
     }
 
-    pub(super) fn refresh_locks(&mut self) -> Result<(), Refusal> {
-        // Each turn comes by here.
-        if std::mem::take(&mut self.state.catalogue.stale.locks) {
-            self.first_locks()?;
-            self.raise_locks()?;
+    /// Each turn comes by here. One environment whose lock cannot be made keeps no other from its own.
+    pub(super) fn refresh_locks(&mut self) {
+        let catalogue = &self.state.catalogue;
+        if !catalogue.stale.locks || catalogue.locks_failed.waits(self.now) {
+            return;
         }
-        Ok(())
+        let mut failed = self.first_locks();
+        failed.extend(self.raise_locks());
+        self.state.catalogue.stale.locks = !failed.is_empty();
+        let now = self.now;
+        let count = failed.len();
+        let first = failed.into_iter().next().map(|(environment, refusal)| {
+            let message = format!("{count} environments, the first is {environment}: {}", refusal.message);
+            Refusal { message, ..refusal }
+        });
+        self.state.catalogue.locks_failed.note(first, now, "locks cannot be signed");
     }
 
-    /// Environments without a lock get one from what their deployments pin.
-    fn first_locks(&mut self) -> Result<(), Refusal> {
+    /// Environments without a lock get one.
+    fn first_locks(&mut self) -> Vec<(Name, Refusal)> {
         let known = &self.state.catalogue.believed;
         let without = self.state.environments.keys().filter(|name| known.lock(name).is_none());
-        for environment in without.cloned().collect::<Vec<_>>() {
-            let id = self.environment(&environment)?.id;
-            let mut pins: BTreeMap<Name, semver::Version> = BTreeMap::new();
-            let here = self.state.current.iter().filter(|((of, _), _)| *of == id);
-            for (name, pin) in here.flat_map(|(_, current)| &current.snapshot.connectors) {
-                let newest = pins.entry(name.clone()).or_insert_with(|| pin.version.clone());
-                *newest = newest.clone().max(pin.version.clone());
-            }
-            let mut lock = Lock::empty(environment.clone(), Mode::Automatic);
-            for (name, version) in pins {
-                lock.connectors.insert(name.clone(), self.locked_entry(&name, &version, None)?);
-            }
-            self.commit_lock(&environment, lock)?;
+        let without: Vec<Name> = without.cloned().collect();
+        let failed = without.into_iter().filter_map(|name| self.first_lock(&name).err().map(|refusal| (name, refusal)));
+        failed.collect()
+    }
+
+    /// The first lock of an environment, from what its deployments pin.
+    fn first_lock(&mut self, environment: &Name) -> Result<Arc<Lock>, Refusal> {
+        let id = self.environment(environment)?.id;
+        let mut pins: BTreeMap<Name, semver::Version> = BTreeMap::new();
+        let here = self.state.current.iter().filter(|((of, _), _)| *of == id);
+        for (name, pin) in here.flat_map(|(_, current)| &current.snapshot.connectors) {
+            let newest = pins.entry(name.clone()).or_insert_with(|| pin.version.clone());
+            *newest = newest.clone().max(pin.version.clone());
         }
-        Ok(())
+        let mut lock = Lock::empty(environment.clone(), Mode::Automatic);
+        for (name, version) in pins {
+            lock.connectors.insert(name.clone(), self.locked_entry(&name, &version, None)?);
+        }
+        self.commit_lock(environment, lock)
     }
 
     /// After a restore from a copy, agents may know newer locks than this controller: its own get higher versions.
-    fn raise_locks(&mut self) -> Result<(), Refusal> {
+    fn raise_locks(&mut self) -> Vec<(Name, Refusal)> {
         let floor = self.version_floor();
         let mut low = Vec::new();
         for held in self.state.catalogue.believed.locks().filter(|held| held.level == Level::Controller) {
@@ -152,20 +194,28 @@ impl Turn<'_> {
                 low.push(held.document.as_ref().clone());
             }
         }
-        low.into_iter().try_for_each(|lock| self.commit_lock(&lock.environment.clone(), lock).map(drop))
+        let raised = low.into_iter().map(|lock| (lock.environment.clone(), lock));
+        raised.filter_map(|(name, lock)| self.commit_lock(&name, lock).err().map(|refusal| (name, refusal))).collect()
     }
 
     /// Adds to the lock what a deployment uses for the first time in its environment.
     ///
     /// # Errors
-    /// `lock.connector_missing` in an environment that only operators change.
+    /// `lock.connector_missing` in an environment that only operators change; or why there is no lock at all, without
+    /// which no agent would run the deployment.
     pub(in crate::engine) fn lock_newly_used(
         &mut self,
         environment: &Name,
         used: &BTreeMap<Name, ConnectorPin>,
     ) -> Result<(), Refusal> {
         self.refresh_catalogue();
-        let Some(lock) = self.lock_of(environment) else { return Ok(()) };
+        let lock = match self.lock_of(environment) {
+            Some(lock) => lock,
+            None => self.first_lock(environment).map_err(|refusal| {
+                let message = format!("no lock can be made for environment {environment}: {}", refusal.message);
+                Refusal { message, ..refusal }
+            })?,
+        };
         let mut next = lock.as_ref().clone();
         for (name, pin) in used.iter().filter(|(name, _)| !lock.connectors.contains_key(*name)) {
             next.connectors.insert(name.clone(), self.locked_entry(name, &pin.version, None)?);

@@ -52,7 +52,8 @@ impl Ledger {
     /// Revokes a publisher: nothing that its key signed runs any more, and no list can name the key again.
     ///
     /// # Errors
-    /// If there is none of that name, or operators sign the list.
+    /// If there is none of that name, or operators sign the list; or if the list cannot be signed, so that agents do
+    /// not know yet.
     pub async fn revoke_publisher(&self, who: String, name: String) -> Result<(), Refusal> {
         self.act(move |turn| {
             turn.publishers_are_ours()?;
@@ -62,8 +63,7 @@ impl Ledger {
             turn.undefine("publisher", &name);
             turn.revoke_key(publisher.trusted.key);
             turn.desire();
-            turn.refresh_catalogue();
-            Ok(())
+            turn.tell_revoked()
         })
         .await
     }
@@ -71,7 +71,7 @@ impl Ledger {
     /// Revokes a release: agents stop running it. Answers with the environments whose locks still name it.
     ///
     /// # Errors
-    /// If there is no such version.
+    /// If there is no such version; or if the index cannot be signed, so that agents do not know yet.
     pub async fn revoke_release(
         &self,
         who: String,
@@ -83,6 +83,17 @@ impl Ledger {
 }
 
 impl Turn<'_> {
+    /// Signs what was revoked just now.
+    fn tell_revoked(&mut self) -> Result<(), Refusal> {
+        self.sign_now().map_err(|refusal| {
+            let message = format!(
+                "it is revoked here, but agents cannot be told yet, which is tried again each minute: {}",
+                refusal.message
+            );
+            Refusal { message, ..refusal }
+        })
+    }
+
     fn revoke_release(
         &mut self,
         who: &str,
@@ -110,8 +121,8 @@ impl Turn<'_> {
             self.audit(who, "connector.revoke", &key, &connector.digest.to_string());
             self.define("connector", &key, &connector);
             self.state.catalogue.stale.index = true;
-            self.refresh_catalogue();
         }
+        self.tell_revoked()?;
         let connector =
             self.state.connectors.get(name).and_then(|all| all.get(version)).cloned().ok_or_else(missing)?;
         Ok((connector, self.environments_with(name, version)))

@@ -1,7 +1,7 @@
 //! The publishers list: signed by the controller until an operator signs one, and by operators from then on.
 
 use wherry_trust::{
-    chain::{FORMAT, INDEX_LIFE_MS, Level, PublishersList},
+    chain::{ChainError, Document, FORMAT, INDEX_LIFE_MS, Level, PublishersList},
     keys::PublicKey,
     release::Publisher as Trusted,
 };
@@ -33,11 +33,13 @@ impl Turn<'_> {
     /// Publishers changed: their list has to be signed anew.
     pub(in crate::engine) fn publishers_changed(&mut self) {
         self.state.catalogue.stale.publishers = true;
+        self.state.catalogue.documents_failed.try_at_once();
     }
 
     /// A release came: the index lists it.
     pub(in crate::engine) fn index_changed(&mut self) {
         self.state.catalogue.stale.index = true;
+        self.state.catalogue.documents_failed.try_at_once();
     }
 
     /// A publisher's key is good for nothing from now on, whoever names it again.
@@ -98,6 +100,11 @@ impl Turn<'_> {
         if !list.catalogue_keys.contains(&self.state.catalogue.key.public()) {
             let message = "the list lacks this controller's catalogue key: download it again and sign that";
             return Err(Refusal::conflict("catalogue.signer_unknown", message));
+        }
+        let known = self.state.catalogue.believed.publishers().map(|held| &held.document.revoked_keys);
+        if known.is_some_and(|known| !known.is_subset(&list.revoked_keys)) {
+            // Receivers keep what they know; who signs is told, so that those who come later know it, too.
+            return Err(refused(&ChainError::RevocationWithdrawn(Document::Publishers)));
         }
         // A roster's operators count alone in their group, so each group has to know somebody who signed.
         let with_roster = self.state.groups.keys().filter(|group| self.state.operators_of(**group).is_some());

@@ -1,6 +1,9 @@
 //! What the history of a lock says of a move.
 
+use wherry_domain::name::Name;
+
 use super::{Move, Plan, Wish};
+use crate::engine::Refusal;
 
 /// In a few words, with those of the person who made it.
 pub(super) fn why(asked: &Move, plan: &Plan) -> String {
@@ -15,4 +18,13 @@ pub(super) fn why(asked: &Move, plan: &Plan) -> String {
         Wish::Unpin => "unpin".to_owned(),
     };
     if asked.why.is_empty() { what } else { format!("{what}: {}", asked.why) }
+}
+
+/// Only a canary's end moves its connector.
+pub(super) fn under_way(name: &Name, version: &semver::Version) -> Refusal {
+    let message = format!(
+        "a canary of {name} {version} is under way: wait for it, end it with `wherry connector upgrade {name} --to {version}`, \
+         or take it back with `wherry connector rollback {name}`"
+    );
+    Refusal::conflict("rollout.under_way", message)
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use wherry_controller::engine::Kind;
+use wherry_controller::{
+    ca::CatalogueKey,
+    engine::{Kind, Settings},
+};
 use wherry_domain::{digest::Digest, lock::Lock};
 use wherry_proto::frame::{Catalogue, FromController, Hello};
 use wherry_trust::{
@@ -13,7 +16,7 @@ use wherry_trust::{
 };
 
 use super::copies::{copied, restored};
-use crate::support::{Agent, Bench, Disk, desk, name, on_each_store, package, publisher_key};
+use crate::support::{Agent, Bench, Disk, desk, name, on_each_store, package, publisher_key, settings};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -26,6 +29,7 @@ on_each_store!(
     an_environment_that_is_made_again_goes_on_with_its_lock,
     a_revoked_release_is_told_at_once,
     a_revoked_publisher_is_told_and_never_trusted_again,
+    whoever_needs_a_signature_that_cannot_be_made_is_told_so,
     once_an_operator_signs_the_publishers_list_the_controller_changes_it_no_more,
     a_connector_is_handed_to_the_groups_whose_locks_name_it_and_to_nobody_else,
 );
@@ -223,6 +227,25 @@ async fn a_revoked_release_is_told_at_once(disk: Disk) {
     assert_eq!(believer.admits("http").unwrap_err(), "release.revoked");
     let again = bench.ledger.revoke_release("test".to_owned(), name("http"), "9.0.0".parse().unwrap()).await;
     assert_eq!(again.unwrap_err().code.as_str(), "connector.not_found");
+}
+
+async fn whoever_needs_a_signature_that_cannot_be_made_is_told_so(disk: Disk) {
+    let bench = Bench::ready(disk).await;
+    // The key that agents know is lost.
+    let lost = Settings { catalogue: CatalogueKey::generate().unwrap(), ..settings() };
+    let bench = bench.restart_with(lost).await;
+    bench.ledger.create_environment("test".to_owned(), name("quay"), name("berlin")).await.unwrap();
+    let refusal = bench.ledger.deploy("test".to_owned(), name("quay"), desk(), false).await.unwrap_err();
+    assert_eq!(refusal.code.as_str(), "catalogue.signer_unknown", "it was deployed where nothing may run");
+    assert!(bench.ledger.deployments(name("quay"), None).await.unwrap().is_empty());
+    for _ in 0..2 {
+        let version = "1.0.0".parse().unwrap();
+        let refusal = bench.ledger.revoke_release("test".to_owned(), name("http"), version).await.unwrap_err();
+        assert_eq!(refusal.code.as_str(), "catalogue.signer_unknown");
+        assert!(refusal.message.starts_with("it is revoked here"), "{}", refusal.message);
+    }
+    let refusal = bench.ledger.revoke_publisher("test".to_owned(), "acme".to_owned()).await.unwrap_err();
+    assert_eq!(refusal.code.as_str(), "catalogue.signer_unknown");
 }
 
 async fn a_revoked_publisher_is_told_and_never_trusted_again(disk: Disk) {

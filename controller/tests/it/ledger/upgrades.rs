@@ -24,6 +24,8 @@ use wherry_trust::{
 
 use crate::support::{Agent, Bench, Crew, Disk, name, on_each_store, package, publisher_key, release, soon};
 
+mod bounds;
+
 on_each_store!(
     when_the_connection_is_tested_the_latest_version_is_downloaded_by_the_agents_of_the_group,
     a_test_says_nothing_changed_where_nothing_may_follow_without_a_person,

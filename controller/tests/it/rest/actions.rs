@@ -1,4 +1,4 @@
-//! Aliases and actions, with an agent that says what a test wants.
+//! Actions, with an agent that says what a test wants.
 
 use std::time::Duration;
 
@@ -8,20 +8,19 @@ use wherry_controller::model::Scope;
 use wherry_domain::{
     failure::{Code, Failure},
     id::RunId,
-    project::Snapshot,
-    run::Outcome,
+    run::{Outcome, State},
 };
 use wherry_proto::frame::{Answer, Ask, Ending, FromAgent, FromController, Offer, Question, Report};
 use wherry_trust::release::{DescriptorDigest, Publisher, Release, one_line, sign_release};
 
 use crate::support::{Agent, Answer as Answered, Api, Bench, Disk, desk, name, publisher_key, release, soon};
 
-const DEPLOYMENTS: &str = "/v1/environments/prod/deployments";
+pub(super) const DEPLOYMENTS: &str = "/v1/environments/prod/deployments";
 const POST: &str = "/v1/environments/prod/actions/crm/post";
 const LIST: &str = "/v1/environments/prod/actions/crm/list";
 
 /// The desk's project, whose operation `look` names an alias.
-fn aliased() -> Value {
+pub(super) fn aliased() -> Value {
     let mut project = serde_json::to_value(desk()).unwrap();
     project["aliases"] = json!({ "crm": { "connector": "http" } });
     project["operations"]["look"]["source"]["connection"] = json!("crm");
@@ -29,12 +28,12 @@ fn aliased() -> Value {
     project
 }
 
-async fn plain() -> Api {
+pub(super) async fn plain() -> Api {
     Api::of(Bench::ready(Disk::memory()).await).await
 }
 
 /// With the alias `crm` deployed, and answers allowed to leave.
-async fn ready() -> Api {
+pub(super) async fn ready() -> Api {
     ready_on(Disk::memory()).await
 }
 
@@ -44,68 +43,6 @@ async fn ready_on(disk: Disk) -> Api {
     api.post(DEPLOYMENTS, &json!({ "project": aliased() })).await.with(201);
     api.put("/v1/policies/allow_answers", &json!({ "value": true })).await.with(200);
     api
-}
-
-#[tokio::test]
-async fn an_unmapped_alias_is_refused_and_a_mapped_one_is_deployed_as_it_was_written() {
-    let api = plain().await;
-    let deploy = json!({ "project": aliased() });
-    let refused = api.post(DEPLOYMENTS, &deploy).await.with(422);
-    assert_eq!(
-        (&refused["errors"][0]["code"], &refused["errors"][0]["path"]),
-        (&json!("project.alias_unmapped"), &json!(["aliases", "crm"]))
-    );
-    let aliases = "/v1/environments/prod/projects/desk/aliases";
-    api.put(&format!("{aliases}/crm"), &json!({ "connection": "traker" })).await.with(200);
-    let refused = api.post(DEPLOYMENTS, &deploy).await.with(422);
-    assert_eq!(
-        (&refused["errors"][0]["code"], &refused["errors"][0]["suggestion"]),
-        (&json!("project.alias_mismatch"), &json!("tracker"))
-    );
-    assert_eq!(
-        api.put(&format!("{aliases}/tracker"), &json!({ "connection": "other" })).await.problem(409),
-        "project.alias_clash"
-    );
-
-    api.put(&format!("{aliases}/crm"), &json!({ "connection": "tracker" })).await.with(200);
-    let deployed = api.post(DEPLOYMENTS, &deploy).await.with(201);
-    let id = deployed["id"].as_str().unwrap();
-    let shown = api.get(&format!("/v1/deployments/{id}")).await.with(200);
-    let snapshot: Snapshot = serde_json::from_value(shown["snapshot"].clone()).unwrap();
-    assert_eq!(snapshot.project.operations["look"].source.connection.as_str(), "crm");
-    assert_eq!(snapshot.bound().project.operations["look"].source.connection.as_str(), "tracker");
-    let listed = api.get("/v1/environments/prod/aliases").await.with(200);
-    let crm = json!({ "project": "desk", "alias": "crm", "connector": "http", "connection": "tracker", "deployed": "tracker" });
-    assert_eq!(listed["items"], json!([crm]));
-    assert_eq!(api.delete(&format!("{aliases}/cmr")).await.problem(404), "alias.not_found");
-    api.delete(&format!("{aliases}/crm")).await.with(204);
-    assert_eq!(api.post(DEPLOYMENTS, &deploy).await.problem(422), "project.invalid");
-}
-
-#[tokio::test]
-async fn what_was_deployed_in_one_environment_is_deployed_in_another_unchanged() {
-    let api = ready().await;
-    api.post("/v1/environments", &json!({ "name": "dev", "group": "berlin" })).await.with(201);
-    let newest = api.get(&format!("{DEPLOYMENTS}?project=desk&limit=1")).await.with(200);
-    let id = newest["items"][0]["id"].as_str().unwrap().to_owned();
-    let project = api.get(&format!("/v1/deployments/{id}")).await.with(200)["snapshot"]["project"].clone();
-    let mapping = json!({ "aliases": { "crm": "other" }, "variables": { "table": "Incidents" } });
-    let body = json!({ "project": project, "mapping": mapping });
-    let there = api.post("/v1/environments/dev/deployments", &body).await.with(201);
-    let there = api.get(&format!("/v1/deployments/{}", there["id"].as_str().unwrap())).await.with(200);
-    assert_eq!(there["snapshot"]["project"], project, "the project is the same");
-    let snapshot: Snapshot = serde_json::from_value(there["snapshot"].clone()).unwrap();
-    let bound = snapshot.bound();
-    assert_eq!(bound.project.operations["look"].source.connection.as_str(), "other");
-    assert_eq!(bound.project.variables["table"], json!("Incidents"));
-    let again = api.post("/v1/environments/dev/deployments", &body).await.with(200);
-    assert_eq!(again["unchanged"], true);
-    // What an environment says outlives the controller's process, and its connection is found by a caller's alias.
-    let bench = restarted(api).await;
-    let views = bench.ledger.mappings(name("prod"), Some(name("desk"))).await.unwrap();
-    assert_eq!(serde_json::to_value(&views[0].mapping).unwrap(), json!({ "aliases": { "crm": "tracker" } }));
-    let look = views[0].deployed.as_ref().unwrap().project.operations["look"].source.connection.clone();
-    assert_eq!(look.as_str(), "tracker");
 }
 
 #[tokio::test]
@@ -211,11 +148,51 @@ async fn an_agent_lost_in_the_middle_of_an_unsafe_action_leaves_it_unknown_and_n
     assert_eq!(api.bench.state(offer.attempt.run).await, "unknown");
     let again = api.send(request(&api, &format!("{POST}?timeout=60s"), &json!({}), "once")).await;
     assert_eq!(again.problem(504), "action.unknown");
-    // What it was called with is gone, so that a person's wish to repeat it ends it.
-    api.post(&format!("/v1/runs/{}/retry", offer.attempt.run), &json!({})).await.with(202);
+    // What it was called with is gone, so that nobody can repeat it.
+    let retry = api.post(&format!("/v1/runs/{}/retry", offer.attempt.run), &json!({})).await;
+    assert_eq!(retry.problem(409), "action.not_repeatable");
     let heard = agent.heard(&api.bench).await;
     assert!(!heard.iter().any(|frame| matches!(frame, FromController::Offer(_))), "{heard:?}");
-    assert_eq!(api.bench.state(offer.attempt.run).await, "cancelled");
+    assert_eq!(api.bench.state(offer.attempt.run).await, "unknown");
+}
+
+#[tokio::test]
+async fn an_action_whose_agent_was_lost_is_never_told_as_cancelled_unless_it_only_reads() {
+    let api = ready().await;
+    let mut agent = Agent::online(&api.bench, "pier-1", 4).await;
+    let upsert = "/v1/environments/prod/actions/crm/upsert";
+    for (path, status, code) in [(upsert, "failed", "action.unknown"), (LIST, "cancelled", "action.timed_out")] {
+        let path = format!("{path}?timeout=60s");
+        let (answered, offer) = tokio::join!(api.send(request(&api, &path, &json!({}), code)), async {
+            let offer = agent.offer().await;
+            // Longer than the lease, so that the time of the call is over, too.
+            api.bench.pass(Duration::from_secs(75)).await;
+            offer
+        });
+        assert_eq!(answered.problem(504), code);
+        assert_eq!(api.bench.state(offer.attempt.run).await, status);
+        let again = api.send(request(&api, &path, &json!({}), code)).await;
+        assert_eq!(again.problem(504), code);
+        let outcome = api.bench.run(offer.attempt.run).await.stored.state;
+        if let State::Finished { outcome: Outcome::Failed(failure) } = outcome {
+            assert_eq!((failure.code.as_str(), failure.effects_begun), ("run.agent_lost", true));
+        }
+        agent.connect(&api.bench, &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_the_owner_keeps_is_told_apart_from_one_that_is_gone() {
+    let api = ready().await;
+    let mut agent = Agent::online(&api.bench, "pier-1", 4).await;
+    for (answer, code) in [(Some(""), "action.answers_not_allowed"), (None, "action.answer_gone")] {
+        let (answered, ()) = tokio::join!(post(&api, json!({ "records": [{}] })), async {
+            let offer = agent.offer().await;
+            end(&api, &mut agent, &offer, Outcome::Succeeded, answer).await;
+        });
+        let done = answered.with(200);
+        assert_eq!((&done["code"], &done["answer"]), (&json!(code), &Value::Null));
+    }
 }
 
 #[tokio::test]
@@ -335,7 +312,7 @@ async fn accepted(api: &Api, many: usize) -> Vec<RunId> {
     .await
 }
 
-async fn restarted(api: Api) -> Bench {
+pub(super) async fn restarted(api: Api) -> Bench {
     let Api { bench, router, .. } = api;
     drop(router);
     bench.restart().await

@@ -117,7 +117,13 @@ impl Bench {
 
     /// Ends this life and begins the next on the same disk.
     pub(crate) async fn restart(self) -> Self {
-        let Self { ledger, clock, hand, disk, settings, mut writer } = self;
+        let settings = self.settings.clone();
+        self.restart_with(settings).await
+    }
+
+    /// As [`Bench::restart`], with other settings.
+    pub(crate) async fn restart_with(self, settings: Settings) -> Self {
+        let Self { ledger, clock, hand, disk, mut writer, .. } = self;
         drop(ledger);
         let ended = soon(writer.join_next()).await.unwrap();
         // A writer whose store broke says so; the next life begins with what was durable.

@@ -123,6 +123,7 @@ impl Model {
             | Event::Revoked { .. }
             | Event::Recalled { .. }
             | Event::Interrupted { .. }
+            | Event::GivenUp
             | Event::RetryAsked
             | Event::Tick => vec![],
         }

@@ -95,7 +95,8 @@ async fn describe(worker: &Worker) -> Result<String, HostError> {
         Ok(Some(FromWorker::Described { text, .. })) => text,
         Ok(Some(_)) => Err(failed(line.foul("it answers what it was not asked"))),
         Ok(None) => Err(failed(line.fault().await)),
-        Err(_) => Err(failed(line.foul("it did not describe its connector in time"))),
+        // The worker's own limit has passed long ago: this machine is too busy, which says nothing of the connector.
+        Err(_) => Err(failed(WorkerFault::Start { reason: "it did not describe its connector in time".to_owned() })),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One test per attack.
 
 use wherry_domain::lock::Mode;
-use wherry_trust::chain::{Documents, INDEX_LIFE_MS, MAX_AHEAD_MS, MAX_RISE, sign_lock};
+use wherry_trust::chain::{Believed, Documents, INDEX_LIFE_MS, MAX_AHEAD_MS, MAX_RISE, sign_lock};
 use wherry_trust::keys::SigningKey;
 
 use super::world::{NOW, World, name};
@@ -269,12 +269,17 @@ fn a_revocation_is_never_taken_back() {
     world.list.revoked_keys.insert(SigningKey::generate().unwrap().public());
     world.offer().unwrap();
     let revoked = std::mem::take(&mut world.index.revoked);
+    let keys = std::mem::take(&mut world.list.revoked_keys);
     world.next_index();
-    assert_eq!(world.refused(World::offer), "catalogue.revocation_withdrawn");
-    world.index.revoked = revoked;
     world.list.version += 1;
-    world.list.revoked_keys.clear();
-    assert_eq!(world.refused(World::offer), "catalogue.revocation_withdrawn");
+    world.offer().unwrap();
+    let refused = |believed: &Believed| believed.admit(&name("acme-crm"), &world.known("1.0.0")).unwrap_err().code();
+    assert_eq!(refused(&world.believed).as_str(), "release.revoked", "what leaves it out does not take it back");
+    let again = Believed::from_json(&world.believed.to_json()).unwrap();
+    assert_eq!(again, world.believed, "nor does a restart");
+    assert_eq!(refused(&again).as_str(), "release.revoked");
+    assert_eq!(again.index().unwrap().document.revoked, revoked);
+    assert_eq!(again.publishers().unwrap().document.revoked_keys, keys);
 }
 
 #[test]

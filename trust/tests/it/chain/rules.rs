@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use wherry_domain::lock::{Lock, Locked, Mode};
 use wherry_domain::name::Name;
-use wherry_trust::chain::{Level, StepError, step};
+use wherry_trust::chain::{Documents, Level, StepError, sign_lock, step};
 use wherry_trust::keys::sha256;
 
 use super::world::{World, name};
@@ -99,6 +99,23 @@ fn a_late_agent_runs_what_is_sound_although_something_is_revoked() {
     world.offer().unwrap();
     assert!(world.believed.admit(&name("acme-erp"), &other.locked()).is_ok());
     assert!(world.believed.admit(&name("acme-crm"), &world.known("1.0.0")).is_err());
+}
+
+#[test]
+fn a_group_serves_as_many_environments_as_an_organisation_may_have_and_others_come_after_them() {
+    let mut world = World::new();
+    let list = world.list.sign(&world.catalogue).unwrap().to_json();
+    let index = world.index.sign(&world.catalogue).unwrap().to_json();
+    let signed = |number: usize| {
+        let lock = Lock { version: 1, index: 1, ..Lock::empty(name(&format!("port-{number}")), Mode::Automatic) };
+        sign_lock(&lock, &world.catalogue).unwrap().to_json()
+    };
+    let locks: Vec<Vec<u8>> = (0..=1_000).map(signed).collect();
+    let offer = |locks| Documents { publishers: &list, index: &index, locks };
+    world.take(&offer(&locks[..1_000]), None).unwrap();
+    assert_eq!(world.refused(|world| world.take(&offer(&locks), None)), "catalogue.malformed");
+    world.take(&offer(&locks[1_000..]), None).unwrap();
+    assert_eq!(world.believed.locks().count(), 1_001, "those that are gone cannot be rolled back");
 }
 
 fn locked() -> impl Strategy<Value = Locked> {

@@ -87,7 +87,7 @@ impl<'a> Driver<'a> {
         clock: &'a Clock,
         running: &'a Running,
         (called, errand): (&'a Called, &'a Errand),
-        action: Action,
+        (action, deadline): (&Action, Timestamp),
         answers: bool,
     ) -> Self {
         let mut records = batches(&action.records);
@@ -97,7 +97,7 @@ impl<'a> Driver<'a> {
             running,
             called,
             errand,
-            deadline: clock.now().plus(action.time),
+            deadline,
             given: records.iter().map(|batch| u64::from(batch.count)).sum(),
             records,
             closed: false,
@@ -127,6 +127,10 @@ impl<'a> Driver<'a> {
 
     /// Runs to the end. Dropping the future stops the connector at once.
     pub(super) async fn run(&mut self, machine: &mut Execution) -> Over {
+        // Nothing is begun that could not end in time.
+        if let Some(over) = self.wake() {
+            return over;
+        }
         let mut side = self.start();
         let stop = self.running.stopped();
         tokio::pin!(stop);

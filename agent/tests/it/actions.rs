@@ -64,7 +64,10 @@ async fn without_the_owners_word_a_read_is_refused_before_anything_is_sent_and_a
     assert!(system.so_far().is_empty());
     controller.say(write(2, digest, b"{}\n")).await;
     let report = controller.result().await;
-    assert_eq!((report.ending, report.counts.written, report.answer), (Ending::Ended(Outcome::Succeeded), 1, None));
+    assert_eq!(
+        (report.ending, report.counts.written, report.answer),
+        (Ending::Ended(Outcome::Succeeded), 1, Some(Vec::new()))
+    );
     assert!(recalled(&mut controller, 2, digest).await.is_err());
 }
 

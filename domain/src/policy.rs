@@ -30,8 +30,6 @@ pub enum Policy {
     RefuseInvalidCertificates,
     /// No connection may speak without TLS.
     RefuseNonTls,
-    /// Agents take signed deployments only.
-    RequireSignedDeployments,
 }
 
 /// A text that is no policy's key.
@@ -76,8 +74,6 @@ pub struct Policies {
     pub refuse_invalid_certificates: bool,
     /// See [`Policy::RefuseNonTls`].
     pub refuse_non_tls: bool,
-    /// See [`Policy::RequireSignedDeployments`].
-    pub require_signed_deployments: bool,
 }
 
 impl Default for Policies {
@@ -89,7 +85,6 @@ impl Default for Policies {
             allow_answers: false,
             refuse_invalid_certificates: false,
             refuse_non_tls: false,
-            require_signed_deployments: false,
         }
     }
 }
@@ -120,7 +115,6 @@ impl Policies {
             Policy::AllowAnswers => Value::Flag(self.allow_answers),
             Policy::RefuseInvalidCertificates => Value::Flag(self.refuse_invalid_certificates),
             Policy::RefuseNonTls => Value::Flag(self.refuse_non_tls),
-            Policy::RequireSignedDeployments => Value::Flag(self.require_signed_deployments),
         }
     }
 
@@ -131,7 +125,6 @@ impl Policies {
             Policy::AllowAnswers => &mut self.allow_answers,
             Policy::RefuseInvalidCertificates => &mut self.refuse_invalid_certificates,
             Policy::RefuseNonTls => &mut self.refuse_non_tls,
-            Policy::RequireSignedDeployments => &mut self.require_signed_deployments,
             Policy::AllowedPublishers | Policy::MaxRunTime => {
                 match value {
                     Value::Publishers(allowed) => self.allowed_publishers = allowed,
@@ -149,14 +142,13 @@ impl Policies {
 
 impl Policy {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::DisableAutoConnectorUpdate,
         Self::AllowedPublishers,
         Self::MaxRunTime,
         Self::AllowAnswers,
         Self::RefuseInvalidCertificates,
         Self::RefuseNonTls,
-        Self::RequireSignedDeployments,
     ];
 
     /// Its name.
@@ -168,7 +160,6 @@ impl Policy {
             Self::AllowAnswers => "allow_answers",
             Self::RefuseInvalidCertificates => "refuse_invalid_certificates",
             Self::RefuseNonTls => "refuse_non_tls",
-            Self::RequireSignedDeployments => "require_signed_deployments",
         }
     }
 
@@ -183,7 +174,6 @@ impl Policy {
             Self::AllowAnswers => "answers of actions may leave the customer's network",
             Self::RefuseInvalidCertificates => "no connection may accept a certificate that does not check out",
             Self::RefuseNonTls => "no connection may speak without TLS",
-            Self::RequireSignedDeployments => "agents take deployments only if an operator's key signed them",
         }
     }
 
@@ -203,8 +193,7 @@ impl Policy {
             Self::DisableAutoConnectorUpdate
             | Self::AllowAnswers
             | Self::RefuseInvalidCertificates
-            | Self::RefuseNonTls
-            | Self::RequireSignedDeployments => Value::flag(text),
+            | Self::RefuseNonTls => Value::flag(text),
         }
     }
 
@@ -220,10 +209,9 @@ impl Policy {
             Self::AllowedPublishers => "may only name some of the same publishers",
             Self::MaxRunTime => "may only be shorter",
             Self::AllowAnswers => "may only be turned off",
-            Self::DisableAutoConnectorUpdate
-            | Self::RefuseInvalidCertificates
-            | Self::RefuseNonTls
-            | Self::RequireSignedDeployments => "may only be turned on",
+            Self::DisableAutoConnectorUpdate | Self::RefuseInvalidCertificates | Self::RefuseNonTls => {
+                "may only be turned on"
+            }
         };
         Err(Looser { policy: self, organisation: organisation.clone(), asked: asked.clone(), hint })
     }
@@ -244,10 +232,7 @@ impl Policy {
     const fn restricts(self) -> bool {
         match self {
             Self::AllowAnswers | Self::AllowedPublishers | Self::MaxRunTime => false,
-            Self::DisableAutoConnectorUpdate
-            | Self::RefuseInvalidCertificates
-            | Self::RefuseNonTls
-            | Self::RequireSignedDeployments => true,
+            Self::DisableAutoConnectorUpdate | Self::RefuseInvalidCertificates | Self::RefuseNonTls => true,
         }
     }
 }

@@ -29,7 +29,6 @@ fn an_environment_tightens_and_never_loosens() {
         (Policy::AllowAnswers, "false", "true"),
         (Policy::RefuseInvalidCertificates, "true", "false"),
         (Policy::RefuseNonTls, "true", "false"),
-        (Policy::RequireSignedDeployments, "true", "false"),
     ];
     for (policy, tight, loose) in cases {
         let (tight, loose) = (policy.read(tight).unwrap(), policy.read(loose).unwrap());

@@ -33,7 +33,6 @@ fn one(wire: wire::EnvironmentPolicies) -> Result<(Name, Policies), Invalid> {
         allow_answers: wire.allow_answers,
         refuse_invalid_certificates: wire.refuse_invalid_certificates,
         refuse_non_tls: wire.refuse_non_tls,
-        require_signed_deployments: wire.require_signed_deployments,
     };
     Ok((parse("environment", &wire.environment)?, policies))
 }
@@ -56,7 +55,6 @@ fn wire_one((environment, policies): (Name, Policies)) -> wire::EnvironmentPolic
         allow_answers: policies.allow_answers,
         refuse_invalid_certificates: policies.refuse_invalid_certificates,
         refuse_non_tls: policies.refuse_non_tls,
-        require_signed_deployments: policies.require_signed_deployments,
     }
 }
 

@@ -65,6 +65,10 @@ use crate::{controller::Controller, paths::DataDir, recent::Recent};
 
 /// Loaded connectors kept for the next run. Their code is mapped, so an idle one costs little.
 const KEPT: usize = 64;
+/// How often a lock may move on under an attempt that waits for its connector.
+const MOVES: usize = 8;
+/// What is believed now does not know the release.
+const RELEASE_MISSING: Code = Code::new("release.missing");
 /// The process ended first.
 const INTERRUPTED: Code = Code::new("agent.draining");
 /// The component says it is another one than its release.
@@ -254,6 +258,23 @@ impl Connectors {
     /// # Errors
     /// If no version may run, or it cannot be fetched, is not what it should be, or nobody trusted signed it.
     pub async fn take(
+        &self,
+        environment: &Name,
+        name: &Name,
+        deployed: Option<&ConnectorPin>,
+        on_trial: bool,
+    ) -> Result<Taken, Failure> {
+        for _ in 0..MOVES {
+            match self.take_now(environment, name, deployed, on_trial).await {
+                // The lock moved on while it was prepared.
+                Err(failure) if failure.code == RELEASE_MISSING => {}
+                taken => return taken,
+            }
+        }
+        self.take_now(environment, name, deployed, on_trial).await
+    }
+
+    async fn take_now(
         &self,
         environment: &Name,
         name: &Name,

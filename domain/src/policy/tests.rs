@@ -16,7 +16,7 @@ fn without_a_word_of_anybody_the_defaults_hold() {
     let none = Set::new();
     assert_eq!(Policies::effective(&none, &none), Policies::default());
     let defaults: Vec<_> = Policy::ALL.into_iter().map(|policy| policy.default().to_string()).collect();
-    assert_eq!(defaults, ["false", "any", "1d", "false", "false", "false", "false"]);
+    assert_eq!(defaults, ["false", "any", "1d", "false", "false", "false"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Puts the parts of an agent together and runs them to their end.
 
+mod error;
 mod records;
 
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
@@ -14,31 +15,34 @@ use wherry_daemon::{
     ids, notify,
     redaction::Redactor,
     shutdown::Shutdown,
-    store::{StoreError, StoreStats},
+    store::StoreStats,
     tasks::{OnError, OnStop, Tasks},
 };
-use wherry_domain::{failure::Code, name::Name};
-use wherry_host::{HostError, HostSettings};
+use wherry_domain::name::Name;
+use wherry_host::HostSettings;
 use wherry_proto::frame::FromAgent;
 use wherry_trust::keys::SigningKey;
 
+pub use self::error::AppError;
 use self::records::open_journal;
 use crate::{
+    certificates::FileRules,
     config::Config,
     connectors::{Chain, ChainFileError, ChainSettings, ConnectorSettings, Connectors, Walls},
     controller::Controller,
-    deployments::Deployments,
-    egress::Endpoints,
+    deployments::{Demand, Deployments},
+    egress::{EgressSettings, Endpoints},
     executor::{self, Executor},
-    identity::{Identity, IdentityError, Renewal, renew_when_due},
+    identity::{Identity, Renewal, renew_when_due},
     journal::Journal,
-    keyring::{self, Keyring, KeyringError, Keys, Left},
-    link::{Address, LinkError},
-    oauth::{self, OAuth, link::Link, place::PlaceError, shared::Shared},
+    keyring::{self, Keyring, Keys, Left},
+    link::Address,
+    oauth::{self, OAuth, link::Link, shared::Shared},
     paths::DataDir,
+    policy::Policy,
     presence::Presence,
     runs::{Runs, StopCause},
-    secrets::{self, SecretError, Secrets},
+    secrets::{self, Secrets},
     session::{self, Session},
     slots::Slots,
     transforms::Transforms,
@@ -50,65 +54,6 @@ const LET_GO: Duration = Duration::from_secs(2);
 const INSTANCES_PER_RUN: usize = 18;
 /// Most instances for which room is kept: 8 GiB of address space each, of the 128 TiB there are.
 const MOST_INSTANCES: usize = 4_096;
-
-/// Why an agent could not start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// Its identity.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The controller's address.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// Its store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Its local key.
-    #[error(transparent)]
-    Secrets(#[from] SecretError),
-    /// The keys of its group.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// The folder for tokens.
-    #[error(transparent)]
-    Tokens(#[from] PlaceError),
-    /// What it believes of connectors.
-    #[error(transparent)]
-    Catalogue(#[from] ChainFileError),
-    /// The engine for connectors.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// The system refuses threads or signals.
-    #[error("the system does not let the agent start: {0}")]
-    System(#[from] std::io::Error),
-}
-
-impl AppError {
-    /// The stable code, with a page in `docs/errors`.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Identity(error) => error.code(),
-            Self::Link(error) => error.code(),
-            Self::Store(error) => Code::new(error.code()),
-            Self::Secrets(error) => error.code(),
-            Self::Keyring(error) => error.code(),
-            Self::Tokens(error) => error.code(),
-            Self::Catalogue(error) => error.code(),
-            Self::Host(error) => error.code(),
-            Self::System(_) => Code::new("agent.system"),
-        }
-    }
-
-    /// What the process exits with.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Identity(error) => error.exit(),
-            Self::Link(_) => Exit::Config,
-            Self::Store(_) | Self::Secrets(_) | Self::Keyring(_) | Self::Tokens(_) | Self::Catalogue(_) => Exit::Store,
-            Self::Host(_) | Self::System(_) => Exit::Software,
-        }
-    }
-}
 
 /// An agent that is ready to run.
 pub struct App {
@@ -138,6 +83,7 @@ struct Ground {
     clock: Clock,
     shutdown: Shutdown,
     tasks: Tasks,
+    policy: Policy,
     journal: Arc<Journal>,
     runs: Runs,
     slots: Slots,
@@ -177,6 +123,7 @@ impl App {
             }
         };
         connectors.trust(&identity.note().publishers);
+        ground.tasks.work("walls", OnStop::Cancel, presence.clone().note_walls(connectors.missing_walls()));
         let (stock, stock_speaks) = (connectors.clone(), to_session.clone());
         ground
             .tasks
@@ -237,7 +184,12 @@ impl Ground {
         (keyring, service): (Keyring, keyring::Service),
         (signer, to_session): (SigningKey, mpsc::Sender<FromAgent>),
     ) -> Result<Self, AppError> {
+        let policy = Policy::open(config.policy.clone(), clock.wall_unix_millis())?;
         let tasks = Tasks::new(shutdown.clone());
+        let (kept, looked_at, note) = (policy.clone(), clock.clone(), config.data.policy_note());
+        tasks.service("policy", OnError::Restart, OnStop::Cancel, move || {
+            kept.clone().keep(looked_at.clone(), note.clone())
+        });
         let journal = Arc::new(open_journal(config, &clock, &tasks).await?);
         let key = secrets::local_key(&config.data.local_key())?;
         let secrets = Secrets::new(config.data.secrets(), key).with_keys(keyring.keys()).redacted_by(redactor);
@@ -247,9 +199,10 @@ impl Ground {
         let signer = Arc::new(signer);
         let left = Left::new(keyring.keys(), Arc::clone(&signer));
         let group = Shared::new(keyring.keys(), signer);
-        let oauth = oauth(config, (&clock, &tasks), (&link, group))?;
+        let oauth = oauth(config, (&clock, &tasks), (&link, group), &policy)?;
         let controller = Controller::default();
-        let chain = open_chain(config, &clock, keyring.keys(), controller.clone())?;
+        let chain = open_chain(config, &clock, keyring.keys(), (controller.clone(), policy.clone()))?;
+        let slots = Slots::new(config.slots, policy.clone(), clock.clone());
         let serving = chain.clone();
         tasks.service("catalogue", OnError::Restart, OnStop::Cancel, move || serving.clone().serve());
         Ok(Self {
@@ -258,7 +211,8 @@ impl Ground {
             shutdown,
             journal,
             runs: Runs::default(),
-            slots: Slots::new(config.slots),
+            slots,
+            policy,
             secrets: Arc::new(secrets),
             keyring,
             left,
@@ -277,6 +231,8 @@ impl Ground {
             walls: Walls::new(config.workers.clone(), settings, &compiler, guests)?,
             compiler,
             only: config.publishers.clone(),
+            policy: self.policy.clone(),
+            slots: self.slots.clone(),
             controller: self.controller.clone(),
             tasks: self.tasks.clone(),
             clock: self.clock.clone(),
@@ -301,31 +257,52 @@ impl Ground {
             journal: Arc::clone(&self.journal),
             runs: self.runs.clone(),
             slots: self.slots.clone(),
-            deployments: Deployments::open(&config.data, self.controller.clone())?,
+            deployments: Deployments::open(&config.data, self.controller.clone(), demand(&self.policy))?,
             connectors,
             transforms,
-            endpoints: Endpoints::new(config.egress.clone()).with_secrets(Arc::clone(&self.secrets)),
+            endpoints: Endpoints::new(egress(config, &self.policy)).with_secrets(Arc::clone(&self.secrets)),
             secrets: Arc::clone(&self.secrets),
             tokens: Arc::new(self.oauth.clone()),
             left: self.left.clone(),
             answers: config.answers.clone(),
+            policy: self.policy.clone(),
             to_session,
         }))
     }
 }
 
 /// The tokens of connections.
-fn oauth(config: &Config, (clock, tasks): (&Clock, &Tasks), (link, group): (&Link, Shared)) -> Result<OAuth, AppError> {
+fn oauth(
+    config: &Config,
+    (clock, tasks): (&Clock, &Tasks),
+    (link, group): (&Link, Shared),
+    policy: &Policy,
+) -> Result<OAuth, AppError> {
     Ok(OAuth::open(oauth::Parts {
         data: config.data.clone(),
         locations: config.locations.clone(),
-        files: config.egress.files.clone(),
+        files: egress(config, policy).files,
         key: secrets::local_key(&config.data.local_key())?,
         clock: clock.clone(),
         tasks: tasks.clone(),
         copies: Arc::new(link.clone()),
         group: Arc::new(group),
     })?)
+}
+
+/// The owner's settings for traffic, narrowed by the policy.
+fn egress(config: &Config, policy: &Policy) -> EgressSettings {
+    let files = FileRules { policy: policy.clone(), ..config.egress.files.clone() };
+    EgressSettings { files, policy: policy.clone(), ..config.egress.clone() }
+}
+
+/// Whose signature a deployment needs now, if the owner demands one.
+fn demand(policy: &Policy) -> Demand {
+    let policy = policy.clone();
+    Arc::new(move || {
+        let rules = policy.rules();
+        rules.deployments().require_signed().then(|| rules.deployments().operators().into())
+    })
 }
 
 /// The keys of the group, with what works on them.
@@ -374,7 +351,12 @@ fn guest_runtime() -> Result<Runtime, std::io::Error> {
         .build()
 }
 
-fn open_chain(config: &Config, clock: &Clock, keys: Keys, controller: Controller) -> Result<Chain, ChainFileError> {
+fn open_chain(
+    config: &Config,
+    clock: &Clock,
+    keys: Keys,
+    (controller, policy): (Controller, Policy),
+) -> Result<Chain, ChainFileError> {
     let (path, organisation) = (config.data.catalogue(), keys.organisation());
-    Chain::open(ChainSettings { path, organisation, clock: clock.clone(), keys, controller })
+    Chain::open(ChainSettings { path, organisation, clock: clock.clone(), keys, controller, policy })
 }

@@ -28,6 +28,7 @@ use crate::{
     net::{Proxy, WebAddress},
     oauth::place::LocationSettings,
     paths::DataDir,
+    policy::PolicyPlace,
 };
 
 /// Most bytes that one answer may be allowed to have.
@@ -52,6 +53,8 @@ pub struct Config {
     pub controller_url: Option<WebAddress>,
     /// What the agent calls itself in templates, if not as enrolled.
     pub name: Option<Name>,
+    /// Where the owner's policy is.
+    pub policy: Option<PolicyPlace>,
     /// Runs at once.
     pub slots: u32,
     /// How long runs may go on after a stop.
@@ -83,6 +86,8 @@ pub struct Answers {
     pub describe: bool,
     /// Records and words that actions answer with.
     pub actions: bool,
+    /// The words of connectors' errors, refusals and logs.
+    pub connector_text: bool,
     /// The file in which the owner can change that.
     pub file: Option<PathBuf>,
 }
@@ -95,6 +100,8 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: &[(String, String)]) -> Result<Self, ConfigFaults> {
         let mut config = Self::check(load("agent", file, overrides)?)?;
         config.answers.file = file.map(Path::to_owned);
+        let beside = || file.map(|file| PolicyPlace { path: file.with_file_name("policy.toml"), named: false });
+        config.policy = config.policy.or_else(beside);
         Ok(config)
     }
 
@@ -120,6 +127,7 @@ impl Config {
         let publishers = publishers.collect();
         let workers = workers(&mut faults, &raw);
         let locations = locations(&mut faults, &raw);
+        let policy = policy(&mut faults, &raw);
         faults.into_result()?;
         let store = StoreOptions {
             cache_bytes: raw.store.cache_mib << 20,
@@ -130,6 +138,7 @@ impl Config {
             data,
             controller_url,
             name: raw.name.clone(),
+            policy,
             slots: raw.slots,
             grace: raw.grace,
             log: raw.log.clone(),
@@ -137,7 +146,12 @@ impl Config {
             egress,
             publishers,
             workers,
-            answers: Answers { describe: raw.answers.describe, actions: raw.answers.actions, file: None },
+            answers: Answers {
+                describe: raw.answers.describe,
+                actions: raw.answers.actions,
+                connector_text: raw.answers.connector_text,
+                file: None,
+            },
             locations,
             store,
             raw,
@@ -165,6 +179,14 @@ fn workers(faults: &mut Faults, raw: &Raw) -> WorkerRules {
         idle: *idle,
         kept: usize::try_from(*keep).unwrap_or_default(),
     }
+}
+
+fn policy(faults: &mut Faults, raw: &Raw) -> Option<PolicyPlace> {
+    let path = raw.policy_file.clone()?;
+    if !path.is_absolute() {
+        faults.push("policy_file", "is not an absolute path");
+    }
+    Some(PolicyPlace { path, named: true })
 }
 
 fn locations(faults: &mut Faults, raw: &Raw) -> LocationSettings {
@@ -237,7 +259,7 @@ fn egress(faults: &mut Faults, raw: &Raw) -> EgressSettings {
         refuse_invalid_certificates: raw.tls.refuse_invalid_certificates,
         refuse_non_tls: raw.tls.refuse_non_tls,
     };
-    let files = FileRules { closed: vec![raw.data_dir.clone()] };
+    let files = FileRules { closed: vec![raw.data_dir.clone()], ..FileRules::default() };
     EgressSettings { rules, proxy: default, proxies, extra_roots, files, tls, limits, ..EgressSettings::default() }
 }
 
@@ -250,6 +272,20 @@ mod tests {
         let config = Config::check(Raw::default()).unwrap();
         assert_eq!((config.slots, config.publishers.len()), (8, 0));
         assert!(config.controller_proxy.is_none() && config.egress.proxy.is_none());
+    }
+
+    #[test]
+    fn a_policy_is_named_or_lies_beside_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.toml");
+        std::fs::write(&file, "").unwrap();
+        let beside = PolicyPlace { path: folder.path().join("policy.toml"), named: false };
+        assert_eq!(Config::load(Some(&file), &[]).unwrap().policy, Some(beside));
+        std::fs::write(&file, "policy_file = \"/etc/other.toml\"").unwrap();
+        let named = PolicyPlace { path: "/etc/other.toml".into(), named: true };
+        assert_eq!(Config::load(Some(&file), &[]).unwrap().policy, Some(named));
+        std::fs::write(&file, "policy_file = \"other.toml\"").unwrap();
+        assert_eq!(Config::load(Some(&file), &[]).unwrap_err().faults()[0].path, "policy_file");
     }
 
     #[test]

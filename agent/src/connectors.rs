@@ -17,6 +17,7 @@ pub(crate) mod quarantine;
 mod release;
 mod stock;
 mod sweep;
+mod take;
 mod tend;
 mod walls;
 
@@ -27,7 +28,6 @@ use std::{
     time::Duration,
 };
 
-use semver::Version;
 use tokio::sync::{oneshot, watch};
 use wherry_daemon::{
     clock::Clock,
@@ -41,7 +41,7 @@ use wherry_domain::{
     name::Name,
     project::ConnectorPin,
 };
-use wherry_host::{ConnectorFault, Descriptor};
+use wherry_host::Descriptor;
 use wherry_proto::frame::Publisher;
 use wherry_trust::{keys::PublicKey, release::Activity, seal_local::LocalKey};
 use wherry_worker::Code as Program;
@@ -52,29 +52,24 @@ pub use self::{
     chain::{Chain, ChainFileError, ChainSettings},
     compiler::{CompileError, compile_in_this_process, say_why},
     locks::Locks,
+    take::{Blame, Taken},
     walls::{WorkerMode, WorkerRules},
 };
 use self::{
     choose::{Choice, Place},
     compiled::Compiled,
-    quarantine::{Folder, is_strike},
+    quarantine::Folder,
     release::Trust,
     stock::Stock,
 };
-use crate::{controller::Controller, paths::DataDir, recent::Recent};
+use crate::{controller::Controller, paths::DataDir, policy::Policy, recent::Recent, slots::Slots};
 
 /// Loaded connectors kept for the next run. Their code is mapped, so an idle one costs little.
 const KEPT: usize = 64;
-/// How often a lock may move on under an attempt that waits for its connector.
-const MOVES: usize = 8;
-/// What is believed now does not know the release.
-const RELEASE_MISSING: Code = Code::new("release.missing");
 /// The process ended first.
 const INTERRUPTED: Code = Code::new("agent.draining");
 /// The component says it is another one than its release.
 const NAME_MISMATCH: Code = Code::new("connector.name_mismatch");
-/// Nothing says which version to run.
-const UNPINNED: Code = Code::new("deployment.invalid");
 
 /// A connector that may run.
 #[derive(Clone)]
@@ -87,6 +82,8 @@ pub struct Loaded {
     pub descriptor: Arc<Descriptor>,
     /// Who signed its release, by the name that the organisation gave them.
     pub publisher: Arc<str>,
+    /// SHA-256 of that release: it was held against the component, and against no other.
+    release: Digest,
     /// Held for as long as someone may use it: until then it stays on disk.
     using: Arc<()>,
 }
@@ -96,29 +93,6 @@ pub struct Loaded {
 struct Session {
     number: u64,
     live: bool,
-}
-
-/// The connector for an attempt.
-pub struct Taken {
-    /// What runs.
-    pub loaded: Loaded,
-    /// Its version.
-    pub version: Version,
-    /// Whether it is the version on trial.
-    pub on_trial: bool,
-    /// What the log of the run has to say of it.
-    pub warning: Option<String>,
-    /// To report its failures.
-    pub blame: Blame,
-}
-
-/// Whom a failure is counted against.
-#[derive(Clone)]
-pub struct Blame {
-    inner: Arc<Inner>,
-    name: Name,
-    /// Nothing is counted against what only a deployment names.
-    locked: Option<Locked>,
 }
 
 /// The agent's connectors. Clones share them.
@@ -135,6 +109,8 @@ struct Inner {
     tasks: Tasks,
     clock: Clock,
     stock: Stock,
+    policy: Policy,
+    slots: Slots,
     sessions: watch::Sender<Session>,
     loaded: Mutex<Recent<Digest, (Name, Loaded)>>,
     /// Fetching and compiling happen one at a time: both are rare, and compiling takes memory.
@@ -161,6 +137,10 @@ pub struct ConnectorSettings {
     pub clock: Clock,
     /// The locks in force.
     pub locks: Arc<dyn Locks>,
+    /// What the owner allows.
+    pub policy: Policy,
+    /// How many runs there may be, which the controller is told with the policy.
+    pub slots: Slots,
 }
 
 /// Who says that a connector is to run.
@@ -196,7 +176,8 @@ impl Connectors {
     /// # Errors
     /// If they cannot be made.
     pub fn open(settings: ConnectorSettings) -> Result<Self, StoreError> {
-        let ConnectorSettings { data, key, walls, compiler, only, controller, tasks, clock, locks } = settings;
+        let ConnectorSettings { data, key, walls, compiler, only, controller, tasks, clock, locks, policy, slots } =
+            settings;
         let files = FileStore::open(data.connectors())?;
         let compiled = Arc::new(Compiled::new(data.compiled(), compiler, key, walls.compatibility()));
         let stock = Stock::new(clock.clone(), locks, data.before(), Folder::new(data.quarantine()));
@@ -205,11 +186,13 @@ impl Connectors {
             files,
             releases: data.releases(),
             compiled,
-            trust: Trust::new(only),
+            trust: Trust::new(only, policy.clone()),
             controller,
             tasks,
             clock,
             stock,
+            policy,
+            slots,
             sessions: watch::Sender::default(),
             loaded: Mutex::new(Recent::new(KEPT)),
             one_at_a_time: tokio::sync::Mutex::default(),
@@ -229,6 +212,11 @@ impl Connectors {
             tracing::warn!(%error, "the connectors on disk cannot be listed");
             Vec::new()
         })
+    }
+
+    /// Which walls around their code are missing on this system; nothing while that is not known yet.
+    pub(crate) fn missing_walls(&self) -> watch::Receiver<Option<Vec<String>>> {
+        self.0.walls.missing()
     }
 
     /// What decides at present which versions run.
@@ -252,54 +240,6 @@ impl Connectors {
         there()
     }
 
-    /// The connector that an attempt of the environment runs on, ready to run. `deployed` is what its deployment pins,
-    /// which counts on an agent that knows no locks only.
-    ///
-    /// # Errors
-    /// If no version may run, or it cannot be fetched, is not what it should be, or nobody trusted signed it.
-    pub async fn take(
-        &self,
-        environment: &Name,
-        name: &Name,
-        deployed: Option<&ConnectorPin>,
-        on_trial: bool,
-    ) -> Result<Taken, Failure> {
-        for _ in 0..MOVES {
-            match self.take_now(environment, name, deployed, on_trial).await {
-                // The lock moved on while it was prepared.
-                Err(failure) if failure.code == RELEASE_MISSING => {}
-                taken => return taken,
-            }
-        }
-        self.take_now(environment, name, deployed, on_trial).await
-    }
-
-    async fn take_now(
-        &self,
-        environment: &Name,
-        name: &Name,
-        deployed: Option<&ConnectorPin>,
-        on_trial: bool,
-    ) -> Result<Taken, Failure> {
-        let blame = |locked| Blame { inner: Arc::clone(&self.0), name: name.clone(), locked };
-        let Some(Choice { locked, place, instead_of }) = self.0.stock.choose(environment, name, on_trial)? else {
-            let pin = deployed.ok_or_else(|| {
-                Failure::permanent(UNPINNED, format!("the deployment pins no connector {name}, deploy it again"))
-            })?;
-            let loaded = self.0.load(name, Title::Deployed(pin.clone())).await?;
-            let version = pin.version.clone();
-            return Ok(Taken { loaded, version, on_trial: false, warning: None, blame: blame(None) });
-        };
-        let warning = instead_of.map(|wanted| self.0.instead(name, &wanted, &locked));
-        let (version, on_trial) = (locked.version.clone(), place == Place::Trial);
-        let title = match place {
-            Place::Lock | Place::Trial => Title::Locked(locked.clone()),
-            Place::Before => Title::Before(locked.clone()),
-        };
-        let loaded = self.0.load(name, title).await?;
-        Ok(Taken { loaded, version, on_trial, warning, blame: blame(Some(locked)) })
-    }
-
     /// Whether an attempt that takes part in the trial runs on the version on trial now.
     pub(crate) fn is_on_trial(&self, environment: &Name, name: &Name) -> bool {
         let choice = self.0.stock.choose(environment, name, true);
@@ -313,16 +253,6 @@ impl Connectors {
             count(session);
             session.live = live;
         });
-    }
-}
-
-impl Blame {
-    /// A connector failed. Three failures of the kind that only the component itself can be blamed for, within ten
-    /// minutes, and it is not run here any more.
-    pub(crate) fn judge(&self, fault: &ConnectorFault) {
-        if let Some(locked) = self.locked.as_ref().filter(|_| is_strike(fault)) {
-            self.inner.stock.struck(&self.name, locked, &fault.code());
-        }
     }
 }
 
@@ -349,20 +279,16 @@ impl Inner {
     fn recall(&self, name: &Name, title: &Title) -> Result<Option<Loaded>, Failure> {
         let digest = title.pin().digest;
         let judged = match title {
-            // What was believed under other publishers is not kept.
-            Title::Deployed(_) => None,
-            Title::Locked(locked) => Some(self.admit(name, locked)?),
-            Title::Before(_) => match self.stored(name, title) {
-                Some(Ok(release)) => Some(release),
+            Title::Locked(locked) => self.admit(name, locked)?,
+            Title::Deployed(_) | Title::Before(_) => match self.stored(name, title) {
+                Some(Ok(release)) => release,
                 // Missing, damaged, or not to be believed any more: the way through preparing tells.
                 Some(Err(_)) | None => return Ok(None),
             },
         };
-        let loaded = self.remembered(name, digest)?;
-        Ok(loaded.map(|loaded| match judged {
-            Some(release) => Loaded { publisher: release.publisher.into(), ..loaded },
-            None => loaded,
-        }))
+        // Another release over the same bytes promises something else.
+        let loaded = self.remembered(name, digest)?.filter(|loaded| loaded.release == judged.digest);
+        Ok(loaded.map(|loaded| Loaded { publisher: judged.publisher.into(), ..loaded }))
     }
 
     fn remembered(&self, name: &Name, digest: Digest) -> Result<Option<Loaded>, Failure> {
@@ -372,17 +298,11 @@ impl Inner {
             Some((known, _)) => Err(mismatch(&format!("{known} is pinned as {name}"))),
         }
     }
-
-    /// What the log of a run says that runs on another version than its environment's.
-    fn instead(&self, name: &Name, wanted: &Locked, locked: &Locked) -> String {
-        let code = self.stock.held(wanted.wasm).map(|held| format!(" ({})", held.code)).unwrap_or_default();
-        format!(
-            "connector {name} {} is quarantined on this agent{code}: this run uses {}",
-            wanted.version, locked.version
-        )
-    }
 }
 
 fn mismatch(what: &str) -> Failure {
     Failure::permanent(NAME_MISMATCH, format!("the connector is not the one the deployment names: {what}"))
 }
+
+#[cfg(test)]
+mod tests;

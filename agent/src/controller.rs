@@ -39,15 +39,16 @@ impl Controller {
         self.channel.store(None);
     }
 
-    /// A deployment's document, not yet verified.
+    /// A deployment's document and the envelope in which an operator signed it, neither of them verified yet.
     ///
     /// # Errors
     /// If there is no connection, or the controller refuses.
-    pub async fn deployment(&self, digest: Digest) -> Result<Vec<u8>, Failure> {
+    pub async fn deployment(&self, digest: Digest) -> Result<(Vec<u8>, Vec<u8>), Failure> {
         let mut client = self.client()?.max_decoding_message_size(MAX_FETCH);
         let request = wire::FetchDeploymentRequest { digest: digest.to_string() };
         let answer = client.fetch_deployment(link::within(link::CALL, request)).await;
-        answer.map(|answer| answer.into_inner().document).map_err(|status| failure(&status))
+        let answer = answer.map_err(|status| failure(&status))?.into_inner();
+        Ok((answer.document, answer.signature))
     }
 
     /// A connector's release and its bytes from `offset` on, not yet verified.

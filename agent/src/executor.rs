@@ -2,6 +2,7 @@
 //! connections are answered beside them.
 
 mod access;
+mod allowed;
 mod asks;
 mod attempt;
 mod counters;
@@ -23,11 +24,16 @@ mod tally;
 mod target;
 mod team;
 mod voice;
+mod words;
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use tokio::{runtime::Handle, sync::mpsc};
-use wherry_daemon::{clock::Clock, shutdown::Shutdown, tasks::Tasks};
+use wherry_daemon::{
+    clock::Clock,
+    shutdown::Shutdown,
+    tasks::{OnStop, Tasks},
+};
 use wherry_domain::{
     connection::ConnectionPath,
     digest::Digest,
@@ -38,10 +44,12 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{Attempt, Desired, FromAgent, Offer};
 
-use self::{asks::Asks, attempt::Attempting, cover::Cover, plan::Workshop, plans::Plans, voice::Voice};
+use self::{
+    allowed::Allowed, asks::Asks, attempt::Attempting, cover::Cover, plan::Workshop, plans::Plans, voice::Voice,
+};
 use crate::{
     actions::Answers as KeptAnswers, auth::Tokens, config::Answers, connectors::Connectors, deployments::Deployments,
-    egress::Endpoints, journal::Journal, keyring::Left, runs::Runs, secrets::Secrets, slots::Slots,
+    egress::Endpoints, journal::Journal, keyring::Left, policy::Policy, runs::Runs, secrets::Secrets, slots::Slots,
     transforms::Transforms,
 };
 
@@ -90,6 +98,8 @@ pub struct Parts {
     pub left: Left,
     /// What connectors write that may leave the agent.
     pub answers: Answers,
+    /// What the owner allows at all.
+    pub policy: Policy,
     /// The way to the session.
     pub to_session: mpsc::Sender<FromAgent>,
 }
@@ -112,7 +122,7 @@ struct Shared {
     left: Left,
     voice: Voice,
     /// What the owner lets out.
-    allowed: Answers,
+    allowed: Allowed,
     kept_answers: KeptAnswers,
 }
 
@@ -126,7 +136,14 @@ impl Shared {
 impl Executor {
     /// An executor without runs.
     pub fn new(parts: Parts) -> Self {
-        let Parts { name, clock, shutdown, runtime, journal, runs, slots, left, answers, .. } = parts;
+        let Parts { name, clock, shutdown, runtime, journal, runs, slots, left, answers, policy, .. } = parts;
+        let (farewell, stopping, at_work) = (parts.endpoints.farewell(), shutdown.clone(), runs.clone());
+        parts.tasks.work("sessions at systems", OnStop::Finish, async move {
+            stopping.stopping().await;
+            at_work.idle().await;
+            farewell.say();
+            Ok::<(), Infallible>(())
+        });
         let workshop = Workshop {
             connectors: parts.connectors,
             endpoints: parts.endpoints,
@@ -136,13 +153,15 @@ impl Executor {
             tasks: parts.tasks,
             transforms: parts.transforms,
             policies: arc_swap::ArcSwap::default(),
+            policy: policy.clone(),
         };
         let plans = Plans::new(name, parts.deployments, workshop);
         let voice = Voice::new(parts.to_session);
         let kept_answers = KeptAnswers::new(clock.clone());
-        let allowed = answers.clone();
+        let allowed = Allowed { own: answers, policy };
+        let asks = Asks::new(allowed.clone());
         let shared = Arc::new(Shared { clock, shutdown, journal, runs, plans, left, voice, allowed, kept_answers });
-        Self { shared, runtime, slots, asks: Asks::new(answers) }
+        Self { shared, runtime, slots, asks }
     }
 
     /// Takes an offer. `since` is when the stream that carried it was last known to be alive.
@@ -165,6 +184,7 @@ impl Executor {
         if !journal.has_room() {
             return Err(Failure::retry(NO_ROOM, "the agent's disk is nearly full"));
         }
+        self.slots.open().map_err(|refusal| refusal.failure())?;
         let permit = self.slots.take().ok_or_else(|| Failure::retry(NO_SLOT, "every slot of the agent is taken"))?;
         let running = runs.begin(attempt, terms, since).ok_or_else(|| {
             Failure::retry(RUN_HELD, "an earlier attempt of the run is still being stopped on this agent")
@@ -186,7 +206,11 @@ impl Executor {
 
     /// The answer of an action, for its result; an empty one if the owner lets none out.
     pub fn answer(&self, attempt: Attempt) -> Option<Vec<u8>> {
-        self.shared.kept_answers.of(attempt).or_else(|| (!self.shared.allowed.actions).then(Vec::new))
+        match self.shared.allowed.actions() {
+            Ok(()) => self.shared.kept_answers.of(attempt),
+            // Not even what was made while he let them out.
+            Err(_) => Some(Vec::new()),
+        }
     }
 
     /// The connectors that are ready, for a hello.

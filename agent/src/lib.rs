@@ -20,6 +20,7 @@
 //! | [`oauth`] | tokens of OAuth 2.0 |
 //! | [`paths`] | the data folder |
 //! | [`peer`] | what the controller's refusals mean |
+//! | [`policy`] | what the owner allows at all |
 //! | [`presence`] | `ready.json` |
 //! | [`private_file`] | files for the agent's own user only |
 //! | [`recent`] | a bounded map |
@@ -49,6 +50,7 @@ pub mod net;
 pub mod oauth;
 pub mod paths;
 pub mod peer;
+pub mod policy;
 pub mod presence;
 pub mod private_file;
 pub mod recent;

@@ -165,9 +165,22 @@ impl OAuth {
         self.0.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the owner's policy allows a location as it is now, also one that is in use already.
+    fn allowed(&self, location: &str) -> Result<(), AuthFailure> {
+        if location.is_empty() {
+            return Ok(());
+        }
+        let Ground { places, files, .. } = &*self.0.ground;
+        let rules = files.policy.rules();
+        let folder = if rules.raw().files.roots.is_some() { places.folder(location)? } else { return Ok(()) };
+        let allowed = rules.file(&folder, Some(&folder));
+        allowed.map_err(|refusal| AuthFailure::permanent(refusal.code(), refusal.to_string()))
+    }
+
     /// The broker of a connection, with these settings.
     fn broker(&self, settings: Settings, means: state::Means) -> Result<Arc<Broker>, AuthFailure> {
         let path = settings.wanted.path.clone();
+        self.allowed(&settings.oauth().oauth_settings_location)?;
         let mut brokers = self.0.brokers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(broker) = brokers.get(&path) {
             if broker.means() == means && broker.location() == settings.oauth().oauth_settings_location {

@@ -67,6 +67,11 @@ impl DataDir {
         self.0.join("deployments")
     }
 
+    /// Signatures of deployments, by the digest of their documents.
+    pub fn deployment_signatures(&self) -> PathBuf {
+        self.0.join("deployment-signatures")
+    }
+
     /// Sealed secrets by environment.
     pub fn secrets(&self) -> PathBuf {
         self.0.join("secrets")
@@ -85,6 +90,11 @@ impl DataDir {
     /// The key that seals what lies in this folder.
     pub fn local_key(&self) -> PathBuf {
         self.0.join("local-key")
+    }
+
+    /// How the owner's policy stands.
+    pub fn policy_note(&self) -> PathBuf {
+        self.0.join("policy.json")
     }
 
     /// Says that the agent runs and is connected.

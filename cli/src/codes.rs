@@ -43,6 +43,8 @@ pub(crate) const PACKAGE_DESCRIPTOR_INVALID: Code = Code::new("package.descripto
 pub(crate) const CONNECTOR_FOLDER: Code = Code::new("connector.folder_in_use");
 /// The kit for connectors is nowhere.
 pub(crate) const CONNECTOR_SDK: Code = Code::new("connector.sdk_missing");
+/// Connectors in that language do not work yet.
+pub(crate) const CONNECTOR_LANGUAGE: Code = Code::new("connector.language_unsupported");
 /// A test case cannot be read.
 pub(crate) const CONNECTOR_TEST_CASE: Code = Code::new("connector.test_case_invalid");
 /// A connector does not build.
@@ -65,6 +67,9 @@ pub(crate) const MANIFEST_TOO_LARGE: Code = Code::new("manifest.too_large");
 pub(crate) const MANIFEST_ENGINE: Code = Code::new("manifest.engine_unfit");
 /// The project has faults; the controller uses the same code.
 pub(crate) const PROJECT_INVALID: Code = Code::new("project.invalid");
+/// The controller would deploy something else than the folder holds; agents use the same code for a document that is
+/// not what its digest says.
+pub(crate) const DEPLOYMENT_ALTERED: Code = Code::new("deployment.altered");
 /// The project is not deployed there; the controller uses the same code.
 pub(crate) const PROJECT_NOT_DEPLOYED: Code = Code::new("project.not_deployed");
 /// What an action is to be called with is not JSON; the controller uses the same code for what a connector refuses.

@@ -29,7 +29,7 @@ use crate::error::Outcome;
 use crate::exit;
 use crate::screen::{Format, Screen};
 use crate::settings;
-pub(crate) use project::submit;
+pub(crate) use project::{Asked, submit};
 
 /// Runs project operations on private agents inside customers' networks.
 #[derive(Debug, Parser)]
@@ -205,10 +205,19 @@ mod tests {
         let commands: Vec<&str> = lines.filter(|line| line.starts_with("wherry ")).collect();
         assert!(commands.len() >= 20, "only {} commands were found", commands.len());
         for command in commands {
-            let words = command.split(" #").next().unwrap().replace('\'', "");
-            let words = words.replace("ed25519:...", "ed25519:eyledc-Jty9fXrXZckw6bkzOT4_uMQgp1s51KwxrNPA");
-            let parsed = Cli::try_parse_from(words.split_whitespace());
+            let parsed = Cli::try_parse_from(words(command));
             assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
         }
+    }
+
+    /// The words of a line without what only the shell sees, and with a key where the line puts one in.
+    fn words(line: &str) -> Vec<String> {
+        const KEY: &str = "ed25519:eyledc-Jty9fXrXZckw6bkzOT4_uMQgp1s51KwxrNPA";
+        let line = [" #", " > "].iter().fold(line, |line, end| line.split(end).next().unwrap());
+        let line = match (line.split_once("\"$("), line.rsplit_once(")\"")) {
+            (Some((before, _)), Some((_, after))) => format!("{before}{KEY}{after}"),
+            _ => line.to_owned(),
+        };
+        line.replace("ed25519:...", KEY).replace('\'', "").split_whitespace().map(str::to_owned).collect()
     }
 }

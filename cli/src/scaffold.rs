@@ -13,7 +13,7 @@ pub(crate) enum Language {
     /// Through componentize-js.
     #[value(alias = "javascript")]
     Js,
-    /// Through componentize-py.
+    /// Does not work yet, and says why.
     Python,
 }
 
@@ -33,7 +33,7 @@ macro_rules! wit {
 const IGNORED: &str = include_str!("../templates/gitignore.in");
 const RUST_MANIFEST: &str = include_str!("../templates/rust/Cargo.toml.in");
 const RUST_README: &str = include_str!("../templates/rust/README.md.in");
-const OTHER_README: &str = include_str!("../templates/other.md.in");
+const JAVASCRIPT_README: &str = include_str!("../templates/javascript.md.in");
 const CONTACTS: [(&str, &str); 9] = [
     ("src/lib.rs", example!("contacts/src/lib.rs")),
     ("src/tests.rs", example!("contacts/src/tests.rs")),
@@ -54,15 +54,6 @@ const JAVASCRIPT: [(&str, &str); 7] = [
     ("tests/refused.yaml", example!("tickets-javascript/tests/refused.yaml")),
     ("tests/refused.http.json", example!("tickets-javascript/tests/refused.http.json")),
 ];
-const PYTHON: [(&str, &str); 7] = [
-    ("app.py", example!("tickets-python/app.py")),
-    ("build.sh", example!("tickets-python/build.sh")),
-    ("requirements.txt", example!("tickets-python/requirements.txt")),
-    ("tests/query.yaml", example!("tickets-python/tests/query.yaml")),
-    ("tests/query.http.json", example!("tickets-python/tests/query.http.json")),
-    ("tests/refused.yaml", example!("tickets-python/tests/refused.yaml")),
-    ("tests/refused.http.json", example!("tickets-python/tests/refused.http.json")),
-];
 const WIT: [(&str, &str); 9] = wit!(
     "connector.wit",
     "deps/LICENSE",
@@ -75,8 +66,8 @@ const WIT: [(&str, &str); 9] = wit!(
     "deps/sockets.wit"
 );
 
-/// The files of a new connector. `sdk` is the folder of the kit, for Rust.
-pub(crate) fn files(name: &Name, language: Language, sdk: &Path) -> Vec<File> {
+/// The files of a new connector, or nothing in a language that does not work yet. `sdk` is the folder of the kit, for Rust.
+pub(crate) fn files(name: &Name, language: Language, sdk: &Path) -> Option<Vec<File>> {
     let ignored = (".gitignore", IGNORED.to_owned());
     match language {
         Language::Rust => {
@@ -87,22 +78,16 @@ pub(crate) fn files(name: &Name, language: Language, sdk: &Path) -> Vec<File> {
             };
             let own = [("Cargo.toml", fill(RUST_MANIFEST)), ("README.md", fill(RUST_README)), ignored];
             let contacts = CONTACTS.iter().map(|(path, text)| (*path, renamed(path, text, name)));
-            own.into_iter().chain(contacts).collect()
+            Some(own.into_iter().chain(contacts).collect())
         }
-        Language::Js => other(name, ("JavaScript", "connector.js", "npm install"), &JAVASCRIPT, ignored),
-        Language::Python => {
-            let install = "pip install -r requirements.txt      # componentize-py, on the PATH";
-            other(name, ("Python", "app.py", install), &PYTHON, ignored)
-        }
+        Language::Js => Some(javascript(name, ignored)),
+        Language::Python => None,
     }
 }
 
-fn other(name: &Name, words: (&str, &str, &str), files: &[(&'static str, &str)], ignored: File) -> Vec<File> {
-    let (language, source, install) = words;
-    let readme = OTHER_README.replace("{{name}}", name.as_str()).replace("{{language}}", language);
-    let readme = ("README.md", readme.replace("{{source}}", source).replace("{{install}}", install));
-    let example = format!("tickets-{}", language.to_lowercase());
-    let renamed = files.iter().map(|(path, text)| (*path, text.replace(&example, name.as_str())));
+fn javascript(name: &Name, ignored: File) -> Vec<File> {
+    let readme = ("README.md", JAVASCRIPT_README.replace("{{name}}", name.as_str()));
+    let renamed = JAVASCRIPT.iter().map(|(path, text)| (*path, text.replace("tickets-javascript", name.as_str())));
     let wit = WIT.iter().map(|(path, text)| (*path, (*text).to_owned()));
     renamed.chain(wit).chain([readme, ignored]).collect()
 }
@@ -126,19 +111,20 @@ mod tests {
     #[test]
     fn a_new_connector_carries_its_name_everywhere_and_no_other() {
         let name: Name = "acme-crm".parse().unwrap();
-        for language in [Language::Rust, Language::Js, Language::Python] {
-            let files = files(&name, language, Path::new("../wherry/plugins/sdk"));
+        for language in [Language::Rust, Language::Js] {
+            let files = files(&name, language, Path::new("../wherry/plugins/sdk")).unwrap();
             let whole: String = files.iter().map(|(_, text)| text.as_str()).collect();
             assert!(
                 whole.contains("acme-crm") && !whole.contains("{{name}}") && !whole.contains("{{sdk}}"),
                 "{language:?}"
             );
-            assert!(!whole.contains("tickets-javascript") && !whole.contains("tickets-python"), "{language:?}");
+            assert!(!whole.contains("tickets-javascript"), "{language:?}");
             for wanted in ["README.md", ".gitignore", "tests/query.yaml", "tests/query.http.json"] {
                 assert!(files.iter().any(|(path, _)| *path == wanted), "{language:?} lacks {wanted}");
             }
         }
-        let files = files(&name, Language::Rust, Path::new("/x"));
+        assert!(files(&name, Language::Python, Path::new("/x")).is_none());
+        let files = files(&name, Language::Rust, Path::new("/x")).unwrap();
         let of = |wanted: &str| files.iter().find(|(path, _)| *path == wanted).unwrap().1.clone();
         assert_eq!(Described::parse(of("src/descriptor.json").as_bytes()).unwrap().name, name);
         assert!(of("src/lib.rs").contains("NAME: &'static str = \"acme-crm\""));

@@ -23,7 +23,7 @@ pub use access::{AccessToken, AuditEntry, Scope};
 pub use agent::{Agent, EnrolmentToken, Environment, Group, Redeemed};
 pub use alias::MappingRecord;
 pub use application::AppRegistration;
-pub use catalogue::{CatalogueVersions, SignedDocument};
+pub use catalogue::{CatalogueVersions, RevokedKeys, SignedDocument};
 pub use connector::{Connector, Publisher};
 pub use deployment::Deployment;
 pub use keyring::{ForgottenRosters, RosterEntry, SecretRecord, StoredWrap};

@@ -111,7 +111,7 @@ fn seen(code: &str) -> Option<Area> {
         ("auth" | "oauth", _) => Area::Authentication,
         ("egress" | "controller", _) => Area::Network,
         ("secret" | "sealed", _) => Area::Authentication,
-        ("connection" | "deployment", _) => Area::Configuration,
+        ("connection" | "deployment" | "agent_policy", _) => Area::Configuration,
         ("sandbox" | "agent", _) => Area::Connector,
         (_, _) => return None,
     })

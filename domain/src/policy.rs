@@ -30,6 +30,8 @@ pub enum Policy {
     RefuseInvalidCertificates,
     /// No connection may speak without TLS.
     RefuseNonTls,
+    /// Projects are deployed under an operator's signature alone.
+    RequireSignedDeployments,
 }
 
 /// A text that is no policy's key.
@@ -74,6 +76,9 @@ pub struct Policies {
     pub refuse_invalid_certificates: bool,
     /// See [`Policy::RefuseNonTls`].
     pub refuse_non_tls: bool,
+    /// See [`Policy::RequireSignedDeployments`].
+    #[serde(default)]
+    pub require_signed_deployments: bool,
 }
 
 impl Default for Policies {
@@ -85,6 +90,7 @@ impl Default for Policies {
             allow_answers: false,
             refuse_invalid_certificates: false,
             refuse_non_tls: false,
+            require_signed_deployments: false,
         }
     }
 }
@@ -115,6 +121,7 @@ impl Policies {
             Policy::AllowAnswers => Value::Flag(self.allow_answers),
             Policy::RefuseInvalidCertificates => Value::Flag(self.refuse_invalid_certificates),
             Policy::RefuseNonTls => Value::Flag(self.refuse_non_tls),
+            Policy::RequireSignedDeployments => Value::Flag(self.require_signed_deployments),
         }
     }
 
@@ -125,6 +132,7 @@ impl Policies {
             Policy::AllowAnswers => &mut self.allow_answers,
             Policy::RefuseInvalidCertificates => &mut self.refuse_invalid_certificates,
             Policy::RefuseNonTls => &mut self.refuse_non_tls,
+            Policy::RequireSignedDeployments => &mut self.require_signed_deployments,
             Policy::AllowedPublishers | Policy::MaxRunTime => {
                 match value {
                     Value::Publishers(allowed) => self.allowed_publishers = allowed,
@@ -142,13 +150,14 @@ impl Policies {
 
 impl Policy {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::DisableAutoConnectorUpdate,
         Self::AllowedPublishers,
         Self::MaxRunTime,
         Self::AllowAnswers,
         Self::RefuseInvalidCertificates,
         Self::RefuseNonTls,
+        Self::RequireSignedDeployments,
     ];
 
     /// Its name.
@@ -160,6 +169,7 @@ impl Policy {
             Self::AllowAnswers => "allow_answers",
             Self::RefuseInvalidCertificates => "refuse_invalid_certificates",
             Self::RefuseNonTls => "refuse_non_tls",
+            Self::RequireSignedDeployments => "require_signed_deployments",
         }
     }
 
@@ -174,6 +184,7 @@ impl Policy {
             Self::AllowAnswers => "answers of actions may leave the customer's network",
             Self::RefuseInvalidCertificates => "no connection may accept a certificate that does not check out",
             Self::RefuseNonTls => "no connection may speak without TLS",
+            Self::RequireSignedDeployments => "projects are deployed under an operator's signature alone",
         }
     }
 
@@ -193,7 +204,8 @@ impl Policy {
             Self::DisableAutoConnectorUpdate
             | Self::AllowAnswers
             | Self::RefuseInvalidCertificates
-            | Self::RefuseNonTls => Value::flag(text),
+            | Self::RefuseNonTls
+            | Self::RequireSignedDeployments => Value::flag(text),
         }
     }
 
@@ -209,9 +221,10 @@ impl Policy {
             Self::AllowedPublishers => "may only name some of the same publishers",
             Self::MaxRunTime => "may only be shorter",
             Self::AllowAnswers => "may only be turned off",
-            Self::DisableAutoConnectorUpdate | Self::RefuseInvalidCertificates | Self::RefuseNonTls => {
-                "may only be turned on"
-            }
+            Self::DisableAutoConnectorUpdate
+            | Self::RefuseInvalidCertificates
+            | Self::RefuseNonTls
+            | Self::RequireSignedDeployments => "may only be turned on",
         };
         Err(Looser { policy: self, organisation: organisation.clone(), asked: asked.clone(), hint })
     }
@@ -232,7 +245,10 @@ impl Policy {
     const fn restricts(self) -> bool {
         match self {
             Self::AllowAnswers | Self::AllowedPublishers | Self::MaxRunTime => false,
-            Self::DisableAutoConnectorUpdate | Self::RefuseInvalidCertificates | Self::RefuseNonTls => true,
+            Self::DisableAutoConnectorUpdate
+            | Self::RefuseInvalidCertificates
+            | Self::RefuseNonTls
+            | Self::RequireSignedDeployments => true,
         }
     }
 }

@@ -61,6 +61,7 @@ pub struct Run {
     failures: u32,
     losses: u32,
     cancel_asked: bool,
+    given_up: bool,
     begun: bool,
     due: Timestamp,
 }
@@ -75,6 +76,7 @@ impl Run {
             failures: 0,
             losses: 0,
             cancel_asked: false,
+            given_up: false,
             begun: false,
             due: now,
         }
@@ -82,12 +84,12 @@ impl Run {
 
     /// A run read back after a restart: whatever lease it had counts as granted now.
     pub fn restored(terms: Terms, stored: Stored, now: Timestamp) -> Self {
-        let Stored { state, fence, failures, losses, cancel_asked, begun } = stored;
+        let Stored { state, fence, failures, losses, cancel_asked, given_up, begun } = stored;
         let due = match state {
             State::Leased { .. } => terms.lease.lost_at(now, terms.offline_term),
             State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => now,
         };
-        Self { terms, state, fence, failures, losses, cancel_asked, begun, due }
+        Self { terms, state, fence, failures, losses, cancel_asked, given_up, begun, due }
     }
 
     /// As [`Run::restored`], from a copy of what another controller remembered: since then that one may have given
@@ -100,8 +102,8 @@ impl Run {
 
     /// What to keep on disk.
     pub fn stored(&self) -> Stored {
-        let Self { fence, failures, losses, cancel_asked, begun, .. } = *self;
-        Stored { state: self.state.clone(), fence, failures, losses, cancel_asked, begun }
+        let Self { fence, failures, losses, cancel_asked, given_up, begun, .. } = *self;
+        Stored { state: self.state.clone(), fence, failures, losses, cancel_asked, given_up, begun }
     }
 
     /// Where it is.
@@ -279,9 +281,18 @@ impl Run {
     }
 
     fn given_up(&mut self) -> Vec<Effect> {
-        if !matches!(self.state, State::Queued { .. } | State::Unknown { .. }) {
-            return Vec::new();
+        match self.state {
+            State::Queued { .. } | State::Unknown { .. } => self.end_given_up(),
+            State::Leased { .. } => {
+                self.given_up = true;
+                self.cancel_asked()
+            }
+            State::Finished { .. } => Vec::new(),
         }
+    }
+
+    /// Nobody wants it any more, and nobody has it.
+    fn end_given_up(&mut self) -> Vec<Effect> {
         let may_have_begun = self.losses > 0 || self.begun;
         if may_have_begun && self.terms.side_effects != SideEffects::Read {
             let message = "the agent was lost in the middle: it may or may not have been done, and is not done again";
@@ -293,7 +304,7 @@ impl Run {
     fn retry_asked(&mut self, now: Timestamp) -> Vec<Effect> {
         match self.state {
             State::Unknown { .. } => {
-                self.cancel_asked = false;
+                (self.cancel_asked, self.given_up) = (false, false);
                 self.requeue(now, true, Reason::Asked)
             }
             State::Queued { .. } | State::Leased { .. } | State::Finished { .. } => Vec::new(),
@@ -313,6 +324,9 @@ impl Run {
         if !self.terms.side_effects.may_repeat() {
             self.state = State::Unknown { agent };
             return vec![Effect::Hold { reason }];
+        }
+        if self.given_up {
+            return self.end_given_up();
         }
         if self.cancel_asked {
             return self.settle(Outcome::Cancelled);

@@ -25,7 +25,7 @@ use wherry_domain::{
 pub use self::{
     action::Action,
     ask::{Answer, Ask, Question, Trouble},
-    catalogue::{Catalogue, Holding, HoldingState, Inventory, Stock},
+    catalogue::{Catalogue, Holding, HoldingState, Inventory, OwnerPolicy, Stock},
     keyring::{
         Departed, Keyring, KeyringReport, KeyringState, KeyringTrouble, MissingWrap, PendingJoin, RemovedItem,
         SealedItem, WrappedKey,

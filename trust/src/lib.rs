@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod chain;
+pub mod deployment;
 pub mod dsse;
 pub mod keys;
 pub mod names;

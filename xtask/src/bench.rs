@@ -33,6 +33,10 @@ enum Measurement {
     Stream,
     /// Latency of a synchronous action.
     Action,
+    /// How long sealing a group's secrets anew takes after an agent was removed.
+    Secrets,
+    /// A load during fifty swaps of its connector.
+    Swap,
 }
 
 /// Builds release binaries and connectors, then becomes the measuring program.
@@ -47,6 +51,8 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
         Measurement::Sandbox => "sandbox",
         Measurement::Stream => "stream",
         Measurement::Action => "action",
+        Measurement::Secrets => "secrets",
+        Measurement::Swap => "swap",
     };
     let arguments = [name].into_iter().chain(options.json.then_some("--json"));
     layout.describe(Run::program(program, arguments), Profile::Release).replace()

@@ -1,6 +1,7 @@
 //! Tests against software and descriptions that others wrote: mock servers from npm, clients from PyPI, API descriptions
-//! of vendors, proxies and Request Tracker from Debian.
+//! of vendors, proxies and Request Tracker from Debian, a compiler of components from npm.
 
+mod languages;
 mod proxies;
 mod request_tracker;
 
@@ -32,6 +33,8 @@ pub(crate) struct ThirdParty {
     proxies: std::result::Result<(), String>,
     /// Or why there is none.
     request_tracker: std::result::Result<(), String>,
+    /// The folder of modules that make components of JavaScript, or why there is none.
+    javascript: std::result::Result<PathBuf, String>,
 }
 
 /// What tests against API descriptions need, or why they cannot run here.
@@ -54,12 +57,20 @@ impl ThirdParty {
     pub(crate) fn prepare(layout: &Layout) -> Result<Self> {
         let request_tracker = request_tracker::prepare()?;
         let (described, oidc) = (Described::prepare(layout)?, oidc(layout)?);
-        Ok(Self { described, oidc, proxies: proxies::prepare()?, request_tracker })
+        let javascript = languages::javascript(layout)?;
+        Ok(Self { described, oidc, proxies: proxies::prepare()?, request_tracker, javascript })
     }
 
     /// Tells the tests where things are, or why they are left out.
     pub(crate) fn describe(&self, run: Run) -> Run {
         let run = self.described.describe(run);
+        let run = match &self.javascript {
+            Ok(modules) => run.env("WHERRY_COMPONENTIZE_JS", modules),
+            Err(why) => {
+                eprintln!("skipped: third-party tests with connectors in JavaScript, {why}");
+                run
+            }
+        };
         let run = match &self.oidc {
             Ok(folder) => run.env("WHERRY_OIDC", folder),
             Err(why) => {
@@ -88,6 +99,7 @@ impl ThirdParty {
         self.proxies.is_ok()
             || self.request_tracker.is_ok()
             || self.oidc.is_ok()
+            || self.javascript.is_ok()
             || matches!(self.described, Described::Ready { .. })
     }
 
@@ -96,8 +108,9 @@ impl ThirdParty {
         let proxies = self.proxies.is_err().then_some(EXCEPT_PROXIES);
         let oidc = self.oidc.is_err().then_some(EXCEPT_OIDC);
         let tracker = self.request_tracker.is_err().then_some(EXCEPT_REQUEST_TRACKER);
+        let javascript = self.javascript.is_err().then_some(EXCEPT_JAVASCRIPT);
         let described = self.described.filter().into_iter();
-        let filters: Vec<&str> = described.chain(proxies).chain(oidc).chain(tracker).collect();
+        let filters: Vec<&str> = described.chain(proxies).chain(oidc).chain(tracker).chain(javascript).collect();
         (!filters.is_empty()).then(|| filters.join(" and "))
     }
 
@@ -201,11 +214,13 @@ const ONLY_THIRD_PARTY: &str = "test(/(^|::)third_party::/)";
 const EXCEPT_PYTHON: &str = "not test(/(^|::)third_party::(python|oauth1|soap)::/)";
 /// Leaves out those of them that need API descriptions.
 const EXCEPT_DESCRIBED: &str =
-    "(not test(/(^|::)third_party::/) or test(/(^|::)(proxies|oauth|declarative)::third_party::/))";
+    "(not test(/(^|::)third_party::/) or test(/(^|::)(proxies|oauth|declarative|kit)::third_party::/))";
 /// Leaves out those of them that need a provider of OAuth 2.0.
 const EXCEPT_OIDC: &str = "not test(/(^|::)oauth::third_party::/)";
 /// Leaves out those of them that need Request Tracker.
 const EXCEPT_REQUEST_TRACKER: &str = "not test(/(^|::)declarative::third_party::/)";
+/// Leaves out those of them that make components of JavaScript.
+const EXCEPT_JAVASCRIPT: &str = "not test(/(^|::)kit::third_party::/)";
 /// Leaves out those of them that need proxies.
 const EXCEPT_PROXIES: &str = "not test(/(^|::)proxies::third_party::/)";
 /// Selects all others.

@@ -13,7 +13,10 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue};
-use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex as Turn, oneshot},
+};
 use wherry_daemon::{
     clock::Clock,
     tasks::{OnStop, Tasks},
@@ -38,6 +41,16 @@ const PROVEN: Duration = Duration::from_secs(60);
 pub(super) trait Login: Send + Sync + 'static {
     /// Makes the calls. Never more than one at a time.
     fn login(&self) -> impl Future<Output = Result<Grant, Refused>> + Send;
+
+    /// Whether the system wants to be told when a token is used no more.
+    fn ends_sessions(&self) -> bool {
+        false
+    }
+
+    /// Tells it. What comes of that changes nothing: a token that is not given back ends by itself.
+    fn logout(&self, _token: Token) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// What a login gave.
@@ -63,7 +76,10 @@ impl<E: Into<AuthFailure>> From<E> for Refused {
 }
 
 /// The current token of one connection.
-pub(super) struct Keeper<L> {
+///
+/// Whoever holds the last handle ends the session by dropping it: the connection changed, was forgotten, or the agent
+/// stops.
+pub(super) struct Keeper<L: Login> {
     desk: Arc<Desk<L>>,
     turn: Arc<Turn<()>>,
     tasks: Tasks,
@@ -82,6 +98,8 @@ struct State {
     current: Option<Current>,
     /// Whether the next token replaces one that was refused.
     replacing: bool,
+    /// Whether nobody holds the keeper any more.
+    left: bool,
     refused: Option<(Timestamp, AuthFailure)>,
 }
 
@@ -110,6 +128,7 @@ impl<L: Login> Keeper<L> {
         let (desk, (tell, told)) = (Arc::clone(&self.desk), oneshot::channel());
         self.tasks.work("login of a connection", OnStop::Finish, async move {
             let answer = desk.log_in().await;
+            desk.leave_if_left().await;
             drop(turn);
             // Nobody may be waiting any more.
             drop(tell.send(answer));
@@ -160,6 +179,40 @@ impl<L: Login> Desk<L> {
     }
 }
 
+impl<L: Login> Desk<L> {
+    /// A login may come to its end after the keeper.
+    async fn leave_if_left(&self) {
+        let left = self.state().left;
+        if left {
+            self.leave().await;
+        }
+    }
+
+    async fn leave(&self) {
+        let token = self.state().current.take().map(|current| current.token);
+        if let Some(token) = token.filter(|_| self.login.ends_sessions()) {
+            self.login.logout(token).await;
+        }
+    }
+}
+
+impl<L: Login> Drop for Keeper<L> {
+    fn drop(&mut self) {
+        let mut state = self.desk.state();
+        state.left = true;
+        let has_session = state.current.is_some() && self.desk.login.ends_sessions();
+        drop(state);
+        // At the very end of the process there is nowhere to make the call.
+        if has_session && Handle::try_current().is_ok() {
+            let desk = Arc::clone(&self.desk);
+            self.tasks.work("logout of a connection", OnStop::Finish, async move {
+                desk.leave().await;
+                Ok::<(), Infallible>(())
+            });
+        }
+    }
+}
+
 impl<L: Login> TokenSource for Keeper<L> {
     fn token(&self) -> BoxFuture<'_, Result<Token, AuthFailure>> {
         Box::pin(self.get())
@@ -194,6 +247,7 @@ mod tests {
     /// Gives what it is told to, after a while.
     #[derive(Default)]
     struct Script {
+        ended: Mutex<Vec<u64>>,
         calls: AtomicU32,
         answers: Mutex<VecDeque<Result<Option<Duration>, Duration>>>,
     }
@@ -206,6 +260,14 @@ mod tests {
             let name = HeaderName::from_static("authorization");
             let grant = |life| Grant { name, value: HeaderValue::from(call), life };
             answer.map(grant).map_err(|wait| Refused { failure: AuthFailure::permanent(REFUSED, "no"), wait })
+        }
+
+        fn ends_sessions(&self) -> bool {
+            true
+        }
+
+        async fn logout(&self, token: Token) {
+            self.ended.lock().unwrap().push(token.generation);
         }
     }
 
@@ -273,6 +335,41 @@ mod tests {
         let next = tokio::time::timeout(Duration::from_secs(10), keeper.token()).await.unwrap();
         assert_eq!(next.map(drop).unwrap_err().code, REFUSED);
         assert_eq!(slow.calls.load(SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn the_session_ends_with_the_keeper_once_and_only_if_there_is_one() {
+        let (unused, script, _hand) = keeper([]);
+        drop(unused);
+        tokio::task::yield_now().await;
+        assert!(script.ended.lock().unwrap().is_empty());
+        let (keeper, script, _hand) = keeper([]);
+        let first = keeper.token().await.unwrap();
+        keeper.rejected(&first);
+        keeper.token().await.unwrap();
+        let held = Arc::clone(&keeper);
+        drop(keeper);
+        tokio::task::yield_now().await;
+        assert!(script.ended.lock().unwrap().is_empty(), "somebody still uses it");
+        let tasks = held.tasks.clone();
+        drop(held);
+        while !tasks.running().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*script.ended.lock().unwrap(), [2], "the one that was refused is none any more");
+    }
+
+    #[test]
+    fn a_keeper_that_outlives_the_runtime_ends_quietly() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (keeper, script) = runtime.block_on(async {
+            let (keeper, script, _hand) = keeper([]);
+            keeper.token().await.unwrap();
+            (keeper, script)
+        });
+        drop(runtime);
+        drop(keeper);
+        assert!(script.ended.lock().unwrap().is_empty());
     }
 
     #[test]

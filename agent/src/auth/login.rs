@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::{
     calls::AuthCalls,
     keeper::{AFTER_REFUSAL, AFTER_TROUBLE, Grant, Login, Refused},
-    token::AuthFailure,
+    token::{AuthFailure, Token},
 };
 use crate::net::proxy;
 
@@ -46,7 +46,12 @@ pub(super) struct TokenLogin {
     pub(super) scheme: LoginToken,
     pub(super) password: Arc<SecretString>,
     pub(super) header: HeaderName,
+    /// Where a session ends, if the system has a place for that.
+    pub(super) logout: Option<(AuthCalls, Uri)>,
 }
+
+/// An agent that stops does not wait longer for a farewell.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 impl Login for TokenLogin {
     async fn login(&self) -> Result<Grant, Refused> {
@@ -56,6 +61,26 @@ impl Login for TokenLogin {
             return Err(refusal(host, &answer));
         }
         self.grant(&answer).ok_or_else(|| Refused { failure: unusable(host), wait: AFTER_TROUBLE })
+    }
+
+    fn ends_sessions(&self) -> bool {
+        self.logout.is_some()
+    }
+
+    async fn logout(&self, token: Token) {
+        let Some((calls, uri)) = &self.logout else { return };
+        let request = Request::post(uri.clone()).header(token.name, token.value).header(header::ACCEPT, "*/*");
+        let Ok(request) = request.body(Bytes::new()) else { return };
+        match tokio::time::timeout(FAREWELL, calls.call(request)).await {
+            Ok(Ok(answer)) if answer.status().is_success() => {
+                tracing::debug!(host = calls.destination().host(), "logged out")
+            }
+            Ok(Ok(answer)) => {
+                tracing::warn!(host = calls.destination().host(), status = %answer.status(), "the logout was refused");
+            }
+            Ok(Err(error)) => tracing::warn!(code = %error.code(), %error, "could not log out"),
+            Err(_) => tracing::warn!(host = calls.destination().host(), "the logout was not answered in time"),
+        }
     }
 }
 

@@ -248,7 +248,11 @@ impl Made<'_> {
     fn login_token(&self, login: &LoginToken) -> Result<Credential, Failure> {
         let (calls, uri) = self.own("login_url", &login.login_url)?;
         let (password, header) = (self.open(&login.password.secret)?, header_name(&login.header)?);
-        let login = TokenLogin { calls, uri, scheme: login.clone(), password, header };
+        let logout = match login.logout_url.as_str() {
+            "" => None,
+            url => Some(self.own("logout_url", url)?),
+        };
+        let login = TokenLogin { calls, uri, scheme: login.clone(), password, header, logout };
         Ok(Credential::Token(Keeper::shared(login, self.clock.clone(), self.tasks.clone())))
     }
 

@@ -5,7 +5,7 @@ use wherry_domain::{
     project::tls::Unread,
 };
 
-use crate::secrets::SecretError;
+use crate::{policy::Refusal, secrets::SecretError};
 
 /// Why a certificate store cannot be used. No text tells what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum CertificateError {
     /// whoever writes a project should not learn what there is on an agent.
     #[error("the agent cannot use the file {0}, its log says why")]
     Unreadable(String),
+    /// The owner does not allow the file.
+    #[error(transparent)]
+    Policy(#[from] Refusal),
     /// Wrong or missing password.
     #[error("the password of the certificate store is wrong or missing")]
     Password,
@@ -46,6 +49,7 @@ impl CertificateError {
             Self::Secret(error) => error.code(),
             Self::Unread(_) | Self::Unsupported { .. } => Code::new("certificate.unsupported"),
             Self::Unreadable(_) => Code::new("certificate.unreadable"),
+            Self::Policy(refusal) => refusal.code(),
             Self::Password => Code::new("certificate.password_wrong"),
             Self::Malformed(_) => Code::new("certificate.malformed"),
             Self::NotFound(_) => Code::new("certificate.not_found"),

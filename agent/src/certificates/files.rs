@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::CertificateError;
+use crate::policy::Policy;
 
 /// Largest file. A chain takes 10 KiB; a store with every authority of a system some hundred.
 const MAX_FILE: u64 = 512 << 10;
@@ -21,6 +22,8 @@ pub struct FileRules {
     /// Folders that stay closed: the agent's own, with the key of its identity. Whoever writes a project must not be able
     /// to use it against another system.
     pub closed: Vec<PathBuf>,
+    /// What the owner allows.
+    pub policy: Policy,
 }
 
 impl FileRules {
@@ -29,21 +32,22 @@ impl FileRules {
     /// # Errors
     /// If it is none, is too large, may not be read or lies in a closed folder.
     pub fn read(&self, path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-        self.try_read(Path::new(path)).map_err(|error| {
+        let (named, real) = (Path::new(path), fs::canonicalize(path));
+        self.policy.rules().file(named, real.as_deref().ok())?;
+        real.and_then(|real| self.try_read(named, &real)).map_err(|error| {
             tracing::warn!(path, %error, "a file that a connection names cannot be used");
             CertificateError::Unreadable(path.to_owned())
         })
     }
 
-    fn try_read(&self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-        let real = fs::canonicalize(path)?;
+    fn try_read(&self, path: &Path, real: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         let closed = self.closed.iter().filter_map(|folder| fs::canonicalize(folder).ok());
         if !path.is_absolute() || closed.into_iter().any(|folder| real.starts_with(folder)) {
             return Err(io::Error::other("it lies in the agent's own folder"));
         }
         // Opening a pipe would wait for its other end.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&real)?;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(real)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a file"));
         }
@@ -64,6 +68,7 @@ fn read_whole(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::RawPolicy;
     use std::os::unix::fs::symlink;
 
     #[test]
@@ -77,7 +82,8 @@ mod tests {
         fs::write(place("large"), vec![0; 513 << 10]).unwrap();
         symlink(own.join("key"), place("link")).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, place("pipe"), rustix::fs::Mode::RUSR).unwrap();
-        let rules = FileRules { closed: vec![own] };
+        let mut raw = RawPolicy::default();
+        let rules = FileRules { closed: vec![own], policy: Policy::default() };
         assert_eq!(rules.read(&place("good.pem")).unwrap().as_slice(), b"content");
         for bad in ["own/key", "large", "link", "pipe", "nowhere", "own/../own/key", "own"] {
             let error = rules.read(&place(bad)).err().unwrap();
@@ -85,5 +91,8 @@ mod tests {
             // The same words for all of them.
             assert_eq!(error.to_string(), format!("the agent cannot use the file {}, its log says why", place(bad)));
         }
+        raw.files.roots = Some(vec![folder.path().join("roots")]);
+        let rules = FileRules { policy: Policy::of(raw).unwrap(), ..rules };
+        assert_eq!(rules.read(&place("good.pem")).err().unwrap().code().as_str(), "agent_policy.file");
     }
 }

@@ -2,13 +2,15 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use serde::Serialize;
 use wherry_daemon::{clock::Clock, exit::Exit, limits, redaction::Redactor, shutdown::Shutdown, telemetry, tls};
 use wherry_domain::failure::Code;
 
 use super::{SettingArgs, failed, print_json};
 use crate::{
     app::{App, AppError, Surroundings},
-    config::Config,
+    config::{Config, Raw},
+    policy::{Policy, RawPolicy},
 };
 
 /// How long threads of runs may take to end.
@@ -31,7 +33,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Err(exit) => return exit,
     };
     if args.check {
-        return print_json(&config.raw);
+        return check(&config);
     }
     let redactor = Redactor::default();
     if let Err(error) = telemetry::init(&config.log, &redactor) {
@@ -42,6 +44,26 @@ pub fn run(args: &RunArgs) -> ExitCode {
     match start(&config, redactor) {
         Ok(exit) => exit.into(),
         Err(error) => failed(&error, &error.code(), error.exit()),
+    }
+}
+
+/// What holds, without secrets: the configuration, and the owner's policy if there is one.
+#[derive(Serialize)]
+struct Checked<'a> {
+    #[serde(flatten)]
+    configuration: &'a Raw,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a RawPolicy>,
+}
+
+fn check(config: &Config) -> ExitCode {
+    match Policy::open(config.policy.clone(), Clock::system().wall_unix_millis()) {
+        Ok(policy) => {
+            let rules = policy.rules();
+            let policy = policy.standing().map(|_| rules.raw());
+            print_json(&Checked { configuration: &config.raw, policy })
+        }
+        Err(error) => failed(&error, &error.code(), Exit::Config),
     }
 }
 

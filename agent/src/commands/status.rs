@@ -12,6 +12,7 @@ use crate::{
     identity::{Identity, IdentityError},
     keyring::{self, Standing},
     paths::DataDir,
+    policy,
     presence::Presence,
     secrets::{Secrets, local_key},
 };
@@ -33,6 +34,10 @@ struct Status {
     running: bool,
     connected: bool,
     pid: Option<u32>,
+    /// Walls around the code of connectors that this system does not give; absent while that is not known.
+    missing_walls: Option<Vec<String>>,
+    /// The owner's policy; absent if there is none or the agent does not run.
+    policy: Option<policy::Standing>,
     certificate_generation: u64,
     certificate_expired: bool,
     keys: Option<Standing>,
@@ -72,16 +77,29 @@ pub fn status(args: &StatusArgs, output: Output) -> ExitCode {
         ("keys", status.keys.as_ref().map_or("unreadable", |keys| keys.state).to_owned()),
         ("fingerprint", status.keys.and_then(|keys| keys.fingerprint).unwrap_or_else(|| "none".to_owned())),
         ("secrets", secrets),
+        ("walls", walls(status.missing_walls.as_deref())),
+        ("policy", policy(status.policy.as_ref())),
         ("version", status.version.to_owned()),
     ];
     rows.iter().for_each(|(name, value)| println!("{name:<12} {value}"));
     exit.into()
 }
 
+/// What is said of the owner's policy.
+fn policy(standing: Option<&policy::Standing>) -> String {
+    let Some(policy::Standing { file, loaded_ms, fault }) = standing else { return "none".to_owned() };
+    match (fault, loaded_ms) {
+        (None, _) => format!("in force: {}", file.display()),
+        (Some(fault), 0) => format!("none in force: {fault}"),
+        (Some(fault), _) => format!("the one before is in force: {fault}"),
+    }
+}
+
 fn gather(data: &DataDir) -> Result<Status, IdentityError> {
     let identity = Identity::load(data)?;
     let note = identity.note();
     let ready = Presence::read(data).filter(|ready| is_alive(ready.pid));
+    let policy = ready.as_ref().and_then(|_| policy::Standing::read(data));
     // Names are not secret, so no key is needed for them; one is made only where there is none yet.
     let secrets = local_key(&data.local_key()).map(|key| Secrets::new(data.secrets(), key).names());
     Ok(Status {
@@ -92,13 +110,24 @@ fn gather(data: &DataDir) -> Result<Status, IdentityError> {
         controller: note.url.to_string(),
         running: ready.is_some(),
         connected: ready.as_ref().is_some_and(|ready| ready.connected),
-        pid: ready.map(|ready| ready.pid),
+        pid: ready.as_ref().map(|ready| ready.pid),
+        missing_walls: ready.as_ref().and_then(|ready| ready.missing_walls.clone()),
+        policy,
         certificate_generation: identity.generation(),
         certificate_expired: identity.has_expired(wherry_daemon::clock::Clock::system().wall_unix_millis()),
         keys: keyring::standing(data, note.agent_id).ok(),
         sealed_secrets: keyring::sealed_names(data).len(),
         secrets: secrets.unwrap_or_default(),
     })
+}
+
+/// What keeps the code of connectors from everything else.
+fn walls(missing: Option<&[String]>) -> String {
+    match missing {
+        None => "not known".to_owned(),
+        Some([]) => "all stand".to_owned(),
+        Some(missing) => format!("missing: {}", missing.join(", ")),
+    }
 }
 
 /// A process that crashed leaves its file behind.
@@ -108,4 +137,16 @@ fn is_alive(pid: u32) -> bool {
         Ok(()) => true,
         Err(error) => error == rustix::io::Errno::PERM,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_walls_are_named() {
+        assert_eq!(walls(None), "not known");
+        assert_eq!(walls(Some(&[])), "all stand");
+        assert_eq!(walls(Some(&["no landlock".to_owned()])), "missing: no landlock");
+    }
 }

@@ -18,6 +18,9 @@ pub struct Raw {
     pub controller_url: Option<WebAddress>,
     /// What `{{ agent.name }}` stands for, if not the name enrolled with.
     pub name: Option<Name>,
+    /// The owner's policy file; without it `policy.toml` beside this file, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_file: Option<PathBuf>,
     /// Runs at once, 1 to 256.
     pub slots: u32,
     /// How long runs may go on after a stop.
@@ -158,6 +161,8 @@ pub struct RawAnswers {
     pub describe: bool,
     /// Records and words that actions answer with.
     pub actions: bool,
+    /// The words of connectors' errors, refusals and logs.
+    pub connector_text: bool,
 }
 
 /// The journal.
@@ -176,6 +181,7 @@ impl Default for Raw {
             data_dir: PathBuf::from("/var/lib/wherry-agent"),
             controller_url: None,
             name: None,
+            policy_file: None,
             slots: 8,
             grace: Duration::from_secs(30),
             log: LogOptions::default(),

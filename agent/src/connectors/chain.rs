@@ -34,6 +34,7 @@ use super::{fetch, locks::Locks};
 use crate::{
     controller::Controller,
     keyring::Keys,
+    policy::Policy,
     private_file::{self, FileError},
 };
 
@@ -86,6 +87,8 @@ pub struct ChainSettings {
     pub keys: Keys,
     /// Where releases come from.
     pub controller: Controller,
+    /// What the owner allows of what is believed.
+    pub policy: Policy,
 }
 
 /// The chain. Clones share it.
@@ -114,13 +117,21 @@ impl Chain {
             Err(error) if error.is_missing() => Believed::default(),
             Err(error) => return Err(error.into()),
         };
-        Ok(Self(Arc::new(Inner {
+        let chain = Self(Arc::new(Inner {
             settings,
             believed: ArcSwap::from_pointee(believed),
             changes: watch::Sender::new(0),
             heard: watch::Sender::new(None),
             refusal: Mutex::default(),
-        })))
+        }));
+        let moved = Arc::downgrade(&chain.0);
+        // What was decided under another policy is decided again, as under another catalogue.
+        chain.0.settings.policy.on_change(move || {
+            if let Some(chain) = moved.upgrade() {
+                chain.changes.send_modify(|count| *count = count.wrapping_add(1));
+            }
+        });
+        Ok(chain)
     }
 
     /// The controller sent a catalogue; [`Chain::serve`] judges it. Of several that wait, the last counts.
@@ -210,6 +221,17 @@ impl Chain {
         }
     }
 
+    /// Whether the owner lets a release run that is believed.
+    fn allowed(&self, name: &Name, release: VerifiedRelease) -> Result<VerifiedRelease, Failure> {
+        let allowed = self.0.settings.policy.rules().publisher(&release.key, &release.publisher);
+        allowed.map_err(|refusal| refusal.failure()).and_then(|()| self.named(name)).map(|()| release)
+    }
+
+    /// Whether the owner lets a connector of that name run at all.
+    fn named(&self, name: &Name) -> Result<(), Failure> {
+        self.0.settings.policy.rules().connector(name).map_err(|refusal| refusal.failure())
+    }
+
     /// What is believed now.
     pub fn in_force(&self) -> Arc<Believed> {
         self.0.believed.load_full()
@@ -230,13 +252,16 @@ impl Locks for Chain {
     }
 
     fn admit(&self, name: &Name, locked: &Locked) -> Result<VerifiedRelease, Failure> {
-        self.in_force().admit(name, locked).map_err(|error| refused(&error))
+        self.named(name)?;
+        let release = self.in_force().admit(name, locked).map_err(|error| refused(&error))?;
+        self.allowed(name, release)
     }
 
     fn judge(&self, name: &Name, locked: &Locked, envelope: &[u8]) -> Result<VerifiedRelease, Failure> {
         let envelope = Envelope::from_json(envelope, &Limits::default())
             .map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
-        self.in_force().judge(name, locked, &envelope).map_err(|error| refused(&error))
+        let release = self.in_force().judge(name, locked, &envelope).map_err(|error| refused(&error))?;
+        self.allowed(name, release)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

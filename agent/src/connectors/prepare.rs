@@ -9,7 +9,7 @@ use wherry_domain::{
     name::Name,
     project::ConnectorPin,
 };
-use wherry_host::{ConnectorFault, Descriptor, HostError};
+use wherry_host::{ConnectorFault, Descriptor, HostError, Limit};
 use wherry_trust::{keys::PublicKey, release::VerifiedRelease};
 use wherry_worker::Code as Program;
 
@@ -27,7 +27,10 @@ impl Inner {
         }
         let in_force = self.trust.in_force();
         let (loaded, release) = self.prepare(&name, &title).await?;
-        self.stock.ready(pin.digest, &loaded.using);
+        match &title {
+            Title::Locked(locked) => self.stock.ready(&name, locked, &loaded.using),
+            Title::Deployed(_) | Title::Before(_) => self.stock.uses(pin.digest, &loaded.using),
+        }
         let mut kept = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         // Not what was believed under publishers that were replaced meanwhile.
         if Arc::ptr_eq(&in_force, &self.trust.in_force()) {
@@ -53,6 +56,7 @@ impl Inner {
         };
         let described = self.describe(&connector).await;
         let (said, descriptor) = described.map_err(|error| {
+            tracing::info!(connector = %name, version = %pin.version, %error, "a connector does not describe itself");
             self.blame_for_describing(name, title, &error);
             failed(&error)
         })?;
@@ -65,7 +69,8 @@ impl Inner {
         })?;
         let activities = release.release.activities.clone().into();
         let (descriptor, publisher) = (Arc::new(descriptor), release.publisher.as_str().into());
-        let loaded = Loaded { connector, activities, descriptor, publisher, using: Arc::default() };
+        let using = Arc::default();
+        let loaded = Loaded { connector, activities, descriptor, publisher, release: release.digest, using };
         Ok((loaded, release))
     }
 
@@ -158,18 +163,33 @@ fn describes_badly(error: &HostError) -> bool {
     }
 }
 
+/// A machine that starts no worker, or is too busy to hear the component out, says nothing of it: another try may
+/// succeed.
 fn failed(error: &HostError) -> Failure {
-    if let HostError::DescribeFailed(fault) = error
-        && let ConnectorFault::Worker(_) = **fault
-    {
-        return fault.failure();
+    let HostError::DescribeFailed(fault) = error else {
+        return Failure::permanent(error.code(), error.to_string());
+    };
+    match &**fault {
+        ConnectorFault::Worker(_) => fault.failure(),
+        ConnectorFault::Limit(Limit::Time { limit_ms }) => {
+            let message = format!("the connector did not describe itself within {limit_ms} ms: it is tried again");
+            Failure::retry(error.code(), message)
+        }
+        ConnectorFault::Reported(_)
+        | ConnectorFault::Limit(_)
+        | ConnectorFault::Trap { .. }
+        | ConnectorFault::Cancelled
+        | ConnectorFault::Host(_) => {
+            // Its own words stay here.
+            let message = format!("the connector does not describe itself: {}", fault.failure().message);
+            Failure::permanent(error.code(), message)
+        }
     }
-    Failure::permanent(error.code(), error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use wherry_host::{Limit, WorkerFault};
+    use wherry_host::WorkerFault;
 
     use super::*;
 
@@ -182,5 +202,15 @@ mod tests {
         assert!(!describes_badly(&HostError::StaleCode("another engine".into())));
         assert!(describes_badly(&failed(Limit::Memory { limit_bytes: 1 }.into())));
         assert!(describes_badly(&Descriptor::parse("{").unwrap_err().into()));
+    }
+
+    #[test]
+    fn a_description_that_takes_too_long_is_tried_again_and_one_that_breaks_its_box_is_not() {
+        let class = |fault: ConnectorFault| failed(&HostError::DescribeFailed(Box::new(fault))).class;
+        assert_eq!(class(Limit::Time { limit_ms: 5_000 }.into()), FailureClass::Retry);
+        let died = WorkerFault::Died { how: "signal 9".into() };
+        assert_eq!(class(died.into()), FailureClass::Retry);
+        assert_eq!(class(Limit::Memory { limit_bytes: 1 }.into()), FailureClass::Permanent);
+        assert_eq!(failed(&Descriptor::parse("{").unwrap_err().into()).class, FailureClass::Permanent);
     }
 }

@@ -16,7 +16,7 @@ use wherry_trust::{
     release::{Prefix, Publisher, Release, VerifiedRelease, verify_release},
 };
 
-use crate::VERSION;
+use crate::{VERSION, policy::Policy};
 
 /// The release says something else than the deployment.
 const RELEASE_MISMATCH: Code = Code::new("connector.release_mismatch");
@@ -28,6 +28,7 @@ const NOT_ALLOWED: Code = Code::new("envelope.signer_unknown");
 /// The publishers in force.
 pub(super) struct Trust {
     only: Vec<PublicKey>,
+    policy: Policy,
     publishers: ArcSwap<Vec<Publisher>>,
 }
 
@@ -35,8 +36,8 @@ pub(super) struct Trust {
 pub(super) type InForce = Arc<Vec<Publisher>>;
 
 impl Trust {
-    pub(super) fn new(only: Vec<PublicKey>) -> Self {
-        Self { only, publishers: ArcSwap::from_pointee(Vec::new()) }
+    pub(super) fn new(only: Vec<PublicKey>, policy: Policy) -> Self {
+        Self { only, policy, publishers: ArcSwap::from_pointee(Vec::new()) }
     }
 
     /// Takes the organisation's list, narrowed by the owner's; whether anything changed. An entry that cannot be
@@ -66,7 +67,9 @@ impl Trust {
             .map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
         let verified = verify_release(&envelope, &self.publishers.load())
             .map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
-        let release = &verified.release;
+        let (release, rules) = (&verified.release, self.policy.rules());
+        let allowed = rules.connector(name).and_then(|()| rules.publisher(&verified.key, &verified.publisher));
+        allowed.map_err(|refusal| refusal.failure())?;
         let differs = |what: &str| {
             let message = format!("the signed release of {name} has another {what} than the deployment, deploy again");
             Err(Failure::permanent(RELEASE_MISMATCH, message))

@@ -1,9 +1,9 @@
 //! What the agent has of what its locks name: what is ready, what is not and why, and what is quarantined.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,11 +18,14 @@ use wherry_domain::{
 };
 use wherry_proto::frame;
 
+mod state;
+
+use self::state::{Judged, State, Trouble, named};
 use super::{
     before::Before,
-    choose::{Choice, NoChoice, choose, way_back},
+    choose::{Choice, NoChoice, choose},
     locks::Locks,
-    quarantine::{Folder, Held, Strikes, naming},
+    quarantine::{Folder, Held, naming},
 };
 
 /// First wait before something is prepared again that could not be.
@@ -52,32 +55,6 @@ pub(super) struct Stock {
     quarantine: Folder,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-struct State {
-    followed: Option<u64>,
-    ready: BTreeSet<Digest>,
-    trouble: BTreeMap<Digest, Trouble>,
-    strikes: Strikes,
-    held: BTreeMap<Digest, Held>,
-    /// Those of them that could not be written: without a file that a person could remove, they last as long as the
-    /// process, unless a newer lock ends them.
-    unwritten: BTreeSet<Digest>,
-    /// Counts up with each beginning and end of a quarantine.
-    quarantines: u64,
-    before: Before,
-    using: BTreeMap<Digest, Weak<()>>,
-}
-
-/// Why something is not ready, and when to try again.
-struct Trouble {
-    code: Code,
-    message: String,
-    /// Whether it will pass by itself.
-    passes: bool,
-    tries: u32,
-    again: Timestamp,
 }
 
 /// One thing that should be ready.
@@ -192,27 +169,35 @@ impl Stock {
     }
 
     /// It can run.
-    pub(super) fn ready(&self, digest: Digest, using: &Arc<()>) {
+    pub(super) fn ready(&self, name: &Name, locked: &Locked, using: &Arc<()>) {
+        self.uses(locked.wasm, using);
         let mut state = self.lock();
-        state.using.retain(|_, using| using.strong_count() > 0);
-        state.using.insert(digest, Arc::downgrade(using));
-        let healed = state.trouble.remove(&digest).is_some();
-        if state.ready.insert(digest) || healed {
+        let judged = Judged::of(name, locked);
+        let healed = state.trouble.remove(&judged).is_some();
+        if state.ready.insert(judged) || healed {
             drop(state);
             self.nudge();
         }
     }
 
-    /// It cannot, for now.
-    pub(super) fn not_ready(&self, digest: Digest, failure: &Failure) {
+    /// It is kept for as long as somebody uses it.
+    pub(super) fn uses(&self, digest: Digest, using: &Arc<()>) {
         let mut state = self.lock();
-        state.ready.remove(&digest);
-        let tries = state.trouble.get(&digest).map_or(0, |trouble| trouble.tries);
+        state.using.retain(|_, using| using.strong_count() > 0);
+        state.using.insert(digest, Arc::downgrade(using));
+    }
+
+    /// It cannot, for now.
+    pub(super) fn not_ready(&self, name: &Name, locked: &Locked, failure: &Failure) {
+        let mut state = self.lock();
+        let judged = Judged::of(name, locked);
+        state.ready.remove(&judged);
+        let tries = state.trouble.get(&judged).map_or(0, |trouble| trouble.tries);
         let pause = FIRST_PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
         let again = self.clock.now().plus(pause);
         let passes = failure.class == FailureClass::Retry;
         let (code, message) = (failure.code.clone(), failure.message.chars().take(MAX_WORDS).collect());
-        state.trouble.insert(digest, Trouble { code, message, passes, tries: tries.saturating_add(1), again });
+        state.trouble.insert(judged, Trouble { code, message, passes, tries: tries.saturating_add(1), again });
         drop(state);
         self.nudge();
     }
@@ -222,11 +207,11 @@ impl Stock {
         let (state, now) = (self.lock(), self.clock.now());
         let mut again = None;
         for goal in goals(&self.locks.all()) {
-            let digest = goal.locked.wasm;
-            if state.ready.contains(&digest) || state.held.contains_key(&digest) {
+            let judged = Judged::of(&goal.name, &goal.locked);
+            if state.ready.contains(&judged) || state.held.contains_key(&judged.wasm) {
                 continue;
             }
-            match state.trouble.get(&digest).map(|trouble| trouble.again).filter(|again| *again > now) {
+            match state.trouble.get(&judged).map(|trouble| trouble.again).filter(|again| *again > now) {
                 None => return (Some(goal), None),
                 Some(later) => again = Some(again.map_or(later, |sooner: Timestamp| sooner.min(later))),
             }
@@ -234,21 +219,26 @@ impl Stock {
         (None, again)
     }
 
-    /// Everything to keep: what locks and trials name, what they named before, and what is being used.
-    pub(super) fn keep(&self) -> BTreeSet<Digest> {
+    /// What locks and trials name, and what they named before.
+    pub(super) fn named(&self) -> BTreeSet<Digest> {
         let state = self.lock();
         let named = goals(&self.locks.all()).into_iter().map(|goal| goal.locked.wasm);
-        let used = state.using.iter().filter(|(_, using)| using.strong_count() > 0).map(|(digest, _)| *digest);
-        named.chain(state.before.digests()).chain(used).collect()
+        named.chain(state.before.digests()).collect()
+    }
+
+    /// Everything to keep: what is named, and what is being used.
+    pub(super) fn keep(&self) -> BTreeSet<Digest> {
+        let mut keep = self.named();
+        let state = self.lock();
+        keep.extend(state.using.iter().filter(|(_, using)| using.strong_count() > 0).map(|(digest, _)| *digest));
+        keep
     }
 
     /// They are not on disk any more.
     pub(super) fn swept(&self, digests: &[Digest]) {
         let mut state = self.lock();
-        for digest in digests {
-            state.ready.remove(digest);
-            state.trouble.remove(digest);
-        }
+        state.ready.retain(|judged| !digests.contains(&judged.wasm));
+        state.trouble.retain(|judged, _| !digests.contains(&judged.wasm));
     }
 
     /// What the controller is told.
@@ -257,10 +247,10 @@ impl Stock {
         let environments = self.locks.all().into_iter().map(|lock| frame::Stock {
             environment: lock.environment.clone(),
             lock_version: lock.version,
-            holdings: lock.connectors.iter().chain(&lock.trials).map(|(name, one)| state.holding(name, one)).collect(),
+            holdings: named(&lock).map(|(name, one, trial)| state.holding(&lock, (name, one), trial)).collect(),
         });
         let refusal = self.locks.refusal().map(|(code, words)| (code, words.chars().take(MAX_WORDS).collect()));
-        frame::Inventory { environments: environments.collect(), refusal }
+        frame::Inventory { environments: environments.collect(), refusal, ..frame::Inventory::default() }
     }
 
     /// The state, caught up with what was taken over since it was last looked at.
@@ -287,12 +277,16 @@ impl Stock {
         self.release(state, over);
         // Publishers and revocations may be others now: everything is judged again, and tried again at once.
         state.trouble.clear();
+        let mut admitted = BTreeSet::new();
         for Goal { name, locked } in goals(locks) {
-            if let Err(failure) = self.locks.admit(&name, &locked) {
-                state.ready.remove(&locked.wasm);
-                tracing::warn!(connector = %name, version = %locked.version, %failure, "a connector of the lock is refused");
+            match self.locks.admit(&name, &locked) {
+                Ok(_) => drop(admitted.insert(Judged::of(&name, &locked))),
+                Err(failure) => {
+                    tracing::warn!(connector = %name, version = %locked.version, %failure, "a connector of the lock is refused");
+                }
             }
         }
+        state.ready.retain(|judged| admitted.contains(judged));
     }
 
     fn release(&self, state: &mut State, digests: Vec<Digest>) {
@@ -304,38 +298,6 @@ impl Stock {
             }
             state.quarantines += 1;
         }
-    }
-}
-
-impl State {
-    /// Whether every environment that runs this component has another version of it to run instead.
-    fn has_way_back(&self, locks: &[Arc<Lock>], name: &Name, digest: Digest) -> bool {
-        let usable = |locked: &Locked| locked.wasm != digest && !self.held.contains_key(&locked.wasm);
-        let is_it = |locked: &&Locked| locked.wasm == digest;
-        let concerned = |lock: &&Arc<Lock>| {
-            lock.connectors.get(name).filter(is_it).or_else(|| lock.trials.get(name).filter(is_it)).is_some()
-        };
-        let mut concerned = locks.iter().filter(concerned).peekable();
-        concerned.peek().is_some()
-            && concerned.all(|lock| {
-                let before = way_back(lock, name, self.before.of(&lock.environment, name));
-                lock.connectors.get(name).into_iter().chain(before).any(usable)
-            })
-    }
-
-    fn holding(&self, name: &Name, locked: &Locked) -> frame::Holding {
-        let digest = locked.wasm;
-        let state = if let Some(held) = self.held.get(&digest) {
-            let message = held.words().chars().take(MAX_WORDS).collect();
-            frame::HoldingState::Quarantined { code: held.code.clone(), message }
-        } else if self.ready.contains(&digest) {
-            frame::HoldingState::Ready
-        } else if let Some(Trouble { code, message, passes: false, .. }) = self.trouble.get(&digest) {
-            frame::HoldingState::Refused { code: code.clone(), message: message.clone() }
-        } else {
-            frame::HoldingState::Preparing
-        };
-        frame::Holding { connector: name.clone(), version: locked.version.clone(), digest, state }
     }
 }
 

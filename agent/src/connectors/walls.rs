@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 use wherry_host::{Host, HostError, HostSettings};
 use wherry_trust::keys::PublicKey;
 use wherry_worker::{Apart, Code, Pool, PoolSettings, Wall};
@@ -32,11 +32,18 @@ pub struct WorkerRules {
     pub kept: usize,
 }
 
+/// Connectors run in this process.
+const NO_WORKERS: &str = "connectors run inside the agent itself: worker.mode is off";
+
+/// Which walls are missing here, in words; nothing while that is not known yet.
+pub(crate) type Missing = Option<Vec<String>>;
+
 /// Loads code where it belongs.
 pub(crate) struct Walls {
     host: Host,
     rules: WorkerRules,
     pool: Option<Pool>,
+    missing: watch::Receiver<Missing>,
 }
 
 impl Walls {
@@ -63,12 +70,19 @@ impl Walls {
         };
         let pool = pool.map(|settings| Pool::new(settings, runtime.clone())).transpose();
         let pool = pool.map_err(|error| HostError::Engine(format!("no thread for workers: {error}")))?;
+        let (told, missing) = watch::channel(None);
         if let Some(pool) = pool.clone() {
-            runtime.spawn(tell(pool));
+            runtime.spawn(async move { told.send_replace(Some(tell(pool).await)) });
         } else {
-            tracing::warn!("connectors run inside the agent itself: worker.mode is off");
+            tracing::warn!("{NO_WORKERS}");
+            told.send_replace(Some(vec![NO_WORKERS.to_owned()]));
         }
-        Ok(Self { host, rules, pool })
+        Ok(Self { host, rules, pool, missing })
+    }
+
+    /// Which walls are missing on this system.
+    pub(crate) fn missing(&self) -> watch::Receiver<Missing> {
+        self.missing.clone()
     }
 
     /// Which compiled code is accepted.
@@ -98,26 +112,29 @@ impl Walls {
     }
 }
 
-/// Says once which walls this system has.
-async fn tell(pool: Pool) {
-    match pool.walls().await {
-        Ok(walls) => {
-            let parts = [
-                ("namespaces", &walls.namespaces),
-                ("landlock", &walls.landlock),
-                ("seccomp", &walls.seccomp),
-                ("limits", &walls.limits),
-            ];
-            let gaps: Vec<String> = parts.into_iter().filter_map(|(name, wall)| gap(name, wall)).collect();
-            if gaps.is_empty() {
-                tracing::info!("connectors run in worker processes with namespaces, landlock, seccomp and limits");
-            } else {
-                let gaps = gaps.join(", ");
-                tracing::warn!(gaps, "connectors run in worker processes, but this system does not give every wall");
-            }
+/// Says once which walls this system has; gives those that are missing.
+async fn tell(pool: Pool) -> Vec<String> {
+    let walls = match pool.walls().await {
+        Ok(walls) => walls,
+        Err(fault) => {
+            tracing::error!(code = fault.code(), %fault, "connectors cannot run: no worker process starts");
+            return vec![format!("no worker process starts: {fault}")];
         }
-        Err(fault) => tracing::error!(code = fault.code(), %fault, "connectors cannot run: no worker process starts"),
+    };
+    let parts = [
+        ("namespaces", &walls.namespaces),
+        ("landlock", &walls.landlock),
+        ("seccomp", &walls.seccomp),
+        ("limits", &walls.limits),
+    ];
+    let gaps: Vec<String> = parts.into_iter().filter_map(|(name, wall)| gap(name, wall)).collect();
+    if gaps.is_empty() {
+        tracing::info!("connectors run in worker processes with namespaces, landlock, seccomp and limits");
+    } else {
+        let gaps = gaps.join(", ");
+        tracing::warn!(gaps, "connectors run in worker processes, but this system does not give every wall");
     }
+    gaps
 }
 
 fn gap(name: &str, wall: &Wall) -> Option<String> {
@@ -136,7 +153,8 @@ mod tests {
 
     fn rules(mode: WorkerMode, own: Vec<PublicKey>) -> Walls {
         let rules = WorkerRules { mode, own, idle: Duration::from_secs(1), kept: 1 };
-        Walls { host: Host::new(HostSettings::default()).unwrap(), rules, pool: None }
+        let missing = watch::channel(None).1;
+        Walls { host: Host::new(HostSettings::default()).unwrap(), rules, pool: None, missing }
     }
 
     #[test]

@@ -120,6 +120,15 @@ fn class_v6(address: Ipv6Addr) -> Class {
     if denied { Class::Denied } else { Class::Ordinary }
 }
 
+/// An address, and the one of IPv4 that it stands for, if it is one of those.
+pub(super) fn with_embedded(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let inner = match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => embedded_v4(address).map(IpAddr::V4),
+    };
+    [Some(address), inner].into_iter().flatten()
+}
+
 /// The IPv4 address inside a mapped (`::ffff:0:0/96`), compatible (`::/96`), translated (`::ffff:0:0:0/96`), NAT64
 /// (`64:ff9b::/96`, `64:ff9b:1::/48`), 6to4 (`2002::/16`), Teredo (`2001::/32`) or ISATAP address.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {

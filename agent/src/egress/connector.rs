@@ -28,11 +28,20 @@ use wherry_domain::{
 };
 use wherry_host::EgressError;
 
-use super::{address::AddressRules, destination::Destination, look, resolver::Resolver, tls::Tls};
-use crate::net::{
-    Dial, Hop, Layer, Proxy, ProxyError, TcpError, Trace,
-    proxy::{Scheme, Target},
-    tcp,
+use super::{
+    address::{AddressRules, with_embedded},
+    destination::Destination,
+    look,
+    resolver::Resolver,
+    tls::Tls,
+};
+use crate::{
+    net::{
+        Dial, Hop, Layer, Proxy, ProxyError, TcpError, Trace,
+        proxy::{Scheme, Target},
+        tcp,
+    },
+    policy::{Policy, Refusal},
 };
 
 /// Dials one destination, whatever URI it is asked for.
@@ -46,6 +55,7 @@ pub(crate) struct Route {
     /// The connection's proxy; destinations on its `bypass` go direct all the same.
     pub(super) proxy: Option<Proxy>,
     pub(super) rules: Arc<AddressRules>,
+    pub(super) policy: Policy,
     pub(super) resolver: Resolver,
     pub(super) tls: Arc<Tls>,
     /// TLS towards other hosts than the connection's own.
@@ -136,6 +146,7 @@ impl Route {
     /// The connection before TLS with the destination.
     async fn hop(&self, dial: &Dial) -> Result<Hop, EgressError> {
         let (host, port) = (self.destination.host(), self.destination.port());
+        let named = self.policy.rules().host(host, port).map_err(|refusal| denied(&refusal))?;
         let Some(proxy) = self.through() else {
             let addresses = self.addresses(dial).await?;
             dial.begin(Phase::Connect);
@@ -148,6 +159,9 @@ impl Route {
             Scheme::Socks5 => self.addresses(dial).await?,
             Scheme::Http | Scheme::Https | Scheme::Socks5h if self.destination.is_literal() => {
                 self.addresses(dial).await?
+            }
+            Scheme::Http | Scheme::Https | Scheme::Socks5h if !named => {
+                return Err(denied(&Refusal::Unresolved { host: host.to_owned(), port }));
             }
             Scheme::Http | Scheme::Https | Scheme::Socks5h => Vec::new(),
         };
@@ -167,6 +181,8 @@ impl Route {
         let (host, port) = (self.destination.host(), self.destination.port());
         let addresses = self.resolver.resolve(host, port, self.limit).await.map_err(from_tcp)?;
         self.rules.check(&self.destination, &addresses)?;
+        let inner = addresses.iter().map(|address| address.ip()).flat_map(with_embedded);
+        self.policy.rules().addresses(host, port, inner).map_err(|refusal| denied(&refusal))?;
         Ok(addresses)
     }
 
@@ -190,6 +206,11 @@ impl Route {
         dial.secured("", seen);
         EgressError::TlsUntrusted { host, reason: reason + &issuer }
     }
+}
+
+/// What the owner's policy does not name.
+fn denied(refusal: &Refusal) -> EgressError {
+    EgressError::OwnerDenied { message: refusal.to_string() }
 }
 
 fn version(version: Option<ProtocolVersion>) -> &'static str {

@@ -165,6 +165,11 @@ impl Endpoint {
         done
     }
 
+    /// The end: nothing goes out any more, and sessions that the credential holds end with it.
+    pub(super) fn leave(&self) {
+        self.0.carried.store(Arc::new(Carried::Missing));
+    }
+
     /// Makes clients for other destinations that go the same way, without a credential.
     pub fn calls(&self) -> OpenCalls {
         let (route, limits) = (self.0.route.clone(), self.0.limits);

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     certificates::FileRules,
     net::{Proxy, Trace},
+    policy::Policy,
     recent::Recent,
     secrets::Secrets,
 };
@@ -47,6 +48,8 @@ pub struct EgressSettings {
     pub tls: TlsRules,
     /// Sizes and times.
     pub limits: Limits,
+    /// What the owner allows.
+    pub policy: Policy,
 }
 
 /// What tells one endpoint from another. Two connections never share one, even to the same host: they may carry
@@ -83,7 +86,30 @@ pub struct Endpoints {
     tls_rules: TlsRules,
     secrets: Option<Arc<Secrets>>,
     limits: Limits,
-    kept: Mutex<Recent<Identity, Endpoint>>,
+    policy: Policy,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// Ends the sessions of every endpoint.
+pub(crate) struct Farewell(Arc<Mutex<Kept>>);
+
+impl Farewell {
+    /// Says it. What still wants to go out fails.
+    pub(crate) fn say(&self) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.endpoints.retain(|identity, endpoint| {
+            if identity.needs_credential() {
+                endpoint.leave();
+            }
+            false
+        });
+    }
+}
+
+/// Endpoints, and under which policy they were opened: under another one, none of their connections counts.
+struct Kept {
+    under: u64,
+    endpoints: Recent<Identity, Endpoint>,
 }
 
 /// A connection asks for a proxy that the agent does not have.
@@ -136,7 +162,8 @@ impl Endpoints {
             tls_rules: settings.tls,
             secrets: None,
             limits: settings.limits,
-            kept: Mutex::new(Recent::new(KEPT)),
+            kept: Arc::new(Mutex::new(Kept { under: settings.policy.number(), endpoints: Recent::new(KEPT) })),
+            policy: settings.policy,
         }
     }
 
@@ -144,6 +171,11 @@ impl Endpoints {
     #[must_use]
     pub fn with_secrets(self, secrets: Arc<Secrets>) -> Self {
         Self { secrets: Some(secrets), ..self }
+    }
+
+    /// For the end of the agent.
+    pub(crate) fn farewell(&self) -> Farewell {
+        Farewell(Arc::clone(&self.kept))
     }
 
     /// Which files connections may name.
@@ -185,7 +217,12 @@ impl Endpoints {
     /// If it needs a proxy and there is none.
     pub(crate) fn open(&self, identity: Identity) -> Result<Endpoint, NoProxy> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(endpoint) = kept.get(&identity) {
+        let now = self.policy.number();
+        if kept.under != now {
+            kept.under = now;
+            kept.endpoints.clear();
+        }
+        if let Some(endpoint) = kept.endpoints.get(&identity) {
             return Ok(endpoint);
         }
         let proxy = self.proxy(&identity.proxy)?;
@@ -193,6 +230,7 @@ impl Endpoints {
             destination: identity.destination.clone(),
             proxy,
             rules: Arc::clone(&self.rules),
+            policy: self.policy.clone(),
             resolver: self.resolver.clone(),
             tls: self.tls(identity.tls.as_ref()),
             owners_tls: Arc::clone(&self.tls),
@@ -203,7 +241,7 @@ impl Endpoints {
             true => Endpoint::closed(route, self.limits),
             false => Endpoint::open(route, self.limits),
         };
-        kept.insert(identity, endpoint.clone());
+        kept.endpoints.insert(identity, endpoint.clone());
         Ok(endpoint)
     }
 

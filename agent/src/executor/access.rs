@@ -22,6 +22,7 @@ use crate::{
     egress::{Destination, Endpoint, Identity, TlsChoice},
     net::Trace,
     oauth::sites,
+    policy::Refusal,
 };
 
 /// A text refers to a variable that neither the deployment nor the run has.
@@ -101,7 +102,9 @@ impl Access {
     ) -> Result<Self, Failure> {
         let connection = snapshot.project.connections.get(name);
         let connection = connection.ok_or_else(|| invalid(format!("the deployment has no connection {name}")))?;
-        let uses = &connection.connector;
+        let (uses, rules) = (&connection.connector, workshop.policy.rules());
+        // Before anything of it is fetched or compiled.
+        rules.connector(uses).map_err(|refusal| refused(name, &refusal))?;
         let (deployed, on_trial) = (snapshot.connectors.get(uses), trial.contains(uses));
         let taken = workshop.connectors.take(&snapshot.environment, uses, deployed, on_trial).await?;
         let Taken { loaded, version, on_trial, warning, blame } = taken;
@@ -114,6 +117,7 @@ impl Access {
         let url = site.map_or_else(|| fill_text(scope, &connection.url), Ok)?;
         let destination = Destination::parse(&url)
             .map_err(|error| Failure::permanent(error.code(), format!("connection {name}: {error}")))?;
+        rules.host(destination.host(), destination.port()).map_err(|refusal| refused(name, &refusal))?;
         let url = destination.base(&url);
         let mut warnings = admit(workshop, (name, connection), &destination, &policies)?;
         warnings.extend(warning);
@@ -235,6 +239,12 @@ fn admit(
     let warnings =
         admitted.map_err(|refusal| Failure::permanent(refusal.code(), format!("connection {name}: {refusal}")))?;
     Ok(warnings.iter().map(|warning| format!("connection {name}: {warning}")).collect())
+}
+
+/// What the owner's policy refuses of a connection.
+fn refused(connection: &Name, refusal: &Refusal) -> Failure {
+    let failure = refusal.failure();
+    Failure { message: format!("connection {connection}: {}", failure.message), ..failure }
 }
 
 /// Whether the organisation's rules let a connector of this publisher run.

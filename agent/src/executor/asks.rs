@@ -25,9 +25,11 @@ use wherry_proto::{
 use super::{
     DRAINING, Executor, Shared,
     access::Access,
+    allowed::Allowed,
     side::{Said, Side},
+    words,
 };
-use crate::{config::Answers, net::Trace};
+use crate::net::Trace;
 
 /// Questions answered at once.
 const AT_ONCE: usize = 2;
@@ -35,8 +37,6 @@ const AT_ONCE: usize = 2;
 const SLACK: Duration = Duration::from_secs(1);
 /// Enough questions are being answered.
 const BUSY: Code = Code::new("agent.busy");
-/// The owner keeps to the agent what connectors write.
-const NOT_ALLOWED: Code = Code::new("connection.describe_not_allowed");
 /// The connector is not at hand yet.
 const NOT_READY: Code = Code::new("connector.not_ready");
 /// Nothing came back from the system.
@@ -51,7 +51,7 @@ const DEFECT: Code = Code::new("agent.defect");
 /// Room for questions, and what may be answered.
 pub(super) struct Asks {
     places: Arc<Semaphore>,
-    allowed: Answers,
+    allowed: Allowed,
 }
 
 /// A question that is being answered.
@@ -62,21 +62,20 @@ struct Asking {
 }
 
 impl Asks {
-    pub(super) fn new(allowed: Answers) -> Self {
+    pub(super) fn new(allowed: Allowed) -> Self {
         Self { places: Arc::new(Semaphore::new(AT_ONCE)), allowed }
     }
 
     fn admit(&self, question: &Question) -> Result<OwnedSemaphorePermit, Failure> {
         match question {
-            Question::Discover { .. } if !self.allowed.describe => Err(not_allowed(&self.allowed)),
+            Question::Discover { .. } => self.allowed.describe()?,
             // What left once may leave again, as long as the owner did not change his mind.
-            Question::Recall { .. } if !self.allowed.actions => Err(gone()),
-            Question::Discover { .. } | Question::Test | Question::Recall { .. } => {
-                Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-                    Failure::retry(BUSY, format!("the agent answers {AT_ONCE} questions about connections already"))
-                })
-            }
+            Question::Recall { .. } => self.allowed.actions().map_err(|_| gone())?,
+            Question::Test => {}
         }
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Failure::retry(BUSY, format!("the agent answers {AT_ONCE} questions about connections already"))
+        })
     }
 }
 
@@ -86,13 +85,24 @@ impl Executor {
         let asking = Asking { shared: Arc::clone(&self.shared), began: self.shared.clock.now(), ask };
         let admitted = match self.shared.shutdown.is_stopping() {
             true => Err(Failure::retry(DRAINING, "the agent is stopping")),
-            false => self.asks.admit(&asking.ask.question),
+            false => self.may_ask(&asking.ask.question),
         };
         match admitted {
             Ok(place) => drop(self.runtime.spawn(asking.run(place))),
             // If there is no room or no stream, the caller waits in vain, but not for ever.
             Err(failure) => drop(self.shared.voice.try_say(asking.answer(Err(trouble(failure, None)), None))),
         }
+    }
+}
+
+impl Executor {
+    fn may_ask(&self, question: &Question) -> Result<OwnedSemaphorePermit, Failure> {
+        match question {
+            Question::Test | Question::Discover { .. } => self.slots.open().map_err(|refusal| refusal.failure())?,
+            // Nothing is done for it.
+            Question::Recall { .. } => {}
+        }
+        self.asks.admit(question)
     }
 }
 
@@ -132,8 +142,8 @@ impl Asking {
         let outcome = outcome.map_err(|_| trouble(timed_out(*limit), None))?;
         let outcome = outcome.map_err(|fault| {
             access.judge(&fault);
-            tracing::info!(ask = %id, %connection, %fault, "a connector failed");
-            trouble(fault.failure(), complaint(&fault))
+            tracing::info!(ask = %id, %connection, %fault, said = words::said(&fault), "a connector failed");
+            trouble(words::failure(&fault, self.shared.allowed.connector_text()), complaint(&fault))
         })?;
         document(question, outcome).map_err(|failure| trouble(failure, None))
     }
@@ -208,17 +218,6 @@ fn complaint(fault: &ConnectorFault) -> Option<Complaint> {
     })
 }
 
-fn not_allowed(allowed: &Answers) -> Failure {
-    let file = allowed.file.as_ref().map_or_else(
-        || "a configuration file that the agent is started with (--config FILE)".to_owned(),
-        |file| file.display().to_string(),
-    );
-    let message = format!(
-        "what connectors write about their systems stays on this agent: to let it out, its owner adds the line `describe = true` under [answers] to {file} and starts the agent again"
-    );
-    Failure::permanent(NOT_ALLOWED, message)
-}
-
 fn gone() -> Failure {
     let message = "the agent does not have the answer any more: it keeps answers for ten minutes, in memory only";
     Failure::permanent(ANSWER_GONE, message)
@@ -244,6 +243,11 @@ mod tests {
     use wherry_host::ConnectorError;
 
     use super::*;
+    use crate::{config::Answers, policy::Policy};
+
+    fn asks(own: Answers) -> Asks {
+        Asks::new(Allowed { own, policy: Policy::default() })
+    }
 
     fn discover() -> Question {
         Question::Discover { activity: String::new(), question: b"{}".to_vec() }
@@ -252,19 +256,19 @@ mod tests {
     #[test]
     fn by_default_only_tests_are_answered_and_the_refusal_names_file_and_line() {
         let file = Some("/etc/wherry/agent.toml".into());
-        let asks = Asks::new(Answers { describe: false, actions: false, file });
+        let asks = asks(Answers { file, ..Answers::default() });
         let refused = asks.admit(&discover()).unwrap_err();
-        assert_eq!(refused.code, NOT_ALLOWED);
+        assert_eq!(refused.code.as_str(), "connection.describe_not_allowed");
         let text = refused.message;
         assert!(text.contains("`describe = true` under [answers] to /etc/wherry/agent.toml"), "{text}");
         assert!(asks.admit(&Question::Test).is_ok());
-        let open = Asks::new(Answers { describe: true, actions: false, file: None });
+        let open = self::asks(Answers { describe: true, ..Answers::default() });
         assert!(open.admit(&discover()).is_ok());
     }
 
     #[test]
     fn a_third_question_at_once_is_sent_back() {
-        let asks = Asks::new(Answers::default());
+        let asks = asks(Answers::default());
         let first = asks.admit(&Question::Test).unwrap();
         let _second = asks.admit(&Question::Test).unwrap();
         assert_eq!(asks.admit(&Question::Test).unwrap_err().code, BUSY);

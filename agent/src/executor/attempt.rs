@@ -127,7 +127,9 @@ impl Attempting {
 
     async fn work(self, errand: Errand, plan: &Plan, mut machine: Execution) {
         let shared = Arc::clone(&self.shared);
-        let scene = Scene { clock: &shared.clock, running: &self.running, voice: &shared.voice, plan, errand: &errand };
+        let text = shared.allowed.connector_text();
+        let scene =
+            Scene { clock: &shared.clock, running: &self.running, voice: &shared.voice, plan, errand: &errand, text };
         let mut flow = Flow::new(&scene, Blobs::new(BLOB_BYTES));
         let over = AssertUnwindSafe(flow.run(&mut machine)).catch_unwind().await;
         let effects_begun = flow.effects_begun();

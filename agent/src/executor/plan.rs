@@ -27,6 +27,7 @@ use crate::{
     auth::Tokens,
     connectors::{Connectors, Stand},
     egress::Endpoints,
+    policy::Policy,
     secrets::Secrets,
     transforms::Transforms,
 };
@@ -47,6 +48,8 @@ pub(super) struct Workshop {
     pub(super) transforms: Transforms,
     /// The organisation's rules, by environment.
     pub(super) policies: ArcSwap<BTreeMap<Name, Policies>>,
+    /// The owner's own.
+    pub(super) policy: Policy,
 }
 
 impl Workshop {

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use wherry_daemon::clock::Clock;
-use wherry_domain::{effects::SideEffects, failure::Failure};
-use wherry_host::{Blobs, ConnectorFault, Egress, Outcome, Task};
+use wherry_domain::{
+    effects::SideEffects,
+    failure::{Code, Failure},
+};
+use wherry_host::{Blobs, ConnectorError, ConnectorFault, Egress, Level, Outcome, Task};
 
 use super::{
     errand::Errand,
     gate::Gate,
+    log::RunLog,
     plan::{Plan, Step},
     side::Side,
     target::Target,
     team::Team,
     voice::Voice,
+    words,
 };
 use crate::runs::Running;
 
@@ -24,6 +29,8 @@ pub(super) struct Scene<'a> {
     pub(super) voice: &'a Voice,
     pub(super) plan: &'a Plan,
     pub(super) errand: &'a Errand,
+    /// Whether the words of connectors may leave the agent.
+    pub(super) text: bool,
 }
 
 impl Scene<'_> {
@@ -54,9 +61,36 @@ impl Scene<'_> {
         }
     }
 
-    /// What a connector writes is for the agent owner only.
-    pub(super) fn local_log(&self, step: &Step, level: wherry_host::Level, message: &str, fields: Option<&str>) {
+    /// What a connector writes is for the agent owner, and for the log of the run only where he lets it out.
+    pub(super) fn local_log(
+        &self,
+        step: &Step,
+        (level, message): (Level, &str),
+        fields: Option<&str>,
+        log: &mut RunLog,
+    ) {
         tracing::debug!(run = self.errand.run, step = step.label, ?level, message, fields, "connector");
+        if self.text {
+            let text = format!("{}: {}", step.label, words::cut(message));
+            match level {
+                Level::Trace | Level::Debug => {}
+                Level::Info => log.info(text),
+                Level::Warn => log.warn(text),
+                Level::Error => log.error(text),
+            }
+        }
+    }
+
+    /// A record was refused; of many only the first is told.
+    pub(super) fn refused(&self, step: &Step, (row, error): (u64, &ConnectorError), first: bool, log: &mut RunLog) {
+        let (run, code, message) = (&self.errand.run, &error.code, &error.message);
+        if !first {
+            tracing::debug!(run, row, code, message, "refused");
+            return;
+        }
+        tracing::info!(run, row, code, message, "refused");
+        let told = if self.text { words::cut(message) } else { "its reason is in the agent's log".to_owned() };
+        log.warn(format!("{}: record {row} was refused ({}); {told}", step.label, Code::received(code)));
     }
 
     /// What a connector says of its work at the end is for the agent owner only.
@@ -75,8 +109,9 @@ impl Scene<'_> {
     pub(super) fn failure_of(&self, step: &Step, fault: &ConnectorFault) -> Failure {
         let details = fault.details();
         step.access.judge(fault);
-        tracing::info!(run = self.errand.run, step = step.label, %fault, details, "a connector failed");
-        let failure = fault.failure();
+        let said = words::said(fault);
+        tracing::info!(run = self.errand.run, step = step.label, %fault, said, details, "a connector failed");
+        let failure = words::failure(fault, self.text);
         Failure { message: format!("{}: {}", step.label, failure.message), ..failure }
     }
 }

@@ -4,6 +4,7 @@
 //! the issuer, the endpoint and the client. A code is redeemed once, whatever happens in between.
 
 mod account;
+mod giving_back;
 mod proof;
 mod record;
 
@@ -28,6 +29,7 @@ use wherry_trust::{keys::sha256, sealing::left};
 use zeroize::Zeroizing;
 
 use self::{
+    giving_back::{give_back, revoke},
     proof::{STATE, check, random, tag},
     record::{Record, Records, Stage},
 };
@@ -39,7 +41,6 @@ use super::{
     flow::{Code, Done, Flows, Start, Started},
     place::PlaceError,
     settings::Settings,
-    sites,
     state::{Answer, Event, Means},
     tokens::Tokens,
     trouble::Trouble,
@@ -203,7 +204,7 @@ impl Consents {
         }
         // Another consent took its place, its time is over, or the disk is full: nobody can confirm these any more.
         self.records.remove(code.flow);
-        revoke(&oauth, &settings, &tokens).await;
+        give_back(&oauth, &settings, &tokens).await;
         written?;
         Err(unknown())
     }
@@ -227,11 +228,14 @@ impl Consents {
             Answer::Unread(trouble, _) | Answer::Refused(trouble) | Answer::Unknown(trouble) => trouble,
             Answer::Got => Trouble::Invalid("nothing".to_owned()),
         })?;
-        let site = match &settings.sites {
-            Some(list) => Some(sites::find(settings, list, &granted.access).await.map_err(Trouble::Setting)?),
-            None => None,
+        let account = match account::whose(settings, &granted, &record.nonce).await {
+            Ok(account) => account,
+            Err(trouble) => {
+                // Nobody will ever use them, and their code is used up.
+                revoke(oauth, settings, (granted.refresh.as_ref(), Some(&granted.access))).await;
+                return Err(trouble);
+            }
         };
-        let account = account::of(settings, &granted, &record.nonce, site.as_deref()).await?;
         let Granted { access, refresh, life, scope, .. } = granted;
         let millis = life.map(|life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX));
         let tokens = Tokens {
@@ -270,7 +274,7 @@ impl Consents {
             return kept;
         }
         self.enter_settling(flow)?;
-        revoke(&oauth, &settings, &tokens).await;
+        give_back(&oauth, &settings, &tokens).await;
         self.records.remove(flow);
         Ok(())
     }
@@ -321,7 +325,7 @@ impl Consents {
         let settings = broker.settings();
         let own = tokens.filter(|tokens| settings.seed().is_ok_and(|seed| seed == tokens.seed));
         Ok(match own {
-            Some(tokens) => revoke(&oauth, &settings, &tokens).await,
+            Some(tokens) => give_back(&oauth, &settings, &tokens).await,
             None => false,
         })
     }
@@ -371,22 +375,6 @@ impl Flows for Consents {
             Ok(())
         })
     }
-}
-
-/// RFC 7009; whether the provider took it.
-async fn revoke(oauth: &OAuth, settings: &Settings, tokens: &Tokens) -> bool {
-    let Some(url) = &settings.revocation_url else { return false };
-    let (token, hint) = match (&tokens.refresh, &tokens.access) {
-        (Some(refresh), _) => (refresh, "refresh_token"),
-        (None, Some(access)) => (access, "access_token"),
-        (None, None) => return false,
-    };
-    let mut parameters = Parameters::default();
-    parameters.set_secret("token", token);
-    parameters.set("token_type_hint", hint);
-    let Ok(headers) = client::prove(settings, &oauth.0.ground.files, url, &mut parameters) else { return false };
-    let answer = client::post(settings, url, TokenFormat::Form, headers, &parameters).await;
-    answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
 }
 
 fn unknown() -> Failure {

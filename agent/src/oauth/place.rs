@@ -185,6 +185,15 @@ impl Places {
         Ok(place)
     }
 
+    /// Where a location of a project's choice leads, without touching it.
+    pub(super) fn folder(&self, location: &str) -> Result<PathBuf, PlaceError> {
+        let invalid = |error| PlaceError::Location(location.to_owned(), error);
+        let (real, roots) = self.roots()?;
+        let found = roots.resolve(location).map_err(invalid)?;
+        let root = real.get(found.root).ok_or(invalid(LocationError::Outside))?;
+        Ok(found.parts.iter().fold(root.clone(), |path, part| path.join(part)))
+    }
+
     /// Writes down whose the location is, before anything is made there.
     fn claim(
         &self,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use wherry_domain::{
     epoch::Epoch,
     failure::Code,
@@ -53,12 +54,12 @@ impl Session {
             next: now.plus(welcome.heartbeat),
             alive: said_hello,
         };
-        let mut stopping = false;
+        let (mut stopping, mut moves) = (false, self.parts.slots.changes());
         if let Err(broken) = self.send_all_results(&mut line, welcome.epoch).await {
             return self.broken(&broken);
         }
         loop {
-            let next = self.next(&mut line, &rhythm, stopping).await;
+            let next = self.next(&mut line, &rhythm, &mut moves, stopping).await;
             let outcome = match next {
                 Next::Beat => self.beat(&mut line, &mut rhythm).await,
                 Next::Frame(Ok(frame)) => match self.frame(&mut line, &mut rhythm, frame).await {
@@ -87,13 +88,21 @@ impl Session {
 
     /// Waits for whatever comes first. What runs have said goes out before their results, and a heartbeat before
     /// everything.
-    async fn next(&mut self, line: &mut Line, rhythm: &Rhythm, stopping: bool) -> Next {
+    async fn next(
+        &mut self,
+        line: &mut Line,
+        rhythm: &Rhythm,
+        moves: &mut watch::Receiver<u64>,
+        stopping: bool,
+    ) -> Next {
         let parts = &mut self.parts;
         tokio::select! {
             biased;
             () = parts.shutdown.cancelled() => Next::OutOfTime,
             () = parts.shutdown.stopping(), if !stopping => Next::Stop,
             () = parts.clock.sleep_until(rhythm.next) => Next::Beat,
+            // Whoever waits for the owner's hours, or for more slots, need not wait for the next beat as well.
+            Ok(()) = moves.changed() => Next::Beat,
             frame = line.next() => Next::Frame(frame),
             frame = parts.from_runs.recv() => Next::FromRun(frame),
             () = parts.journal.changed() => Next::Results,

@@ -1,8 +1,10 @@
 //! TLS options of a connection, from the deployment to the log of a run.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
-use wherry_domain::run::Outcome;
-use wherry_proto::frame::{Ending, FromController, Report};
+use wherry_domain::{policy::Policies, run::Outcome};
+use wherry_proto::frame::{Desired, Ending, FromController, Report};
 
 use super::support::{
     agent::Agent,
@@ -15,12 +17,20 @@ use super::support::{
 
 /// What one run of `read` from `url` with these options came to, on an agent with this configuration.
 async fn run(url: &str, tls: Value, configuration: &str) -> Report {
+    run_under(Policies::default(), (url, tls), configuration).await
+}
+
+/// The same under these rules of the organisation.
+async fn run_under(policies: Policies, (url, tls): (&str, Value), configuration: &str) -> Report {
     let mut controller = Controller::start().await;
     let digest = Plan { tls, ..Plan::read(url) }.deploy(&controller, &Package::http());
     let mut agent = Agent::enrolled(&controller).await;
     agent.configure(configuration);
     agent.start();
     controller.hello().await;
+    let desired = controller.script().desired();
+    let policies = BTreeMap::from([("prod".parse().unwrap(), policies)]);
+    controller.say(FromController::Desired(Desired { policies, ..desired })).await;
     controller.say(FromController::Offer(offer(1, digest))).await;
     controller.result().await
 }
@@ -67,4 +77,22 @@ async fn certificates_of_anybody_are_taken_where_that_is_asked_for_and_every_run
     let before = system.connections();
     let refused = run(system.url(), anybody, "[tls]\nrefuse_invalid_certificates = true\n").await;
     assert_eq!((code(&refused), system.connections()), ("connection.tls_refused", before));
+}
+
+/// A controller refuses such a deployment as well; the agent does not rely on that.
+#[tokio::test]
+async fn what_the_organisation_refuses_does_not_run_on_an_agent_whatever_is_deployed_there() {
+    let system = System::with_items(1).await;
+    let plain = json!({ "use_non_tls_connections": true });
+    let no_plain = Policies { refuse_non_tls: true, ..Policies::default() };
+    let refused = run_under(no_plain.clone(), (&system.url(), plain), "").await;
+    assert_eq!((code(&refused), system.connections()), ("policy.tls_refused", 0));
+    let others = run_under(no_plain, (&system.url(), json!({})), "").await;
+    assert_eq!(code(&others), "succeeded");
+
+    let secure = Secure::start(&Signer::new("ours").sign(&params("desk", &["localhost", "127.0.0.1"])), None).await;
+    let no_invalid = Policies { refuse_invalid_certificates: true, ..Policies::default() };
+    let anybody = json!({ "allow_invalid_certificates": true });
+    let refused = run_under(no_invalid, (secure.url(), anybody), "").await;
+    assert_eq!((code(&refused), secure.connections()), ("policy.tls_refused", 0));
 }

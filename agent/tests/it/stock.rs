@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wherry_domain::{digest::Digest, name::Name, run::Outcome};
-use wherry_proto::frame::{Ending, FromAgent, FromController, HoldingState, Offer, Report};
+use wherry_domain::{digest::Digest, effects::SideEffects, name::Name, run::Outcome};
+use wherry_proto::frame::{Action, Ending, FromAgent, FromController, HoldingState, Offer, Report};
+use wherry_trust::release::{Activity, ActivityKind};
 
 use super::support::{
     agent::Agent,
@@ -175,6 +176,43 @@ async fn three_failures_of_a_component_bring_the_version_before_back_until_a_per
 }
 
 #[tokio::test]
+async fn a_component_that_breaks_its_box_in_actions_is_quarantined_too() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let (old, bad) = (Package::hostile_at("1.0.0"), Package::hostile_at("1.0.1"));
+    let deployment = Plan::read(&system.url()).deploy(&controller, &old);
+    let mut agent = Agent::enrolled(&controller).await;
+    agent.configure("[answers]\nactions = true\n");
+    agent.start();
+    controller.hello().await;
+    controller.say(catalogues.lock(&controller, &[&old], &[])).await;
+    controller.stocked(1).await;
+    controller.say(catalogues.lock(&controller, &[&bad], &[])).await;
+    controller.stocked(2).await;
+    let action = |activity: &str| Action {
+        connection: "system".parse().unwrap(),
+        activity: activity.to_owned(),
+        with: b"{}".to_vec(),
+        records: Vec::new(),
+        time: Duration::from_secs(60),
+        answer: true,
+    };
+    let called =
+        |number, activity| Offer { action: Some(action(activity)), ..under(2, &[], offer(number, deployment)) };
+    for number in 1..=2 {
+        assert_eq!(code(&run(&mut controller, called(number, "panic")).await), "sandbox.trap");
+    }
+    controller.say(FromController::Offer(called(3, "panic"))).await;
+    let told = controller.inventory("a quarantine", |all| {
+        let mut held = all.environments.iter().flat_map(|one| &one.holdings);
+        held.any(|one| matches!(one.state, HoldingState::Quarantined { .. }))
+    });
+    let holding = told.await.environments.remove(0).holdings.remove(0);
+    assert_eq!((holding.digest, holding.instead), (bad.digest(), Some("1.0.0".parse().unwrap())));
+    assert_eq!(code(&run(&mut controller, called(4, "good")).await), "", "on the version before");
+}
+
+#[tokio::test]
 async fn a_component_that_cannot_be_had_is_refused_by_name_and_others_are_ready_beside_it() {
     let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
     let (good, bad) = (Package::http_at("1.0.0"), Package::named("crm", b"this is not WebAssembly".to_vec()));
@@ -186,6 +224,23 @@ async fn a_component_that_cannot_be_had_is_refused_by_name_and_others_are_ready_
             && held.any(|one| matches!(&one.state, HoldingState::Refused { code, .. } if code.as_str() == "sandbox.invalid_component"))
     });
     assert_eq!(told.await.environments[0].lock_version, 1);
+}
+
+#[tokio::test]
+async fn another_release_over_the_same_bytes_is_held_against_them_anew() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let good = Package::http_at("1.0.0");
+    let promised = Activity { name: "no.such".to_owned(), kind: ActivityKind::Source, side_effects: SideEffects::Read };
+    let lying = Package::promising("http", good.component.clone(), vec![promised]);
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&good], &[])).await;
+    controller.stocked(1).await;
+    controller.say(catalogues.lock(&controller, &[&lying], &[])).await;
+    let told = controller.inventory("a refusal", |all| {
+        let mut held = all.environments.iter().flat_map(|one| &one.holdings);
+        held.any(|one| matches!(&one.state, HoldingState::Refused { code, .. } if code.as_str() == "connector.descriptor_mismatch"))
+    });
+    assert_eq!(told.await.environments[0].lock_version, 2);
 }
 
 #[tokio::test]

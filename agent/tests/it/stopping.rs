@@ -1,6 +1,7 @@
 //! The end in two stages.
 
 use rustix::process::Signal;
+use serde_json::json;
 use wherry_domain::run::Outcome;
 use wherry_proto::frame::{Ending, FromAgent, FromController, Heartbeat, Stage};
 
@@ -66,4 +67,33 @@ async fn a_second_signal_ends_at_once_and_the_next_process_tells_what_was_cut_of
     agent.start();
     controller.hello().await;
     assert_eq!(controller.result().await.ending, Ending::Interrupted);
+}
+
+#[tokio::test]
+async fn sessions_at_systems_end_with_the_agent() {
+    let mut controller = Controller::start().await;
+    let mut system = System::start(|asked| {
+        let login = asked.line.starts_with("POST /api/jwt/login ");
+        Some((200, if login { "token.0".to_owned() } else { "[]".to_owned() }))
+    })
+    .await;
+    let auth = json!({
+        "type": "login_token", "username": "ada", "password": { "secret": "password" }, "logout_url": "/api/jwt/logout",
+    });
+    let url = system.url();
+    let digest = Plan { auth, ..Plan::read(&url) }.deploy(&controller, &Package::http());
+    let mut agent = Agent::enrolled(&controller).await;
+    let set = agent.command(&["secret", "set", "password", "--environment", "prod"], "hunter2").await;
+    assert_eq!(set.code, Some(0), "{}", set.stderr);
+    agent.start();
+    controller.hello().await;
+    controller.say(FromController::Offer(offer(1, digest))).await;
+    let report = controller.result().await;
+    assert_eq!(report.ending, Ending::Ended(Outcome::Succeeded));
+    controller.say(FromController::Ack { up_to: report.seq }).await;
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.ended().await, Some(0));
+    let asked: Vec<String> =
+        system.so_far().iter().map(|asked| asked.line.split(' ').nth(1).unwrap_or_default().to_owned()).collect();
+    assert_eq!(asked, ["/api/jwt/login", "/items", "/api/jwt/logout"]);
 }

@@ -12,9 +12,11 @@ use wherry_proto::frame::{Ending, FromController};
 
 use super::support::{
     agent::Agent,
+    catalogue::Catalogues,
     controller::Controller,
     package::Package,
     project::{Plan, attempt, offer},
+    soon,
     system::System,
 };
 
@@ -79,4 +81,27 @@ async fn an_owner_who_wants_no_workers_gets_none() {
     system.next().await;
     assert_eq!(failure(&mut controller, 1).await, None);
     assert!(workers(agent.id()).is_empty());
+}
+
+#[tokio::test]
+async fn missing_walls_are_told_to_the_controller_and_by_the_agents_own_status() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let mut agent = Agent::enrolled(&controller).await;
+    agent.configure("[worker]\nmode = \"off\"\n");
+    agent.start();
+    controller.hello().await;
+    controller.say(catalogues.lock(&controller, &[], &[])).await;
+    let told = controller.inventory("its walls", |all| !all.walls.is_empty()).await;
+    let missing = "connectors run inside the agent itself: worker.mode is off";
+    assert_eq!(told.walls, [missing]);
+    soon("a status that names the wall", async {
+        loop {
+            let status = agent.command(&["status"], "").await;
+            if status.stdout.contains(&format!("walls        missing: {missing}\n")) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }

@@ -49,6 +49,9 @@ const AGENT: &[Column] = &[
     list("SECRETS", "secret_names"),
     list("CONNECTORS", "stock_lines"),
     text("LOCKS TROUBLE", "stock_trouble.message"),
+    list("MISSING WALLS", "missing_walls"),
+    time("OWNER'S POLICY", "owner_policy.loaded_at"),
+    text("POLICY FAULT", "owner_policy.fault"),
     list("ON DISK", "connectors"),
 ];
 

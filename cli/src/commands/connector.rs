@@ -67,6 +67,9 @@ Examples:
     New(new::New),
     /// Runs a connector in the real host against recorded answers, and checks that it keeps the contract.
     Test(test::Test),
+    /// Keys that sign connectors: make and show them.
+    #[command(subcommand)]
+    Key(super::key::KeyFiles),
     /// Signs a component, with what it says of itself, and writes its package.
     Package(package::Package),
     /// Revokes one version of a connector: no agent runs it any more.
@@ -93,6 +96,7 @@ impl Connectors {
             Self::History(which) => which.history(context).await?,
             Self::New(new) => new.run(context)?,
             Self::Test(test) => test.run(context).await?,
+            Self::Key(command) => command.run(context)?,
             Self::Package(package) => package.run(context).await?,
             Self::Revoke(revoke) => revoke.run(context).await?,
             Self::Publish(publish) => publish.run(context).await?,

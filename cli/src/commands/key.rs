@@ -14,8 +14,10 @@ use crate::keys;
 use crate::table::{Column, text};
 
 const KEY: &[Column] = &[text("PUBLIC", "public"), text("ID", "key_id"), text("FILE", "file")];
+
+/// What `wherry connector key` offers as well.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
+pub(crate) enum KeyFiles {
     /// Makes an Ed25519 key. The file is the private key: keep it, and keep it to yourself.
     New {
         /// The file to make, for example ~/.config/wherry/publisher.key.
@@ -25,7 +27,16 @@ pub(crate) enum Keys {
     Show {
         /// The key file.
         file: PathBuf,
+        /// Prints the public key and nothing else.
+        #[arg(long)]
+        public: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    #[command(flatten)]
+    Files(KeyFiles),
     /// The older name of `wherry publisher list`, `trust` and `distrust`.
     #[command(flatten)]
     Publisher(super::publisher::Trusting),
@@ -36,13 +47,20 @@ pub(crate) enum Keys {
 impl Keys {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::New { file } => {
-                let key = keys::create(&file)?;
-                context.screen.show(KEY, &described(&key, &file));
-            }
-            Self::Show { file } => context.screen.show(KEY, &described(&keys::read(&file)?, &file)),
+            Self::Files(command) => command.run(context)?,
             Self::Group(command) => command.run(context).await?,
             Self::Publisher(command) => command.run(context).await?,
+        }
+        Ok(())
+    }
+}
+
+impl KeyFiles {
+    pub(super) fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::New { file } => context.screen.show(KEY, &described(&keys::create(&file)?, &file)),
+            Self::Show { file, public: true } => context.screen.raw(&format!("{}\n", keys::read(&file)?.public())),
+            Self::Show { file, public: false } => context.screen.show(KEY, &described(&keys::read(&file)?, &file)),
         }
         Ok(())
     }

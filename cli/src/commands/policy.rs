@@ -8,7 +8,7 @@ use wherry_domain::policy::Policy;
 use super::Context;
 use crate::client::{Body, Call};
 use crate::error::Outcome;
-use crate::table::{Column, text, time};
+use crate::table::{Column, list, text, time};
 
 const POLICIES: &[Column] = &[
     text("POLICY", "key"),
@@ -17,6 +17,7 @@ const POLICIES: &[Column] = &[
     text("SET AT", "set_at"),
     text("SET BY", "set_by"),
     time("SET ON", "set_on"),
+    list("HELD IN", "held_in"),
     text("MEANING", "meaning"),
 ];
 

@@ -1,5 +1,7 @@
 //! `wherry project`.
 
+mod signing;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -10,6 +12,7 @@ use wherry_domain::name::Name;
 use wherry_domain::project::check::Spot;
 use wherry_domain::project::{Alias, Mapping, Project};
 
+pub(crate) use self::signing::Asked;
 use super::Context;
 use crate::client::{Body, Call, Client};
 use crate::codes;
@@ -32,6 +35,7 @@ const DEPLOYMENT: &[Column] = &[
     count("NUMBER", "number"),
     list("OPERATIONS", "operations"),
     text("CONNECTORS", "connectors"),
+    list("SIGNED BY", "signed_by"),
     text("DIGEST", "digest"),
     text("ID", "id"),
 ];
@@ -40,6 +44,7 @@ const HISTORY: &[Column] = &[
     count("NUMBER", "number"),
     time("DEPLOYED", "created_at"),
     text("BY", "created_by"),
+    list("SIGNED BY", "signed_by"),
     text("DIGEST", "digest"),
     text("ID", "id"),
 ];
@@ -109,6 +114,12 @@ pub(crate) struct Deploy {
     /// Lets the controller check everything and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Signs the deployment with your operator key, for environments and agents that run signed work alone.
+    #[arg(long, conflicts_with = "dry_run")]
+    sign: bool,
+    /// Does not ask before it signs what the controller filled in.
+    #[arg(long, requires = "sign")]
+    yes: bool,
 }
 
 impl Projects {
@@ -139,7 +150,14 @@ impl Deploy {
         let project = sound(&loaded)?;
         note_unused(&loaded, &self.environment, project, context);
         let client = context.client()?;
-        let deployment = submit(&client, &loaded, &self.environment, self.dry_run).await?;
+        let mut deployment = submit(&client, &loaded, &self.environment, self.first()).await?;
+        if self.sign {
+            let mapping = mapping(&loaded, &self.environment)?;
+            let what = (&self.environment, project, &mapping);
+            if let Some(envelope) = signing::envelope(&deployment, what, context, self.yes)? {
+                deployment = submit(&client, &loaded, &self.environment, Asked::Signed(envelope)).await?;
+            }
+        }
         let unchanged = deployment.get("unchanged").and_then(Value::as_bool) == Some(true);
         let (name, environment) = (&project.name, &self.environment);
         match (self.dry_run, unchanged) {
@@ -153,6 +171,16 @@ impl Deploy {
             (false, false) => context.screen.show(DEPLOYMENT, &deployment),
         }
         Ok(())
+    }
+}
+
+impl Deploy {
+    const fn first(&self) -> Asked {
+        match (self.sign, self.dry_run) {
+            (true, _) => Asked::ToSign,
+            (false, true) => Asked::DryRun,
+            (false, false) => Asked::Deploy,
+        }
     }
 }
 
@@ -214,7 +242,7 @@ async fn check(folder: &Path, environment: Option<Name>, context: &Context) -> O
 }
 
 async fn checked_at(client: &Client, loaded: &Loaded, environment: &Name) -> Outcome<String> {
-    submit(client, loaded, environment, true).await?;
+    submit(client, loaded, environment, Asked::DryRun).await?;
     Ok(format!("checked at {}, environment {environment}", client.url()))
 }
 
@@ -231,7 +259,7 @@ async fn checked_anywhere(loaded: &Loaded, context: &Context) -> Outcome<String>
     let first = environments.get("items").and_then(|items| items.get(0)?.get("name")?.as_str()?.parse().ok());
     match first {
         Some(environment) => {
-            send(&client, loaded, (&environment, anything(sound(loaded)?)), true).await?;
+            send(&client, loaded, (&environment, anything(sound(loaded)?)), Asked::DryRun).await?;
             Ok(format!("checked at {}, environment {environment}", client.url()))
         }
         None => Ok("not checked: the controller has no environment yet".to_owned()),
@@ -246,23 +274,29 @@ fn anything(project: &Project) -> Mapping {
 }
 
 /// Sends the project to be deployed, or only checked. Faults that the controller finds get their places back.
-pub(crate) async fn submit(client: &Client, loaded: &Loaded, environment: &Name, dry_run: bool) -> Outcome<Value> {
+pub(crate) async fn submit(client: &Client, loaded: &Loaded, environment: &Name, asked: Asked) -> Outcome<Value> {
+    let mapping = mapping(loaded, environment)?;
+    send(client, loaded, (environment, mapping), asked).await
+}
+
+/// What the folder says of the project in an environment.
+fn mapping(loaded: &Loaded, environment: &Name) -> Outcome<Mapping> {
     let project = sound(loaded)?;
     let settings = loaded.settings(environment).map_err(|faults| invalid(&faults, loaded))?;
-    let mapping = settings.map(|settings| settings.mapping.of(project)).unwrap_or_default();
-    send(client, loaded, (environment, mapping), dry_run).await
+    Ok(settings.map(|settings| settings.mapping.of(project)).unwrap_or_default())
 }
 
 async fn send(
     client: &Client,
     loaded: &Loaded,
     (environment, mapping): (&Name, Mapping),
-    dry_run: bool,
+    asked: Asked,
 ) -> Outcome<Value> {
     let project = sound(loaded)?;
     let path = ["environments", environment.as_str(), "deployments"];
-    let body = Body::Json(json!({"project": project, "dry_run": dry_run, "mapping": mapping}));
-    client.send(Call::post(&path, body)).await.map_err(|error| located(error, loaded))
+    let mut body = asked.fields();
+    body.extend([("project".to_owned(), json!(project)), ("mapping".to_owned(), json!(mapping))]);
+    client.send(Call::post(&path, Body::Json(Value::Object(body)))).await.map_err(|error| located(error, loaded))
 }
 
 /// The project, or an error with all its faults.

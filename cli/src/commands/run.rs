@@ -40,6 +40,7 @@ pub(super) const RUN: &[Column] = &[
     count("WRITTEN", "counts.written"),
     count("REJECTED", "counts.rejected"),
     count("BATCHES", "counts.batches"),
+    text("WAITS", "waiting.message"),
     text("FAILURE", "failure.message"),
     text("CODE", "failure.code"),
     text("EFFECTS BEGUN", "failure.effects_begun"),

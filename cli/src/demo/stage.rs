@@ -17,7 +17,7 @@ use super::upgrade::{Publisher, Settled};
 use crate::client::{Body, Call, Client};
 use crate::clock::Stopwatch;
 use crate::codes;
-use crate::commands::submit;
+use crate::commands::{Asked, submit};
 use crate::enrolment::invite;
 use crate::error::{CliError, Outcome, unreadable};
 use crate::exit::Exit;
@@ -203,10 +203,13 @@ impl<'a> Stage<'a> {
             return Err(broken(&format!("the canaries ended otherwise than they should: {why}")));
         }
         step.end("a version tried on half of the attempts, then another");
-        for Settled { to, everyone, why } in settled {
+        for Settled { to, everyone, why, .. } in settled {
             let end = if everyone { "is everyone's now" } else { "was rolled back" };
             self.screen.note(&format!("  {:<11} {to} {end}: {why}", ""));
         }
+        let step = Step::begin(self.screen, "rollback");
+        let back = publisher.rollback(client).await?;
+        step.end(&format!("by hand to {back}, which stays until somebody unpins it"));
         Ok(())
     }
 
@@ -215,7 +218,7 @@ impl<'a> Stage<'a> {
         let folder = self.folder.example(&jira.url)?;
         let loaded = project::load(&folder);
         let environment: Name = ENVIRONMENT.parse().map_err(|_| broken("the environment has no proper name"))?;
-        let deployment = submit(client, &loaded, &environment, false).await?;
+        let deployment = submit(client, &loaded, &environment, Asked::Deploy).await?;
         let number = deployment.get("number").and_then(Value::as_u64).unwrap_or_default();
         step.end(&format!("service-desk, deployment {number} in {ENVIRONMENT}, from {}", folder.display()));
         Ok(())

@@ -1,5 +1,5 @@
 //! The demo's second act: a new version of the connector is tried on half of the attempts and becomes everyone's; a
-//! broken one is refused by the agents and rolled back by itself.
+//! broken one is refused by the agents and rolled back by itself; and at last somebody goes back by hand.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::error::Outcome;
 use crate::package::{self, Parts};
 use crate::table::at;
 
-/// How long the new version is tried; agents compile it meanwhile.
-const TRIAL: &str = "3s";
+/// How long a version is tried; agents compile it meanwhile, which a slow machine needs longer for.
+const TRIALS: [&str; 3] = ["3s", "12s", "60s"];
 /// Runs at most until a canary has to be settled.
-const RUNS: usize = 200;
+const RUNS: usize = 1_000;
 /// An operation that only reads.
 const OPERATION: &str = "count-open";
 /// Between two runs: a demo need not be in a hurry.
@@ -33,6 +33,8 @@ pub(super) struct Settled {
     pub(super) to: String,
     pub(super) everyone: bool,
     pub(super) why: String,
+    /// Whether agents did not have it in time.
+    too_few: bool,
 }
 
 impl Publisher<'_> {
@@ -51,6 +53,22 @@ impl Publisher<'_> {
         Ok([kept, refused])
     }
 
+    /// Goes back to the version that the demo began with, as somebody would who does not like the new one. Says which, and
+    /// runs it.
+    pub(super) async fn rollback(&self, client: &Client) -> Outcome<String> {
+        let (name, first) = self.named().ok_or_else(|| broken("the connector has no name"))?;
+        let (first, asked) = (first.to_string(), json!({ "action": "rollback", "why": "demo" }));
+        let moved = client.post(&["environments", ENVIRONMENT, "connectors", &name, "move"], asked).await?;
+        if moved.get("to").and_then(Value::as_str) != Some(&first) {
+            return Err(broken("the rollback went to another version than the one before"));
+        }
+        let run = run(client).await?;
+        if run.get("state").and_then(Value::as_str) != Some("succeeded") {
+            return Err(broken("the version before does not run"));
+        }
+        Ok(first)
+    }
+
     fn named(&self) -> Option<(String, semver::Version)> {
         let said: Value = serde_json::from_str(self.descriptor).ok()?;
         let text = |key: &str| said.get(key).and_then(Value::as_str);
@@ -65,14 +83,23 @@ impl Publisher<'_> {
     }
 }
 
-/// Tries a version on half of the attempts until it is decided about.
+/// Tries a version on half of the attempts until it is decided about, and again if no agent had it in time.
 async fn canary(client: &Client, name: &str, version: &str) -> Outcome<Settled> {
-    let canary = json!({ "share": "50%", "for": TRIAL, "attempts": 1 });
+    for time in TRIALS {
+        let settled = trial(client, name, version, time).await?;
+        if !settled.too_few {
+            return Ok(settled);
+        }
+    }
+    Err(broken("no agent had the new version in time"))
+}
+
+async fn trial(client: &Client, name: &str, version: &str, time: &str) -> Outcome<Settled> {
+    let canary = json!({ "share": "50%", "for": time, "attempts": 1 });
     let asked = json!({ "action": "upgrade", "version": version, "canary": canary, "why": "demo" });
     client.post(&["environments", ENVIRONMENT, "connectors", name, "move"], asked).await?;
     for _ in 0..RUNS {
-        let path = ["environments", ENVIRONMENT, "operations", OPERATION, "runs"];
-        client.send(Call::post(&path, Body::Json(json!({}))).query("wait_ms", Some(30_000))).await?;
+        run(client).await?;
         let all = client.all(&["environments", ENVIRONMENT, "connectors"], &[]).await?;
         let items = all.get("items").and_then(Value::as_array).into_iter().flatten();
         let ours = items.into_iter().find(|item| item.get("connector").and_then(Value::as_str) == Some(name));
@@ -80,11 +107,18 @@ async fn canary(client: &Client, name: &str, version: &str) -> Outcome<Settled> 
             |key: &str| ours.and_then(|item| at(item, key)).and_then(Value::as_str).unwrap_or_default().to_owned();
         let state = said("canary.state");
         if said("canary.to") == version && state != "under_way" {
-            return Ok(Settled { to: version.to_owned(), everyone: state == "everyone", why: said("canary.why") });
+            let (everyone, too_few) = (state == "everyone", said("canary.reason.kind") == "too_few");
+            return Ok(Settled { to: version.to_owned(), everyone, why: said("canary.why"), too_few });
         }
         tokio::time::sleep(PAUSE).await;
     }
     Err(broken("a canary did not come to its end"))
+}
+
+/// Runs the operation to its end, within half a minute.
+async fn run(client: &Client) -> Outcome<Value> {
+    let path = ["environments", ENVIRONMENT, "operations", OPERATION, "runs"];
+    client.send(Call::post(&path, Body::Json(json!({}))).query("wait_ms", Some(30_000))).await
 }
 
 /// The same component with another version in its text about itself, of as many characters.

@@ -28,6 +28,23 @@ fn completions_and_wrong_usage_speak_to_the_shell() {
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("agent"));
 }
 
+#[test]
+fn the_keys_of_publishers_are_the_same_by_either_name_and_the_public_half_can_be_had_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("publisher.key");
+    let file = file.to_str().unwrap();
+    let made = wherry(&["connector", "key", "new", file]);
+    assert_eq!(made.status.code(), Some(0));
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    for shown in [wherry(&["connector", "key", "show", file]), wherry(&["key", "show", file])] {
+        assert_eq!(made.stdout, shown.stdout);
+    }
+    let public = String::from_utf8(wherry(&["connector", "key", "show", file, "--public"]).stdout).unwrap();
+    assert!(public.starts_with("ed25519:") && public.lines().count() == 1, "{public}");
+    assert!(String::from_utf8(made.stdout).unwrap().contains(public.trim()));
+    assert_eq!(wherry(&["connector", "key", "new", file]).status.code(), Some(5));
+}
+
 fn wherry(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wherry")).args(arguments).output().unwrap()
 }

@@ -34,9 +34,12 @@ fn a_new_connector_has_all_it_needs_and_never_overwrites_anything() {
     let kit = manifest.lines().find_map(|line| line.strip_prefix("wherry-sdk = { path = \"")?.strip_suffix("\" }"));
     assert!(Path::new(kit.unwrap()).join("Cargo.toml").is_file(), "{manifest}");
     assert!(rust.join("src/descriptor.json").is_file() && rust.join("Cargo.lock").is_file());
-    for language in ["js", "python"] {
-        assert!(made(language).join("wit/deps/http.wit").is_file());
-    }
+    assert!(made("js").join("wit/deps/http.wit").is_file());
+    let python = folder.path().join("python");
+    let refused = wherry(&["connector", "new", "acme-crm", "--lang", "python", "--folder", python.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("connector.language_unsupported"));
+    assert!(!python.exists(), "nothing is left half");
     let again = wherry(&["connector", "new", "acme-crm", "--sdk", REPOSITORY, "--folder", rust.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&again.stderr).contains("connector.folder_in_use"));
@@ -56,6 +59,25 @@ fn the_example_keeps_the_contract_in_the_real_host() {
     for wanted in ["descriptor", "recording", "result", "schemas", "secrets", "repeated page", "cancel", "status 401"] {
         assert!(checks.contains(&wanted), "{wanted} is not among {checks:?}");
     }
+}
+
+#[test]
+fn the_recordings_of_request_tracker_are_replayed_by_its_manifest() {
+    let name = "the_recordings_of_request_tracker_are_replayed_by_its_manifest";
+    if component("declarative", name).is_none() {
+        return;
+    }
+    let folder = Path::new(REPOSITORY).join("plugins/examples/request-tracker");
+    let recordings = fs::read_dir(folder.join("tests"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".http.json"));
+    let output = wherry(&["connector", "test", folder.to_str().unwrap(), "--output", "json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert!(output.status.success(), "{told:#}{}", String::from_utf8_lossy(&output.stderr));
+    let checks = told["items"].as_array().unwrap();
+    let replayed = checks.iter().filter(|check| check["check"] == "recording").count();
+    assert_eq!(replayed, recordings.count(), "each recording belongs to a case");
+    assert!(replayed >= 10, "{told:#}");
 }
 
 #[test]

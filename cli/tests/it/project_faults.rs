@@ -197,6 +197,16 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "connector: http\nurl: https://x\nauth: { type: ntlm }\n",
         &["connections/crm.yaml:3:15 project.not_supported"],
     ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nauth:\n  type: auto\n  user: u\n  password: { secret: p }\n  sso_login_url: https://c\n",
+        &["connections/crm.yaml:7:3 project.not_supported"],
+    ),
+    (
+        "connections/crm.yaml",
+        "connector: http\nurl: https://x\nauth: { type: saml }\n",
+        &["connections/crm.yaml:3:15 project.not_supported"],
+    ),
     ("templates/report.hbs", "x", &["templates:1:1 project.not_supported"]),
     // files that nothing would read
     ("operations/x.yml", "x", &["operations/x.yml:1:1 project.file_unknown x.yaml"]),

@@ -58,8 +58,9 @@ pub(super) async fn deployment(
     asked: wire::FetchDeploymentRequest,
 ) -> Result<wire::FetchDeploymentResponse, Status> {
     let digest = read_digest(&asked.digest)?;
-    let document = ledger.document_for(agent.clone(), digest).await.map_err(|refusal| status::of(&refusal))?;
-    Ok(wire::FetchDeploymentResponse { document })
+    let (document, signature) =
+        ledger.document_for(agent.clone(), digest).await.map_err(|refusal| status::of(&refusal))?;
+    Ok(wire::FetchDeploymentResponse { document, signature: signature.unwrap_or_default().into_bytes() })
 }
 
 async fn send_file(

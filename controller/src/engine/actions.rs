@@ -177,6 +177,7 @@ impl Turn<'_> {
             depth: 0,
             synchronous: true,
             tied: seats::tied_to(&snapshot.project, &called.connection),
+            secrets: seats::secrets(&snapshot.project, [&called.connection]),
             connections: vec![(called.connection.clone(), connector)],
             action: Some(called),
         })

@@ -3,7 +3,11 @@
 //! Nothing of them is stored. Whoever waits holds the receiving end; the sending end lives in the session, so that a
 //! session that ends, however it ends, tells everyone who waits for it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::{Semaphore, oneshot};
 use wherry_domain::{
@@ -156,7 +160,8 @@ impl Turn<'_> {
         }
     }
 
-    /// The agent with the least to do that can answer, of those that serve the environment.
+    /// The agent with the least to do that can answer, of those that serve the environment; one that waits for keys
+    /// only if there is no other.
     pub(super) fn choose(
         &mut self,
         group: GroupId,
@@ -164,11 +169,13 @@ impl Turn<'_> {
         named: Option<&str>,
     ) -> Result<AgentId, Refusal> {
         let mut found = Found::Nobody;
+        let bare: BTreeSet<AgentId> =
+            self.state.agents.keys().copied().filter(|agent| self.waits_for_keys(*agent)).collect();
         for (id, state) in &mut self.state.agents {
             if state.agent.group != group || !is_called(state, named) {
                 continue;
             }
-            found = found.max(look_at(*id, state));
+            found = found.max(look_at(*id, state, !bare.contains(id)));
         }
         match (found, named) {
             (Found::Able { agent, .. }, _) => Ok(agent),
@@ -227,17 +234,18 @@ enum Found {
     Away,
     Old,
     Busy,
-    Able { load: std::cmp::Reverse<(usize, usize)>, agent: AgentId },
+    Able { keyed: bool, load: std::cmp::Reverse<(usize, usize)>, agent: AgentId },
 }
 
-fn look_at(agent: AgentId, state: &mut AgentState) -> Found {
+/// `keyed` is whether the agent does not wait for its group's keys: it can open the secrets of connections.
+fn look_at(agent: AgentId, state: &mut AgentState, keyed: bool) -> Found {
     let takes_work = state.presence.may_take_work();
     match state.session.as_mut().filter(|_| takes_work) {
         None => Found::Away,
         Some(session) if !session.asks.able => Found::Old,
         Some(session) => match session.asks.waiting() {
             MAX_PER_AGENT.. => Found::Busy,
-            open => Found::Able { load: std::cmp::Reverse((open, state.leased.len())), agent },
+            open => Found::Able { keyed, load: std::cmp::Reverse((open, state.leased.len())), agent },
         },
     }
 }

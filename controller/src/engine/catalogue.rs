@@ -31,13 +31,14 @@ use wherry_trust::{
 use super::{Kind, Refusal, Turn, load::definitions, state::State};
 use crate::{
     ca::CatalogueKey,
-    model::{CatalogueVersions, SCHEMA, SignedDocument},
+    model::{CatalogueVersions, RevokedKeys, SCHEMA, SignedDocument},
 };
 
 mod index;
 mod locks;
 mod people;
 mod publishers;
+mod room;
 
 pub use people::PublishersView;
 
@@ -55,6 +56,7 @@ const PUBLISHERS: &str = "catalogue-publishers";
 const LOCK: &str = "lock";
 const LOCK_BEFORE: &str = "lock-before";
 const VERSIONS: &str = "catalogue-versions";
+const REVOKING: &str = "catalogue-revoking";
 /// Key of what there is one of.
 const ONLY: &str = "organisation";
 
@@ -67,8 +69,10 @@ pub(super) struct Catalogue {
     before: BTreeMap<Name, Arc<Lock>>,
     /// Releases that the index lists beside the newest ones, for locks that are being decided; the oldest first.
     drafted: VecDeque<(Name, semver::Version)>,
-    /// Publishers' keys that the next list revokes.
+    /// Publishers' keys that the next list revokes; stored, because it may be long until that one can be signed.
     revoking: BTreeSet<PublicKey>,
+    /// How many versions of each connector the index lists beside what locks name; not known before one was signed.
+    newest: Option<usize>,
     /// What has to be signed anew.
     stale: Stale,
     /// Whether agents have to be told.
@@ -119,6 +123,7 @@ pub(super) fn load(store: &dyn Store, key: CatalogueKey) -> Result<Catalogue, St
     let publishers = definitions(store, PUBLISHERS)?.into_iter().next().map(pair);
     let locks = definitions(store, LOCK)?.into_iter().map(pair).collect();
     let earlier = definitions(store, LOCK_BEFORE)?.into_iter().map(pair).collect();
+    let revoking: RevokedKeys = definitions(store, REVOKING)?.into_iter().next().unwrap_or_default();
     let versions: CatalogueVersions = definitions(store, VERSIONS)?.into_iter().next().unwrap_or_default();
     let believed = Believed::restore(publishers, locks, Vec::new()).map_err(damaged)?;
     let before = Believed::restore(None, earlier, Vec::new()).map_err(damaged)?;
@@ -134,7 +139,8 @@ pub(super) fn load(store: &dyn Store, key: CatalogueKey) -> Result<Catalogue, St
         versions,
         before,
         drafted: VecDeque::new(),
-        revoking: BTreeSet::new(),
+        revoking: revoking.keys,
+        newest: None,
         stale,
         untold: false,
         documents_failed: Failed::default(),
@@ -147,6 +153,12 @@ impl State {
     fn operators_of(&self, group: GroupId) -> Option<Vec<PublicKey>> {
         let roster = self.keyrings.get(&group).and_then(|keyring| keyring.roster())?;
         Some(roster.operators().copied().collect())
+    }
+
+    /// Operators whose signature counts for deployments of a group: those of its roster, or else of the publishers list.
+    pub(super) fn deployment_signers(&self, group: GroupId) -> Vec<PublicKey> {
+        let listed = || self.catalogue.believed.publishers().map(|held| held.document.operators.clone());
+        self.operators_of(group).or_else(listed).unwrap_or_default()
     }
 }
 
@@ -233,18 +245,16 @@ impl Turn<'_> {
         let key = catalogue.key.clone();
         let list = publishers.map(|list| list.sign(key.signing()).map(|envelope| envelope.to_json())).transpose();
         let list = list.map_err(|error| refused(&error))?;
-        let index = if due { Some(self.next_index()) } else { None };
-        let version = index.as_ref().map(|index| index.version);
-        let index = index.map(|index| index.sign(key.signing()).map(|envelope| envelope.to_json())).transpose();
-        let index = index.map_err(|error| refused(&error))?;
+        let index = if due { Some(self.signed_index(list.as_deref(), index)?) } else { None };
+        let (version, index) = index.unzip();
         let believed = self.believable(list.as_deref(), index.as_deref(), (&[], None))?;
         if let Some(list) = &list {
             self.keep_signed((PUBLISHERS, ONLY), Level::Controller, list)?;
-            self.state.catalogue.revoking.clear();
         }
         self.state.catalogue.stale.publishers = false;
         self.state.catalogue.stale.index &= !due;
         self.state.catalogue.believed = believed;
+        self.revoked_in_list();
         self.state.catalogue.untold = true;
         if let Some(version) = version {
             self.state.catalogue.versions.index = version;

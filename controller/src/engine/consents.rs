@@ -45,6 +45,8 @@ pub use view::{Connectedness, FlowView};
 const MAX_FLOWS: usize = 256;
 /// The connection is not deployed any more.
 const GONE: Code = Code::new("oauth.connection_unknown");
+/// The agent is of a version that knows less than the flow needs.
+const TOO_OLD: Code = Code::new("connection.agent_too_old");
 /// A newer flow of the same connection took its place.
 const REPLACED: Code = Code::new("oauth.flow_replaced");
 /// The agent named an address that nobody approved.
@@ -244,6 +246,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn flow_started(&mut self, agent: AgentId, flow: FlowId, result: Result<ConsentAddress, Failure>) {
+        let keyed = self.sealing_key_of(agent).is_some();
         let Some(known) = self.state.flows.all.get_mut(&flow).filter(|known| known.agent == agent) else { return };
         let event = match result {
             Err(failure) => Event::Failed(failure),
@@ -252,6 +255,11 @@ impl Turn<'_> {
                 let message =
                     format!("the agent named an address that is not at {}: it may be compromised", known.origin);
                 Event::Failed(Failure::permanent(ADDRESS_REFUSED, message))
+            }
+            Ok(ConsentAddress { opens_sealed: false, .. }) if keyed => {
+                let message = "the agent cannot open a code that is sealed to its group, and no other one is sent to a \
+                               group that has a key: upgrade the agent";
+                Event::Failed(Failure::permanent(TOO_OLD, message))
             }
             Ok(ConsentAddress { url, state_hash, opens_sealed }) => {
                 (known.url, known.opens_sealed) = (Some(url), opens_sealed);

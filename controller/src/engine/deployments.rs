@@ -11,9 +11,9 @@ use wherry_domain::{
         check::{self, Fault},
     },
 };
-use wherry_trust::{keys::sha256, names::AgentIdentity};
+use wherry_trust::{deployment::Statement, keys::sha256, names::AgentIdentity};
 
-use super::{Ledger, Page, Refusal, Turn, programs, state::Current};
+use super::{Ledger, Page, Refusal, Signature, Turn, programs, state::Current};
 use crate::model::Deployment;
 
 /// Most projects in one environment.
@@ -28,6 +28,23 @@ pub struct Deployed {
     pub snapshot: Arc<Snapshot>,
     /// Whether anything changed.
     pub changed: bool,
+    /// What an operator signs by its digest, where that is going to be done.
+    pub to_sign: Option<Vec<u8>>,
+    /// Whether the environment takes it under an operator's signature alone.
+    pub signature_needed: bool,
+}
+
+/// A project with what is to be done with it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The project.
+    pub project: Project,
+    /// Counts before what the environment says of the project.
+    pub mapping: Mapping,
+    /// Who answers for it.
+    pub signature: Signature,
+    /// Nothing changes.
+    pub trial: bool,
 }
 
 impl Ledger {
@@ -43,24 +60,21 @@ impl Ledger {
         project: Project,
         trial: bool,
     ) -> Result<Deployed, Refusal> {
-        self.deploy_mapped(who, environment, (project, Mapping::default()), trial).await
+        let asked = Asked { project, mapping: Mapping::default(), signature: Signature::None, trial };
+        self.deploy_as(who, environment, asked).await
     }
 
-    /// As [`Ledger::deploy`]; `mapping` counts before what the environment says of the project.
+    /// As [`Ledger::deploy`], with a mapping and an operator's signature.
     ///
     /// # Errors
-    /// `project.invalid` with every fault.
-    pub async fn deploy_mapped(
-        &self,
-        who: String,
-        environment: Name,
-        (project, mapping): (Project, Mapping),
-        trial: bool,
-    ) -> Result<Deployed, Refusal> {
-        let (project, mut faulty) = programs::check(project).await?;
+    /// `project.invalid` with every fault; `policy.deployment_unsigned` where a signature is needed; the code of a
+    /// signature that does not count.
+    pub async fn deploy_as(&self, who: String, environment: Name, asked: Asked) -> Result<Deployed, Refusal> {
+        let (project, mut faulty) = programs::check(asked.project).await?;
         let (project, mismatches) = self.schema_faults(&environment, project).await?;
         faulty.extend(mismatches);
-        let (planned, document) = self.act(move |turn| turn.plan(&environment, (project, mapping), faulty)).await?;
+        let (trial, asked) = (asked.trial, Asked { project, ..asked });
+        let (planned, document) = self.act(move |turn| turn.plan(&environment, asked, faulty)).await?;
         if trial || !planned.changed {
             return Ok(planned);
         }
@@ -123,18 +137,24 @@ impl Ledger {
     /// # Errors
     /// If the agent is unknown or locked; otherwise one answer whether the document does not exist
     /// or is not for this group.
-    pub async fn document_for(&self, agent: AgentIdentity, digest: Digest) -> Result<Vec<u8>, Refusal> {
-        self.act(move |turn| {
+    pub async fn document_for(
+        &self,
+        agent: AgentIdentity,
+        digest: Digest,
+    ) -> Result<(Vec<u8>, Option<String>), Refusal> {
+        let signature = self.act(move |turn| {
             let group = turn.member(&agent)?;
             let current = turn.snapshots_of(group).any(|current| current.deployment.digest == digest);
             let of_run = || {
                 turn.state.runs.values().any(|run| run.record.spec.group == group && run.record.spec.snapshot == digest)
             };
             let missing = || Refusal::not_found("deployment.not_found", "there is no deployment of that digest");
-            (current || of_run()).then_some(()).ok_or_else(missing)
-        })
-        .await?;
-        self.read_file(digest).await
+            (current || of_run()).then_some(()).ok_or_else(missing)?;
+            let found = turn.stored_deployments()?.into_iter().find(|deployment| deployment.digest == digest);
+            Ok(found.and_then(|deployment| deployment.signature))
+        });
+        let signature = signature.await?;
+        Ok((self.read_file(digest).await?, signature))
     }
 
     /// Operations that can be run in an environment, with the deployment each comes from.
@@ -151,14 +171,29 @@ impl Ledger {
     }
 }
 
+fn sound(project: &Project, faults: Vec<Fault>) -> Result<(), Refusal> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let message = format!("project {} has {} faults: correct them and deploy again", project.name, faults.len());
+    Err(Refusal { faults, ..Refusal::invalid("project.invalid", message) })
+}
+
+/// What agents fetch: the snapshot as it was written.
+fn document(written: &Snapshot) -> Result<Vec<u8>, Refusal> {
+    let document =
+        serde_json::to_vec(written).map_err(|error| Refusal::invalid("request.invalid", error.to_string()))?;
+    if document.len() > MAX_DOCUMENT {
+        let message = format!("a deployment has at most {MAX_DOCUMENT} bytes; this one has {}", document.len());
+        return Err(Refusal::invalid("project.too_large", message));
+    }
+    Ok(document)
+}
+
 impl Turn<'_> {
-    fn plan(
-        &self,
-        environment: &Name,
-        (mut project, mapping): (Project, Mapping),
-        faulty: Vec<Fault>,
-    ) -> Result<(Deployed, Vec<u8>), Refusal> {
+    fn plan(&self, environment: &Name, asked: Asked, faulty: Vec<Fault>) -> Result<(Deployed, Vec<u8>), Refusal> {
         let environment = self.environment(environment)?.clone();
+        let Asked { mut project, mapping, signature, trial } = asked;
         let mapping = self.mapping(environment.id, &project.name).under(mapping).of(&project);
         let offered = self.offered(&environment.name);
         let incomplete = self.complete(&mut project);
@@ -168,11 +203,7 @@ impl Turn<'_> {
         faults.extend(incomplete);
         faults.extend(faulty);
         faults.extend(self.forbidden(&environment.name, &project));
-        if !faults.is_empty() {
-            let message =
-                format!("project {} has {} faults: correct them and deploy again", project.name, faults.len());
-            return Err(Refusal { faults, ..Refusal::invalid("project.invalid", message) });
-        }
+        sound(&project, faults)?;
         let newest = self.state.current.get(&(environment.id, project.name.clone()));
         let number = self.next_number(environment.id, &project.name);
         let connectors = self.pins(&environment.name, &project)?;
@@ -184,30 +215,36 @@ impl Turn<'_> {
             .collect();
         let written =
             Snapshot { environment: environment.name.clone(), number, project, mapping, connectors, side_effects };
+        let signature_needed = self.wants_signature(&environment.name);
+        let signed = signature_needed || signature != Signature::None;
         let snapshot = written.clone().bound();
         if let Some(current) = newest
             && *current.snapshot == (Snapshot { number: current.snapshot.number, ..snapshot.clone() })
+            && (!signed || current.deployment.signature.is_some())
         {
             let Current { deployment, snapshot } = current.clone();
-            return Ok((Deployed { deployment, snapshot, changed: false }, Vec::new()));
+            let unchanged = Deployed { deployment, snapshot, changed: false, to_sign: None, signature_needed };
+            return Ok((unchanged, Vec::new()));
         }
-        let document =
-            serde_json::to_vec(&written).map_err(|error| Refusal::invalid("request.invalid", error.to_string()))?;
-        if document.len() > MAX_DOCUMENT {
-            let message = format!("a deployment has at most {MAX_DOCUMENT} bytes; this one has {}", document.len());
-            return Err(Refusal::invalid("project.too_large", message));
+        let document = document(&written)?;
+        let statement = Statement::new(environment.name, snapshot.project.name.clone(), number, sha256(&document));
+        if !trial {
+            self.signed_enough(environment.group, &statement, &signature)?;
         }
         let deployment = Deployment {
             id: self.fresh(),
             environment: environment.id,
-            project: snapshot.project.name.clone(),
+            project: statement.project,
             number,
-            digest: sha256(&document),
+            digest: statement.digest,
             created_ms: self.wall_ms,
             created_by: String::new(),
             withdrawn_ms: None,
+            signature: signature.envelope().map(str::to_owned),
         };
-        Ok((Deployed { deployment, snapshot: Arc::new(snapshot), changed: true }, document))
+        let to_sign = (signature == Signature::Wanted).then(|| document.clone());
+        let deployed = Deployed { deployment, snapshot: Arc::new(snapshot), changed: true, to_sign, signature_needed };
+        Ok((deployed, document))
     }
 
     /// The version of each connector that the project uses: the environment's, or else the newest that may run there.
@@ -224,7 +261,7 @@ impl Turn<'_> {
     }
 
     fn deploy(&mut self, who: &str, planned: Deployed) -> Result<Deployed, Refusal> {
-        let Deployed { mut deployment, snapshot, .. } = planned;
+        let Deployed { mut deployment, snapshot, signature_needed, .. } = planned;
         if self.state.environment(deployment.environment).is_none() {
             let message = format!("environment {} was removed in the meantime", snapshot.environment);
             return Err(Refusal::not_found("environment.not_found", message));
@@ -251,7 +288,7 @@ impl Turn<'_> {
             self.forget_owners(deployment.environment, &before, Some(&snapshot));
         }
         self.state.current.insert(key, Current { deployment: deployment.clone(), snapshot: Arc::clone(&snapshot) });
-        Ok(Deployed { deployment, snapshot, changed: true })
+        Ok(Deployed { deployment, snapshot, changed: true, to_sign: None, signature_needed })
     }
 
     pub(super) fn snapshots_of(&self, group: GroupId) -> impl Iterator<Item = &Current> {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use wherry_domain::{digest::Digest, failure::Code, id::AgentId, name::Name};
-use wherry_proto::frame::{HoldingState, Inventory};
+use wherry_domain::{digest::Digest, failure::Code, id::AgentId, lock::Mode, name::Name};
+use wherry_proto::frame::{Holding, HoldingState, Inventory};
 
 use super::{Ledger, Refusal, Turn, state::AgentState};
+
+/// Agents that are named one by one where they differ: more than a person reads.
+const MOST_DIFFERING: usize = 100;
 
 /// How far a component is on the agents of an environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +28,25 @@ pub struct Placement {
     pub environment: Name,
     /// Whether the lock names it for a trial only.
     pub on_trial: bool,
+    /// Whether only an operator's key moves the lock.
+    pub held: bool,
     /// How far its agents are.
     pub readiness: Readiness,
+    /// Agents that do not run it, and why; at most a hundred.
+    pub differing: Vec<Differing>,
+}
+
+/// An agent that does not run the version that its environment wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// Its name.
+    pub agent: Name,
+    /// The version that it runs, as far as it is known.
+    pub has: Option<semver::Version>,
+    /// In one word: `away`, `no_locks`, `behind`, `preparing`, `refused` or `quarantined`.
+    pub state: &'static str,
+    /// Why, in the agent's words.
+    pub why: Option<(Code, String)>,
 }
 
 /// What an agent has of what it should have.
@@ -60,8 +80,13 @@ impl Ledger {
                 let Some(lock) = turn.lock_of(environment) else { continue };
                 let named = [(lock.connectors.get(&connector), false), (lock.trials.get(&connector), true)];
                 for (locked, on_trial) in named.into_iter().filter_map(|(locked, on_trial)| Some((locked?, on_trial))) {
-                    let readiness = turn.readiness(environment, &connector, locked.wasm)?;
-                    let placement = Placement { environment: environment.clone(), on_trial, readiness };
+                    let placement = Placement {
+                        environment: environment.clone(),
+                        on_trial,
+                        held: lock.mode == Mode::Held,
+                        readiness: turn.readiness(environment, &connector, locked.wasm)?,
+                        differing: turn.differing(environment, &connector, locked.wasm)?,
+                    };
                     placements.entry(locked.wasm).or_default().push(placement);
                 }
             }
@@ -76,8 +101,11 @@ impl Turn<'_> {
     pub(super) fn stocked(&mut self, agent: AgentId, inventory: Inventory) {
         self.judge_stock(agent, &inventory);
         if let Some(session) = self.state.agents.get_mut(&agent).and_then(|state| state.session.as_mut()) {
+            // The owner may have changed how many runs there may be since the hello.
+            session.slots = inventory.policy.as_ref().map_or(session.slots, |policy| policy.slots);
             session.inventory = Some(inventory);
         }
+        self.open_slots(agent);
     }
 
     /// What an agent has, beside what it should have.
@@ -113,5 +141,41 @@ impl Turn<'_> {
             }
         }
         Ok(readiness)
+    }
+
+    /// The agents of an environment that do not run a component, each with what it has and why.
+    fn differing(&self, environment: &Name, connector: &Name, wasm: Digest) -> Result<Vec<Differing>, Refusal> {
+        let group = self.environment(environment)?.group;
+        let members = self.state.agents.values().filter(|state| state.agent.group == group);
+        let differing = members.filter_map(|state| differs(state, environment, connector, wasm));
+        let mut differing: Vec<Differing> = differing.take(MOST_DIFFERING).collect();
+        differing.sort_by(|one, other| one.agent.cmp(&other.agent));
+        Ok(differing)
+    }
+}
+
+/// What keeps an agent from running it; nothing, if nothing does.
+fn differs(state: &AgentState, environment: &Name, connector: &Name, wasm: Digest) -> Option<Differing> {
+    let told = |has, state_word, why| Some(Differing { agent: state.agent.name.clone(), has, state: state_word, why });
+    let Some(session) = &state.session else { return told(None, "away", None) };
+    if !session.catalogue {
+        return told(None, "no_locks", None);
+    }
+    let stocks = session.inventory.iter().flat_map(|inventory| &inventory.environments);
+    let holdings = stocks.filter(|stock| stock.environment == *environment).flat_map(|stock| &stock.holdings);
+    let holdings: Vec<&Holding> = holdings.filter(|one| one.connector == *connector).collect();
+    let Some(holding) = holdings.iter().find(|one| one.digest == wasm) else {
+        // It follows another lock; if it refused this one, it says why.
+        let ready = holdings.iter().find(|one| one.state == HoldingState::Ready);
+        let refusal = session.inventory.as_ref().and_then(|inventory| inventory.refusal.clone());
+        return told(ready.map(|one| one.version.clone()), "behind", refusal);
+    };
+    match &holding.state {
+        HoldingState::Ready => None,
+        HoldingState::Preparing => told(None, "preparing", None),
+        HoldingState::Refused { code, message } => told(None, "refused", Some((code.clone(), message.clone()))),
+        HoldingState::Quarantined { code, message } => {
+            told(holding.instead.clone(), "quarantined", Some((code.clone(), message.clone())))
+        }
     }
 }

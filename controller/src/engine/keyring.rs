@@ -33,6 +33,7 @@ mod push;
 mod report;
 mod secrets;
 mod stored;
+mod waiting;
 
 pub use people::{RosterView, SecretView};
 pub(super) use stored::load;

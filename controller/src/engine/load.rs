@@ -222,9 +222,10 @@ fn load_runs(state: &mut State, store: &dyn Store, clock: &Clock) -> Result<(), 
         };
         match machine.state() {
             RunState::Queued { .. } => {
+                let lane = seats::lane(&record.spec, state);
                 if let Some(group) = state.groups.get_mut(&record.spec.group) {
                     let due = machine.deadline().unwrap_or(now);
-                    group.queue.push(seats::lane(&record.spec), run, due, record.spec.synchronous);
+                    group.queue.push(lane, run, due, record.spec.synchronous);
                 }
                 // Whoever called it is gone, and with the process what it was called with.
                 state.timers.extend(record.spec.action.as_ref().map(|_| (now, run)));

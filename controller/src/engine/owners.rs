@@ -298,11 +298,25 @@ impl Turn<'_> {
 
     fn forget_owner(&mut self, key: &OwnerKey) {
         self.end_flows(key);
-        if self.state.owners.remove(key).is_some() {
+        if let Some(kept) = self.state.owners.remove(key) {
             self.undefine("oauth", &stored_under(key));
             self.undefine("oauth-copy", &stored_under(key));
             self.touch_environment(key.0);
+            self.ask_back(key, &kept);
         }
+    }
+
+    /// Whoever has the tokens of a connection that is gone forgets them, and gives them back to the provider. One that
+    /// is away keeps what nobody asks it to use any more.
+    fn ask_back(&mut self, key: &OwnerKey, kept: &Kept) {
+        let (environment, project, connection) = key.clone();
+        let connected = kept.account.is_some() || kept.owner.stored().generation > 0;
+        let Some(owner) = kept.owner.agent().filter(|_| connected) else { return };
+        let Some(environment) = self.state.environment(environment).map(|found| found.name.clone()) else { return };
+        let Some(current) = self.state.current.get(&(key.0, key.1.clone())) else { return };
+        let deployment = Some(current.deployment.digest);
+        let path = ConnectionPath { environment, project, connection };
+        self.oauth_order(owner, path, 0, OAuthAsked::Disconnect { deployment });
     }
 }
 

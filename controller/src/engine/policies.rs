@@ -1,6 +1,6 @@
 //! Policies: the organisation's rules, environments that are stricter, and what a deployment has to keep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wherry_domain::{
     failure::Code,
@@ -33,6 +33,8 @@ pub struct PolicyView {
     pub set: Option<PolicyRecord>,
     /// What the organisation set, if this is an environment's view.
     pub organisation: Option<PolicyRecord>,
+    /// Environments whose locks only operators move, of the policy that says so.
+    pub held_in: BTreeSet<Name>,
 }
 
 impl Ledger {
@@ -215,6 +217,11 @@ impl Turn<'_> {
             value: Policies::effective(&self.set_at(None), &here).get(policy),
             set: record(environment),
             organisation: environment.and_then(|_| record(None)),
+            held_in: if policy == Policy::DisableAutoConnectorUpdate {
+                self.held_in(environment)
+            } else {
+                BTreeSet::new()
+            },
         }
     }
 }

@@ -62,8 +62,9 @@ impl Turn<'_> {
                 self.happened(run, "requeued", None, Some(reason));
                 let Some(active) = self.state.runs.get(&run) else { return };
                 let spec = &active.record.spec;
+                let lane = seats::lane(spec, self.state);
                 if let Some(group) = self.state.groups.get_mut(&spec.group) {
-                    group.queue.push(seats::lane(spec), run, due, spec.synchronous);
+                    group.queue.push(lane, run, due, spec.synchronous);
                 }
                 self.state.touched.insert(spec.group);
                 self.give_up_action(run);
@@ -207,10 +208,9 @@ impl Ledger {
                 return turn.finished_run(run);
             }
             turn.audit(&who, "run.cancel", &run.to_string(), "");
-            let known = turn.run(run)?;
-            let held = matches!(known.stored.state, RunState::Leased { .. });
-            let given_up = known.spec.action.is_some() && !held;
-            turn.event(run, if given_up { Event::GivenUp } else { Event::CancelAsked });
+            // Whoever called an action has to know whether it was done.
+            let is_action = turn.run(run)?.spec.action.is_some();
+            turn.event(run, if is_action { Event::GivenUp } else { Event::CancelAsked });
             turn.run(run)
         })
         .await

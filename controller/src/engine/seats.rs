@@ -1,11 +1,13 @@
-//! Runs that not every agent may do: those of connections that one agent uses at a time, and those whose OAuth tokens
-//! only one agent has.
+//! Runs that not every agent may do: those of connections that one agent uses at a time, those whose OAuth tokens only
+//! one agent has, and those whose secrets an agent without its group's keys cannot open.
 //!
 //! ```text
 //! nobody has the seat ─ a run is placed ─► agent a ─ a takes no work, holds no such run, is lost or drains ─► whoever is next
 //! ```
 //!
 //! All `single_agent` connections of a project in an environment share one seat, so that an operation never needs two.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use wherry_domain::{
@@ -22,7 +24,7 @@ use wherry_domain::{
 use super::{
     Turn,
     owners::oauth_of,
-    state::{AgentState, Current},
+    state::{AgentState, Current, State},
 };
 use crate::model::{RunSpec, Tied};
 
@@ -31,6 +33,8 @@ use crate::model::{RunSpec, Tied};
 pub(super) struct Lane {
     pub(super) project: Name,
     pub(super) tied: Option<(EnvironmentId, Tied)>,
+    /// Whether a secret that they need is sealed to the group.
+    pub(super) keyed: bool,
 }
 
 /// A seat that is taken, as stored.
@@ -41,8 +45,16 @@ pub(super) struct Seat {
     pub(super) agent: AgentId,
 }
 
-pub(super) fn lane(spec: &RunSpec) -> Lane {
-    Lane { project: spec.project.clone(), tied: spec.tied.clone().map(|tied| (spec.environment, tied)) }
+pub(super) fn lane(spec: &RunSpec, state: &State) -> Lane {
+    let tied = spec.tied.clone().map(|tied| (spec.environment, tied));
+    Lane { project: spec.project.clone(), tied, keyed: state.needs_keys(spec) }
+}
+
+/// The secrets that these connections name, each once.
+pub(super) fn secrets<'a>(project: &Project, connections: impl IntoIterator<Item = &'a Name>) -> Vec<Name> {
+    let used = connections.into_iter().filter_map(|name| project.connections.get(name));
+    let named = used.flat_map(|connection| connection.auth.secrets().into_iter().chain(connection.tls.secrets()));
+    named.collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
 /// To what the runs of an operation are tied.
@@ -77,13 +89,18 @@ pub(super) fn rotates(auth: &Auth) -> bool {
 impl Turn<'_> {
     /// Which agents may take the runs of a line now.
     pub(super) fn tie(&self, lane: &Lane) -> Tie {
-        match &lane.tied {
+        let tie = match &lane.tied {
             None => Tie::Any,
-            Some((environment, Tied::Seat)) => self.seat_tie(*environment, &lane.project),
+            Some((environment, Tied::Seat)) => self.seat_tie(*environment, lane),
             Some((environment, Tied::Owner(connection))) => {
                 let key = (*environment, lane.project.clone(), connection.clone());
                 self.state.owners.get(&key).map_or(Tie::Any, |kept| self.owner_tie(kept))
             }
+        };
+        match tie {
+            Tie::Any if lane.keyed => Tie::Keyed,
+            Tie::Only(agent) if lane.keyed && self.waits_for_keys(agent) => Tie::Nobody,
+            Tie::Any | Tie::Keyed | Tie::Only(_) | Tie::Nobody => tie,
         }
     }
 
@@ -97,16 +114,16 @@ impl Turn<'_> {
         let kept = self.state.owners.get(&(environment, project.clone(), name.clone()))?;
         match self.owner_tie(kept) {
             Tie::Only(agent) => Some(agent),
-            Tie::Any | Tie::Nobody => None,
+            Tie::Any | Tie::Keyed | Tie::Nobody => None,
         }
     }
 
-    fn seat_tie(&self, environment: EnvironmentId, project: &Name) -> Tie {
+    fn seat_tie(&self, environment: EnvironmentId, Lane { project, keyed, .. }: &Lane) -> Tie {
         let Some(agent) = self.state.seats.get(&(environment, project.clone())).map(|seat| seat.agent) else {
             return Tie::Any;
         };
         let Some(state) = self.state.agents.get(&agent) else { return Tie::Any };
-        if state.presence.may_take_work() {
+        if state.presence.may_take_work() && !(*keyed && self.waits_for_keys(agent)) {
             return Tie::Only(agent);
         }
         // Whatever it holds it may still be doing. One that is silent for a moment is waited for.

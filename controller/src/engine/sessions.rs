@@ -258,6 +258,7 @@ impl Turn<'_> {
 
     /// Tells the queue how many runs the agent can take now.
     pub(super) fn open_slots(&mut self, agent: AgentId) {
+        let keyed = !self.waits_for_keys(agent);
         let Some(AgentState { agent: record, presence, session, leased, .. }) = self.state.agents.get(&agent) else {
             return;
         };
@@ -266,6 +267,7 @@ impl Turn<'_> {
             Some(session) => group.slots.set(agent, session.free(leased.len()), reserved(session.slots)),
             None => group.slots.remove(agent),
         }
+        group.slots.set_keyed(agent, keyed);
         self.state.touched.insert(record.group);
     }
 }

@@ -217,6 +217,7 @@ impl Turn<'_> {
             synchronous: false,
             connections: connections(snapshot, found),
             tied: seats::tied(&snapshot.project, found),
+            secrets: seats::secrets(&snapshot.project, found.steps().map(|step| &step.connection)),
             action: None,
         })
     }
@@ -229,8 +230,9 @@ impl Turn<'_> {
     pub(super) fn enqueue(&mut self, spec: RunSpec) -> RunId {
         let run = spec.id;
         let machine = Run::submitted(spec.terms, self.state.generation, self.now);
+        let lane = seats::lane(&spec, self.state);
         if let Some(group) = self.state.groups.get_mut(&spec.group) {
-            group.queue.push(seats::lane(&spec), run, self.now, spec.synchronous);
+            group.queue.push(lane, run, self.now, spec.synchronous);
         }
         self.state.touched.insert(spec.group);
         let record = RunRecord {

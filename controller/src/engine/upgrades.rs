@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use wherry_domain::{
-    lock::{Lock, Locked, Mode},
+    lock::{Lock, Locked},
     name::Name,
     rollout::{Terms, Verdict},
 };
@@ -17,6 +17,7 @@ use super::{Kind, Ledger, Refusal, Turn};
 use crate::model::Connector;
 
 mod changes;
+mod holding;
 mod inspect;
 mod words;
 
@@ -187,34 +188,6 @@ impl Turn<'_> {
         let missing =
             || Refusal::new(Kind::Busy, "catalogue.malformed", "there is no lock yet: look into the controller's log");
         self.lock_of(environment).ok_or_else(missing)
-    }
-
-    /// Who may move the lock from now on: under the policy an operator, where there is one.
-    fn wanted_mode(&self, environment: &Name) -> Result<Mode, Refusal> {
-        let group = self.environment(environment)?.group;
-        let held = self.policies(environment).disable_auto_connector_update && self.has_operators(group);
-        Ok(if held { Mode::Held } else { Mode::Automatic })
-    }
-
-    /// Whether there is anybody whose signature agents of the group would believe.
-    fn has_operators(&self, group: wherry_domain::id::GroupId) -> bool {
-        let roster = self.state.keyrings.get(&group).and_then(|keyring| keyring.roster());
-        self.publishers_level() == Level::Operator || roster.is_some_and(|roster| roster.operators().next().is_some())
-    }
-
-    /// Where the policy says that only operators move connectors, and there are operators, agents are told so.
-    pub(super) fn hold_locks(&mut self, who: &str) {
-        for environment in self.state.environments.keys().cloned().collect::<Vec<_>>() {
-            let Ok(before) = self.lock_here(&environment) else { continue };
-            if before.mode == Mode::Held || self.wanted_mode(&environment).ok() != Some(Mode::Held) {
-                continue;
-            }
-            let lock = Lock { mode: Mode::Held, ..before.as_ref().clone() };
-            match self.commit_lock(&environment, lock) {
-                Ok(_) => self.explain_lock(who, "policy disable_auto_connector_update"),
-                Err(refusal) => tracing::error!(%environment, %refusal, "the lock cannot be held"),
-            }
-        }
     }
 
     fn draft(&self, before: &Lock, asked: &Move) -> Result<Draft, Refusal> {

@@ -1,7 +1,9 @@
 //! The signed documents of change control, as stored.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
-use wherry_trust::{chain::Level, dsse::Envelope};
+use wherry_trust::{chain::Level, dsse::Envelope, keys::PublicKey};
 
 /// A document with who signed it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -10,6 +12,13 @@ pub struct SignedDocument {
     pub level: Level,
     /// As it was signed.
     pub envelope: Envelope,
+}
+
+/// Publishers' keys that were revoked and are in no list that agents know yet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RevokedKeys {
+    /// The keys.
+    pub keys: BTreeSet<PublicKey>,
 }
 
 /// How far the versions of what the controller signs have come.

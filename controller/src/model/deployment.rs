@@ -27,4 +27,7 @@ pub struct Deployment {
     /// Unix milliseconds when the project was taken out of the environment, if this was its last deployment there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_ms: Option<u64>,
+    /// The envelope in which an operator signed it, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }

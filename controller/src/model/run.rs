@@ -54,6 +54,9 @@ pub struct RunSpec {
     /// Why not every agent may do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied: Option<Tied>,
+    /// The secrets that its connections name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Name>,
     /// What it does instead of an operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Called>,
@@ -147,9 +150,10 @@ impl RunRecord {
         fits
     }
 
-    /// Bytes of variables and cursor as stored.
+    /// Bytes of variables, names of secrets and cursor as stored.
     pub(crate) fn payload(&self) -> usize {
-        self.variables() + self.cursor.as_deref().map_or(0, quoted)
+        let secrets: usize = self.spec.secrets.iter().map(|name| name.as_str().len() + 3).sum();
+        self.variables() + secrets + self.cursor.as_deref().map_or(0, quoted)
     }
 
     fn variables(&self) -> usize {

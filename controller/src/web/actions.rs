@@ -230,6 +230,7 @@ fn failed(record: &RunRecord, failure: &Failure) -> Problem {
     let status = match failure.code.as_str() {
         "action.timed_out" | "run.lease_ended" => StatusCode::GATEWAY_TIMEOUT,
         "action.answers_not_allowed" => StatusCode::FORBIDDEN,
+        code if code.starts_with("agent_policy.") => StatusCode::FORBIDDEN,
         "record.rejected" => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_GATEWAY,
     };

@@ -75,6 +75,12 @@ pub(super) struct Agent {
     /// Why it did not take over the newest locks, if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     stock_trouble: Option<stock::Trouble>,
+    /// Walls around the code of connectors that its system does not give.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_walls: Vec<String>,
+    /// That its owner has a policy of his own, if he has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_policy: Option<stock::OwnerPolicy>,
 }
 
 /// Why an agent does not follow its group's roster.
@@ -88,6 +94,8 @@ pub(super) struct KeysTrouble {
 impl From<AgentView> for Agent {
     fn from(view: AgentView) -> Self {
         let AgentView { agent, group, state, slots, running, keys, keys_trouble, stock } = view;
+        let owner_policy = stock.as_ref().and_then(stock::owner_policy);
+        let missing_walls = stock.as_ref().map(|view| view.inventory.walls.clone()).unwrap_or_default();
         let (stock, stock_trouble) = stock.map(stock::shown).unwrap_or_default();
         Self {
             id: agent.id.to_string(),
@@ -109,6 +117,8 @@ impl From<AgentView> for Agent {
                 .map(|trouble| KeysTrouble { code: trouble.code.to_string(), message: trouble.message }),
             stock,
             stock_trouble,
+            missing_walls,
+            owner_policy,
         }
     }
 }

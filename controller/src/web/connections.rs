@@ -30,7 +30,7 @@ const LIMIT_MS: u64 = 30_000;
 /// Shortest time that an agent may be given.
 const LEAST_MS: u64 = 1_000;
 /// Refusals of an agent that another moment or another agent cures.
-const LATER: [&str; 3] = ["agent.busy", "agent.draining", "connector.not_ready"];
+const LATER: [&str; 4] = ["agent.busy", "agent.draining", "agent_policy.hours", "connector.not_ready"];
 /// The owner of the agent keeps to it what connectors write.
 const NOT_ALLOWED: &str = "connection.describe_not_allowed";
 
@@ -267,11 +267,13 @@ fn refused(trouble: &Trouble) -> Problem {
     let status = match (failure.code.as_str(), failure.class) {
         (NOT_ALLOWED, _) => StatusCode::FORBIDDEN,
         (code, _) if LATER.contains(&code) => StatusCode::SERVICE_UNAVAILABLE,
+        // What the owner's policy does not allow.
+        (code, FailureClass::Permanent) if code.starts_with("agent_policy.") => StatusCode::FORBIDDEN,
         // It is the customer's system that is not well, not this one.
         (_, FailureClass::Retry) => StatusCode::FAILED_DEPENDENCY,
         (_, FailureClass::Permanent) => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    Problem::new(status, failure.code.as_str(), format!("{} ({area})", failure.message))
+    Problem::new(status, failure.code.as_str(), format!("{} ({area})", failure.message)).after(failure.retry_after)
 }
 
 fn millis(duration: Duration) -> u64 {

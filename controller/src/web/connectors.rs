@@ -17,7 +17,10 @@ use super::{
     pages::{List, rfc3339},
     problem::Problem,
 };
-use crate::{engine::Placement, model};
+use crate::{
+    engine::{Differing, Placement},
+    model,
+};
 
 /// Content type of a package.
 const PACKAGE: &str = "application/vnd.wherry.connector";
@@ -33,6 +36,9 @@ pub(super) struct Connector {
     length: u64,
     publisher: String,
     published_at: String,
+    /// Since when no agent runs it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<String>,
     #[schema(value_type = Vec<Object>)]
     activities: Vec<wherry_trust::release::Activity>,
     /// The environments whose locks name this version. Only where the versions of one connector are listed.
@@ -47,12 +53,44 @@ pub(super) struct Placed {
     environment: String,
     /// Whether only a share of the attempts runs on it.
     on_trial: bool,
+    /// Whether only an operator's key moves the lock of the environment.
+    held: bool,
     /// Agents with a session.
     agents: usize,
     /// Those of them that have it ready.
     ready: usize,
     /// Those that will not have it as things stand.
     refused: Vec<RefusedBy>,
+    /// Each agent of the environment that does not run it, with what it has and why; at most a hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differing: Vec<DiffersBy>,
+}
+
+/// An agent that does not run the version that its environment wants.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectorDifference)]
+pub(super) struct DiffersBy {
+    /// Its name.
+    agent: String,
+    /// The version that it runs, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has: Option<String>,
+    /// `away`, `no_locks` (an old agent), `behind` (it follows another lock), `preparing`, `refused` or `quarantined`.
+    state: &'static str,
+    /// Why: a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// The same in the agent's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl From<Differing> for DiffersBy {
+    fn from(Differing { agent, has, state, why }: Differing) -> Self {
+        let (code, message) = why.map(|(code, message)| (code.to_string(), message)).unzip();
+        let has = has.map(|version| version.to_string());
+        Self { agent: agent.to_string(), has, state, code, message }
+    }
 }
 
 /// An agent that will not run a version as things stand.
@@ -66,7 +104,7 @@ pub(super) struct RefusedBy {
 }
 
 impl From<Placement> for Placed {
-    fn from(Placement { environment, on_trial, readiness }: Placement) -> Self {
+    fn from(Placement { environment, on_trial, held, readiness, differing }: Placement) -> Self {
         let refused = readiness.refused.into_iter().map(|(agent, code, message)| RefusedBy {
             agent: agent.to_string(),
             code: code.to_string(),
@@ -75,9 +113,11 @@ impl From<Placement> for Placed {
         Self {
             environment: environment.to_string(),
             on_trial,
+            held,
             agents: readiness.agents,
             ready: readiness.ready,
             refused: refused.collect(),
+            differing: differing.into_iter().map(DiffersBy::from).collect(),
         }
     }
 }
@@ -91,6 +131,7 @@ impl From<model::Connector> for Connector {
             length: connector.length,
             publisher: connector.publisher,
             published_at: rfc3339(connector.published_ms),
+            revoked_at: connector.revoked_ms.map(rfc3339),
             activities: connector.activities,
             environments: Vec::new(),
         }

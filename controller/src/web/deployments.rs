@@ -10,6 +10,8 @@ use wherry_domain::{
     project::{Mapping, Project, Snapshot, Step},
 };
 
+use wherry_trust::{deployment::MAX_ENVELOPE, dsse::Envelope};
+
 use super::{
     Web,
     auth::{Deployer, Reader},
@@ -17,7 +19,10 @@ use super::{
     pages::{self, List, rfc3339},
     problem::Problem,
 };
-use crate::{engine::Page, model};
+use crate::{
+    engine::{Asked, Page, Signature},
+    model,
+};
 
 /// A project to deploy.
 #[derive(Deserialize, ToSchema)]
@@ -32,6 +37,30 @@ pub(super) struct NewDeployment {
     #[serde(default)]
     #[schema(value_type = Object)]
     mapping: Mapping,
+    /// An operator is going to sign it: a dry run gives the document.
+    #[serde(default)]
+    sign: bool,
+    /// The DSSE envelope in which an operator signed the document of a dry run.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    envelope: Option<Box<RawValue>>,
+}
+
+impl NewDeployment {
+    fn asked(self) -> Result<Asked, Problem> {
+        let signature = match (self.envelope, self.sign) {
+            (Some(envelope), _) if envelope.get().len() > MAX_ENVELOPE => {
+                let message = format!("the envelope of a deployment has at most {MAX_ENVELOPE} bytes");
+                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "envelope.too_large", message));
+            }
+            (Some(envelope), _) => Signature::Given(envelope.get().to_owned()),
+            (None, true) => Signature::Wanted,
+            (None, false) => Signature::None,
+        };
+        // Nothing is deployed that somebody is still to sign.
+        let trial = self.dry_run || signature == Signature::Wanted;
+        Ok(Asked { project: self.project, mapping: self.mapping, signature, trial })
+    }
 }
 
 /// A deployment.
@@ -59,6 +88,15 @@ pub(super) struct Deployment {
     unchanged: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
+    /// Ids of the keys that are named as its signers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signed_by: Vec<String>,
+    /// What an operator signs by its SHA-256, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<String>,
+    /// The environment takes it under an operator's signature alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_needed: Option<bool>,
 }
 
 impl Deployment {
@@ -77,6 +115,9 @@ impl Deployment {
             withdrawn_at: deployment.withdrawn_ms.map(rfc3339),
             unchanged: None,
             dry_run: None,
+            signed_by: deployment.signature.as_deref().map(signers).unwrap_or_default(),
+            document: None,
+            signature_needed: None,
         }
     }
 
@@ -87,6 +128,13 @@ impl Deployment {
             ..self
         }
     }
+}
+
+/// Who is named as signer.
+fn signers(envelope: &str) -> Vec<String> {
+    let envelope: Option<Envelope> = serde_json::from_str(envelope).ok();
+    let signatures = envelope.map(|envelope| envelope.signatures).unwrap_or_default();
+    signatures.into_iter().map(|signature| signature.keyid).collect()
 }
 
 /// An operation that can be run.
@@ -153,12 +201,18 @@ pub(super) async fn create(
     Named(environment): Named<Name>,
     Body(new): Body<NewDeployment>,
 ) -> Result<(StatusCode, Json<Deployment>), Problem> {
-    let deployed =
-        web.ledger.deploy_mapped(caller.name, environment.clone(), (new.project, new.mapping), new.dry_run).await?;
+    let asked = new.asked()?;
+    let trial = asked.trial;
+    let deployed = web.ledger.deploy_as(caller.name, environment.clone(), asked).await?;
     let view = Deployment::new(deployed.deployment, &environment).with(&deployed.snapshot);
-    let view =
-        Deployment { unchanged: (!deployed.changed).then_some(true), dry_run: new.dry_run.then_some(true), ..view };
-    let status = if deployed.changed && !new.dry_run { StatusCode::CREATED } else { StatusCode::OK };
+    let view = Deployment {
+        unchanged: (!deployed.changed).then_some(true),
+        dry_run: trial.then_some(true),
+        document: deployed.to_sign.and_then(|document| String::from_utf8(document).ok()),
+        signature_needed: deployed.signature_needed.then_some(true),
+        ..view
+    };
+    let status = if deployed.changed && !trial { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view)))
 }
 

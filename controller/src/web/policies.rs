@@ -43,11 +43,15 @@ pub(super) struct Policy {
     /// When it was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     set_on: Option<String>,
+    /// Of `disable_auto_connector_update`: the environments whose locks are held, so that only an operator's key moves
+    /// them. Where the policy holds and the environment is missing here, no operator is known yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held_in: Vec<String>,
 }
 
 impl From<PolicyView> for Policy {
     fn from(view: PolicyView) -> Self {
-        let PolicyView { policy, value, set, organisation } = view;
+        let PolicyView { policy, value, set, organisation, held_in } = view;
         let set_at = match (&set, &organisation) {
             (Some(record), _) if record.environment.is_some() => "environment",
             (Some(_), _) | (None, Some(_)) => "organisation",
@@ -56,7 +60,8 @@ impl From<PolicyView> for Policy {
         let record = set.or(organisation);
         let set_on = record.as_ref().map(|record| rfc3339(record.set_ms));
         let (key, meaning, default) = (policy.key(), policy.meaning(), policy.default());
-        Self { key, meaning, default, value, set_at, set_by: record.map(|record| record.set_by), set_on }
+        let held_in = held_in.into_iter().map(|name| name.to_string()).collect();
+        Self { key, meaning, default, value, set_at, set_by: record.map(|record| record.set_by), set_on, held_in }
     }
 }
 

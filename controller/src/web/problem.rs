@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457), each with a stable code.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{StatusCode, header},
@@ -68,6 +70,13 @@ impl Problem {
     /// Names the run that came of the request.
     pub(super) fn of_run(mut self, run: wherry_domain::id::RunId) -> Self {
         self.0.run = Some(run.to_string());
+        self
+    }
+
+    /// Says after what time another try is worth it, if that is known.
+    pub(super) fn after(mut self, wait: Option<Duration>) -> Self {
+        let asked = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.0.retry_after_ms = asked.or(self.0.retry_after_ms);
         self
     }
 

@@ -42,6 +42,9 @@ pub(super) struct Run {
     last_attempt: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView>,
+    /// Why a queued run is not with an agent, where that is known; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Waiting>,
     submitted_at: String,
     submitted_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,13 @@ struct FailureView {
     message: String,
     /// Whether something outside may have changed.
     effects_begun: bool,
+}
+
+/// Why a run waits.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct Waiting {
+    code: String,
+    message: String,
 }
 
 /// Something that happened to a run.
@@ -113,6 +123,7 @@ impl Run {
             counts: counts.and(*earlier).into(),
             last_attempt: (*counts).into(),
             failure: failure(&stored.state),
+            waiting: None,
             submitted_at: rfc3339(spec.submitted_ms),
             submitted_by: spec.by.clone(),
             started_at: record.started_ms.map(rfc3339),
@@ -122,6 +133,12 @@ impl Run {
             late_results: record.late_results,
             history: record.history.iter().map(|happened| event(happened, names)).collect(),
         }
+    }
+
+    /// The same, with why it waits.
+    pub(super) fn waiting_for(self, why: Option<Failure>) -> Self {
+        let waiting = why.map(|Failure { code, message, .. }| Waiting { code: code.to_string(), message });
+        Self { waiting, ..self }
     }
 }
 

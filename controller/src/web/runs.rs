@@ -239,7 +239,11 @@ pub(super) async fn retry(
 
 async fn view(web: &Web, run: RunId) -> Result<Json<Run>, Problem> {
     let record = web.ledger.run(run).await?;
-    Ok(Json(Run::new(&record, &web.ledger.directory)))
+    let seen = Run::new(&record, &web.ledger.directory);
+    if seen.state != "queued" {
+        return Ok(Json(seen));
+    }
+    Ok(Json(seen.waiting_for(web.ledger.why_waiting(run).await?)))
 }
 
 impl Line {

@@ -40,6 +40,19 @@ pub fn load<T: DeserializeOwned>(
     load_with(name, file, environment, overrides)
 }
 
+/// Reads the TOML `text` of `file` by itself: neither the environment nor the command line can change what it says.
+///
+/// # Errors
+/// With every fault found.
+pub fn parse<T: DeserializeOwned>(text: String, file: &Path) -> Result<T, ConfigFaults> {
+    let text = check_syntax(file, text)?;
+    let source = ::config::File::from_str(&text, ::config::FileFormat::Toml);
+    let built = ::config::Config::builder().add_source(source).build();
+    // Its syntax was checked above, so there is nothing left to go wrong.
+    let built = built.map_err(|_| ConfigFaults::one("", "cannot be read", Origin::File))?;
+    deserialize::every_fault(Tree::from(built.cache), Some(file))
+}
+
 fn load_with<T: DeserializeOwned>(
     name: &str,
     file: Option<&Path>,
@@ -226,6 +239,14 @@ mod tests {
         let faults = load_text("name = \"a\"\npassword = \"hunter2\n", &[], &[]).unwrap_err();
         let text = faults.to_string();
         assert!(text.contains("line 2") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_text_by_itself_is_read_with_all_its_faults() {
+        let read = |text: &str| parse::<Session>(text.to_owned(), Path::new("policy.toml"));
+        assert_eq!(read("port = 7").unwrap(), Session { port: 7, ..Session::default() });
+        assert_eq!(found(&read("port = \"x\"\ntls = 1").unwrap_err()), ["port", "tls"]);
+        assert!(read("port = ").unwrap_err().to_string().contains("policy.toml"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use wherry_agent::config::{Config as Agent, Raw};
+use wherry_agent::policy::{Policy, PolicyPlace, RawPolicy};
 use wherry_controller::config::Config as Controller;
 
 #[test]
@@ -35,6 +36,35 @@ fn the_agent_accepts_its_example_with_every_line_that_is_commented_out() {
     std::fs::write(&path, whole).unwrap();
     let config = Agent::load(Some(&path), &[]).unwrap();
     assert!(config.controller_proxy.is_some() && config.egress.proxy.is_some() && config.name.is_some());
+}
+
+#[test]
+fn the_agent_accepts_the_example_of_a_policy_with_and_without_its_comments() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    let example = text("policy.example.toml");
+    let whole: Vec<_> = example.lines().map(switched_on).collect();
+    for text in [example.clone(), whole.join("\n").replace("deployments = false", "deployments = true")] {
+        drop(std::fs::remove_file(&path));
+        private(&path, &text);
+        let place = PolicyPlace { path: path.clone(), named: true };
+        let rules = Policy::open(Some(place), 0).unwrap().rules();
+        assert_eq!(rules.slots(), Some(4));
+        assert_eq!(rules.host("jira.example.com", 443), Ok(true));
+        assert!(rules.host("vault.corp.example", 443).is_err());
+    }
+    let known = serde_json::json!({
+        "connectors": ["allowed", "publishers"], "network": ["allowed", "denied"],
+        "answers": ["describe", "actions", "connector_text"], "files": ["roots"],
+        "work": ["slots", "hours", "timezone"], "deployments": ["require_signed_deployments", "operators"],
+    });
+    let sections = serde_json::to_value(RawPolicy::default()).unwrap();
+    assert!(sections.as_object().unwrap().keys().eq(known.as_object().unwrap().keys()), "a section is missing here");
+    let mentioned = |key: &str| whole.iter().any(|line| line.starts_with(&format!("{key} = ")));
+    for (section, keys) in known.as_object().unwrap() {
+        assert!(whole.contains(&format!("[{section}]").as_str()), "{section}");
+        keys.as_array().unwrap().iter().for_each(|key| assert!(mentioned(key.as_str().unwrap()), "{section}.{key}"));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn without_a_word_of_anybody_the_defaults_hold() {
     let none = Set::new();
     assert_eq!(Policies::effective(&none, &none), Policies::default());
     let defaults: Vec<_> = Policy::ALL.into_iter().map(|policy| policy.default().to_string()).collect();
-    assert_eq!(defaults, ["false", "any", "1d", "false", "false", "false"]);
+    assert_eq!(defaults, ["false", "any", "1d", "false", "false", "false", "false"]);
 }
 
 #[test]
@@ -29,6 +29,7 @@ fn an_environment_tightens_and_never_loosens() {
         (Policy::AllowAnswers, "false", "true"),
         (Policy::RefuseInvalidCertificates, "true", "false"),
         (Policy::RefuseNonTls, "true", "false"),
+        (Policy::RequireSignedDeployments, "true", "false"),
     ];
     for (policy, tight, loose) in cases {
         let (tight, loose) = (policy.read(tight).unwrap(), policy.read(loose).unwrap());

@@ -99,8 +99,9 @@ pub enum Event {
     },
     /// A person asked to cancel the run.
     CancelAsked,
-    /// Nobody wants a run any more that waits, or that may or may not have been done. It is cancelled if it was certainly never begun; where an agent that was
-    /// lost may have begun it, it fails and says so.
+    /// Nobody wants the run any more, and whoever asked for it has to know whether it was done. It is cancelled if it
+    /// was certainly never begun; where an agent that was lost may have begun it, it fails and says so. An agent that
+    /// has it is asked to stop, and the same holds if that one is lost.
     GivenUp,
     /// A person asked to run an unknown run again, knowing what that may repeat.
     RetryAsked,
@@ -181,6 +182,9 @@ pub struct Stored {
     /// Whether a person asked to cancel it and did not take that back by asking for a retry.
     #[serde(default)]
     pub cancel_asked: bool,
+    /// Whether nobody wants it any more who would take a lost agent's work for undone.
+    #[serde(default)]
+    pub given_up: bool,
     /// Whether the agent said that the last attempt had begun.
     #[serde(default)]
     pub begun: bool,

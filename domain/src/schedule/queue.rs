@@ -63,6 +63,8 @@ impl<P> Default for Turns<P> {
 pub enum Tie {
     /// All of them.
     Any,
+    /// Those that have their group's keys.
+    Keyed,
     /// This one.
     Only(AgentId),
     /// None for now.
@@ -169,6 +171,7 @@ impl<P: Ord + Clone> Queue<P> {
         self.waiting.remove(&run);
         let agent = match tie {
             Tie::Only(agent) => slots.take_at(agent, synchronous).then_some(agent),
+            Tie::Keyed => slots.take_keyed(synchronous),
             Tie::Any | Tie::Nobody => slots.take(synchronous),
         };
         agent.map(|agent| (run, agent))
@@ -260,6 +263,7 @@ impl Flow {
     fn fit(&self, tie: Tie, slots: &Slots) -> Option<bool> {
         let room = |synchronous| match tie {
             Tie::Any => slots.has_room(synchronous),
+            Tie::Keyed => slots.has_room_keyed(synchronous),
             Tie::Only(agent) => slots.has_room_at(agent, synchronous),
             Tie::Nobody => false,
         };
@@ -417,6 +421,22 @@ mod tests {
         slots.set(other, 1, 0);
         slots.set(busy, 1, 0);
         assert_eq!(queue.pop_tied(NOW, &mut slots, |_| Tie::Nobody), None);
+    }
+
+    #[test]
+    fn runs_that_need_keys_wait_for_an_agent_that_has_them_and_others_pass() {
+        let (bare, keyed) = (AgentId::from_u128(1), AgentId::from_u128(2));
+        let tie = |project: &&str| if *project == "sealed" { Tie::Keyed } else { Tie::Any };
+        let mut queue = queue(&[("sealed", 1, false), ("open", 2, false), ("sealed", 3, true)]);
+        let mut slots = Slots::new();
+        slots.set(bare, 9, 0);
+        slots.set_keyed(bare, false);
+        assert_eq!(queue.pop_tied(NOW, &mut slots, tie), Some((RunId::from_u128(2), bare)));
+        assert_eq!(queue.pop_tied(NOW, &mut slots, tie), None);
+        slots.set(keyed, 1, 0);
+        assert_eq!(queue.pop_tied(NOW, &mut slots, tie), Some((RunId::from_u128(3), keyed)));
+        slots.set_keyed(bare, true);
+        assert_eq!(queue.pop_tied(NOW, &mut slots, tie), Some((RunId::from_u128(1), bare)));
     }
 
     #[test]

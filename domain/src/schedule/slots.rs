@@ -12,6 +12,14 @@ use crate::id::AgentId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slots {
     agents: BTreeMap<AgentId, Room>,
+    all: Index,
+    /// Only of agents that have the keys of their group.
+    keyed: Index,
+}
+
+/// Agents with room, those with most of it first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Index {
     for_any: BTreeSet<(Reverse<u32>, AgentId)>,
     for_synchronous: BTreeSet<(Reverse<u32>, AgentId)>,
 }
@@ -20,26 +28,56 @@ pub struct Slots {
 struct Room {
     free: u32,
     reserved: u32,
+    keyless: bool,
 }
 
 impl Room {
     const fn for_any(self) -> u32 {
         self.free.saturating_sub(self.reserved)
     }
+
+    /// What of it counts where only agents with keys do.
+    const fn keyed(self) -> Self {
+        if self.keyless { Self { free: 0, ..self } } else { self }
+    }
+}
+
+impl Index {
+    const fn new() -> Self {
+        Self { for_any: BTreeSet::new(), for_synchronous: BTreeSet::new() }
+    }
+
+    const fn of(&self, synchronous: bool) -> &BTreeSet<(Reverse<u32>, AgentId)> {
+        if synchronous { &self.for_synchronous } else { &self.for_any }
+    }
+
+    fn replace(&mut self, agent: AgentId, before: Room, after: Room) {
+        move_entry(&mut self.for_any, agent, before.for_any(), after.for_any());
+        move_entry(&mut self.for_synchronous, agent, before.free, after.free);
+    }
 }
 
 impl Slots {
     /// No agent at all.
     pub const fn new() -> Self {
-        Self { agents: BTreeMap::new(), for_any: BTreeSet::new(), for_synchronous: BTreeSet::new() }
+        Self { agents: BTreeMap::new(), all: Index::new(), keyed: Index::new() }
     }
 
     /// The agent has `free` slots now, the last `reserved` of them for synchronous runs only.
-    /// Replaces what was known of it.
+    /// Replaces what was known of it, except whether it has keys.
     ///
     /// An agent with a single slot had better reserve none: it would never take ordinary work.
     pub fn set(&mut self, agent: AgentId, free: u32, reserved: u32) {
-        self.replace(agent, Some(Room { free, reserved }));
+        let keyless = self.agents.get(&agent).is_some_and(|room| room.keyless);
+        self.replace(agent, Some(Room { free, reserved, keyless }));
+    }
+
+    /// Whether the agent has the keys of its group; it has, unless this says otherwise. Of an unknown agent nothing is
+    /// kept.
+    pub fn set_keyed(&mut self, agent: AgentId, keyed: bool) {
+        if let Some(room) = self.agents.get(&agent).copied() {
+            self.replace(agent, Some(Room { keyless: !keyed, ..room }));
+        }
     }
 
     /// The agent takes no more work: it left, drains or is locked.
@@ -49,23 +87,32 @@ impl Slots {
 
     /// A slot of the agent became free. Of an unknown agent nothing is kept.
     pub fn release(&mut self, agent: AgentId) {
-        if let Some(Room { free, reserved }) = self.agents.get(&agent).copied() {
+        if let Some(Room { free, reserved, .. }) = self.agents.get(&agent).copied() {
             self.set(agent, free.saturating_add(1), reserved);
         }
     }
 
     /// Takes a slot for one run from the agent that has most of them, ties by id.
     pub fn take(&mut self, synchronous: bool) -> Option<AgentId> {
-        let index = if synchronous { &self.for_synchronous } else { &self.for_any };
-        let (_, agent) = index.first().copied()?;
-        let Room { free, reserved } = self.agents.get(&agent).copied()?;
+        let (_, agent) = self.all.of(synchronous).first().copied()?;
+        self.take_one(agent)
+    }
+
+    /// The same, of agents that have their group's keys.
+    pub fn take_keyed(&mut self, synchronous: bool) -> Option<AgentId> {
+        let (_, agent) = self.keyed.of(synchronous).first().copied()?;
+        self.take_one(agent)
+    }
+
+    fn take_one(&mut self, agent: AgentId) -> Option<AgentId> {
+        let Room { free, reserved, .. } = self.agents.get(&agent).copied()?;
         self.set(agent, free.saturating_sub(1), reserved);
         Some(agent)
     }
 
     /// Takes a slot of this agent for one run; `false` if it has none for this kind.
     pub fn take_at(&mut self, agent: AgentId, synchronous: bool) -> bool {
-        let Some(Room { free, reserved }) = self.agents.get(&agent).copied() else { return false };
+        let Some(Room { free, reserved, .. }) = self.agents.get(&agent).copied() else { return false };
         let has = self.has_room_at(agent, synchronous);
         if has {
             self.set(agent, free.saturating_sub(1), reserved);
@@ -81,7 +128,12 @@ impl Slots {
 
     /// Whether some agent can take a run of this kind.
     pub fn has_room(&self, synchronous: bool) -> bool {
-        !if synchronous { &self.for_synchronous } else { &self.for_any }.is_empty()
+        !self.all.of(synchronous).is_empty()
+    }
+
+    /// Whether some agent that has its group's keys can take a run of this kind.
+    pub fn has_room_keyed(&self, synchronous: bool) -> bool {
+        !self.keyed.of(synchronous).is_empty()
     }
 
     /// Free slots of the agent, reserved ones included; 0 if it is unknown.
@@ -100,8 +152,8 @@ impl Slots {
             None => self.agents.remove(&agent),
         };
         let (before, after) = (before.unwrap_or_default(), room.unwrap_or_default());
-        move_entry(&mut self.for_any, agent, before.for_any(), after.for_any());
-        move_entry(&mut self.for_synchronous, agent, before.free, after.free);
+        self.all.replace(agent, before, after);
+        self.keyed.replace(agent, before.keyed(), after.keyed());
     }
 }
 
@@ -149,6 +201,21 @@ mod tests {
         assert!(slots.take_at(A, false) && !slots.take_at(A, false));
         assert!(slots.has_room_at(A, true) && slots.take_at(A, true) && !slots.take_at(A, true));
         assert!(!slots.take_at(B, true));
+    }
+
+    #[test]
+    fn an_agent_without_keys_is_not_taken_where_keys_are_needed() {
+        let mut slots = Slots::new();
+        slots.set(A, 3, 0);
+        slots.set(B, 1, 0);
+        slots.set_keyed(A, false);
+        assert_eq!((slots.take_keyed(false), slots.take_keyed(true)), (Some(B), None));
+        assert!(slots.has_room(false) && !slots.has_room_keyed(true));
+        assert_eq!(slots.take(false), Some(A));
+        slots.release(A);
+        assert!(!slots.has_room_keyed(false), "a free slot brings no keys");
+        slots.set_keyed(A, true);
+        assert_eq!(slots.take_keyed(false), Some(A));
     }
 
     #[test]

@@ -53,6 +53,7 @@ fn what_each_scheme_needs_is_found_with_its_field() {
         (&oauth2, "userinfo_url", json!("http://api.example/me"), "userinfo_url"),
         (&login, "username", json!(""), "username"),
         (&login, "login_url", json!("ftp://x"), "login_url"),
+        (&login, "logout_url", json!("logout"), "logout_url"),
         (&login, "fields", json!({ "username": "x" }), "fields"),
         (&login, "header", json!("Host"), "header"),
         (&login, "token", json!({ "json": "data" }), "token"),

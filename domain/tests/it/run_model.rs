@@ -62,7 +62,25 @@ proptest! {
                 (State::Queued { .. } | State::Unknown { .. }, State::Finished { outcome: Outcome::Failed(failure) }) => {
                     prop_assert!(!harmless && failure.effects_begun && failure.code == AGENT_LOST);
                 }
-                (before, after) => prop_assert_eq!(before, after, "who holds it is asked to stop instead"),
+                (State::Leased { agent, .. }, after) => {
+                    prop_assert_eq!(after, State::Leased { agent, cancelling: true }, "who holds it is asked to stop");
+                    let lost = given_up.deadline().unwrap();
+                    let stored = given_up.stored();
+                    prop_assert!(stored.given_up);
+                    given_up.on(Event::Tick, lost);
+                    match (given_up.state(), terms.side_effects) {
+                        (State::Unknown { .. }, class) => prop_assert_eq!(class, SideEffects::Unsafe),
+                        (State::Finished { outcome: Outcome::Failed(failure) }, class) => {
+                            prop_assert!(class != SideEffects::Read);
+                            prop_assert!(failure.effects_begun && failure.code == AGENT_LOST);
+                        }
+                        (over, class) => {
+                            prop_assert_eq!(over, &State::Finished { outcome: Outcome::Cancelled });
+                            prop_assert_eq!(class, SideEffects::Read);
+                        }
+                    }
+                }
+                (before, after) => prop_assert_eq!(before, after),
             }
         }
     }

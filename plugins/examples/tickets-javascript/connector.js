@@ -1,4 +1,5 @@
-// A connector in JavaScript: the tickets of an imaginary help desk. `docs/guides/other-languages.md` explains it.
+// A connector in JavaScript: the requests of the desk that `wherry sandbox start` simulates.
+// `docs/guides/other-languages.md` explains it.
 
 const VERSION = "0.1.0";
 // A system that hands out the same token again would otherwise be asked for ever.
@@ -9,11 +10,11 @@ const descriptor = {
   name: "tickets-javascript",
   version: VERSION,
   title: "Tickets",
-  description: "Tickets of an imaginary help desk.",
+  description: "Requests of a simulated help desk.",
   license: "Apache-2.0",
   connection: {
     configSchema: { type: "object", properties: {}, additionalProperties: false },
-    auth: [{ id: "bearer", type: "bearer" }],
+    auth: [{ id: "basic", type: "basic" }],
   },
   activities: [
     {
@@ -24,11 +25,11 @@ const descriptor = {
       configSchema: {
         type: "object",
         properties: {
-          state: { type: "string", enum: ["open", "closed"], default: "open", description: "Only tickets in this state." },
+          page_size: { type: "integer", minimum: 1, maximum: 1000, default: 50, description: "Tickets asked for at once." },
         },
         additionalProperties: false,
       },
-      outputSchema: { type: "object", required: ["id"], properties: { id: { type: "integer" } } },
+      outputSchema: { type: "object", required: ["id"], properties: { id: { type: "string" } } },
     },
   ],
 };
@@ -70,21 +71,21 @@ function write(output, records, cursor) {
 }
 
 async function query(inv, output) {
-  const { state = "open" } = JSON.parse(inv.params());
+  const { page_size = 50 } = JSON.parse(inv.params());
   // Behind the last page that arrived, if an earlier attempt got that far.
   let after = JSON.parse(inv.cursor() ?? "null")?.after;
   let records = 0;
   for (let page = 1; page <= MOST_PAGES; page += 1) {
-    const wanted = new URLSearchParams({ state, ...(after ? { after } : {}) });
-    const body = await get(inv, `/tickets?${wanted}`);
+    const wanted = new URLSearchParams({ size: page_size, ...(after ? { cursor: after } : {}) });
+    const body = await get(inv, `/rest/requests?${wanted}`);
     if (!Array.isArray(body?.items)) throw fail("data", "tickets.no_items", "the answer has no items");
     records += body.items.length;
-    if (!body.next) {
+    if (!body.next_cursor) {
       write(output, body.items, undefined);
       return { status: "complete", output: JSON.stringify({ records, pages: page }) };
     }
-    if (body.next === after) throw fail("data", "tickets.page_repeated", "the help desk repeats a page");
-    after = body.next;
+    if (body.next_cursor === after) throw fail("data", "tickets.page_repeated", "the help desk repeats a page");
+    after = body.next_cursor;
     write(output, body.items, JSON.stringify({ after }));
   }
   throw fail("data", "tickets.too_many_pages", "the help desk has more pages than anyone needs");
@@ -96,8 +97,8 @@ export const meta = {
 
 export const activities = {
   async test(inv) {
-    const body = await get(inv, "/me");
-    return JSON.stringify({ signed_in_as: body.name ?? null });
+    const body = await get(inv, "/rest/requests?size=1");
+    return JSON.stringify({ tickets: body.total ?? null });
   },
 
   async invoke(inv, input, output) {

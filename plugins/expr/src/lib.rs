@@ -12,6 +12,7 @@ mod error;
 mod language;
 mod nesting;
 mod position;
+pub mod tree;
 
 #[cfg(feature = "check")]
 mod check;

@@ -55,6 +55,12 @@ pub enum EgressError {
         /// Which rule.
         reason: String,
     },
+    /// The agent owner's policy does not name the destination.
+    #[error("{message}")]
+    OwnerDenied {
+        /// The agent's words.
+        message: String,
+    },
     /// The request is malformed or uses a forbidden method or header.
     #[error("the connector made a request that is not allowed: {reason}")]
     InvalidRequest {
@@ -226,6 +232,7 @@ impl EgressError {
             Self::Denied { .. } => "egress.denied",
             Self::AddressDenied { .. } => "egress.address_denied",
             Self::PolicyDenied { .. } => "egress.policy_denied",
+            Self::OwnerDenied { .. } => "agent_policy.host",
             Self::InvalidRequest { .. } => "egress.invalid_request",
             Self::TooManyRequests { .. } => "egress.too_many_requests",
             Self::DnsFailed { .. } => "egress.dns_failed",
@@ -252,7 +259,9 @@ impl EgressError {
     /// What kind of failure this is for the run.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Denied { .. } | Self::AddressDenied { .. } | Self::PolicyDenied { .. } => ErrorKind::Forbidden,
+            Self::Denied { .. } | Self::AddressDenied { .. } | Self::PolicyDenied { .. } | Self::OwnerDenied { .. } => {
+                ErrorKind::Forbidden
+            }
             Self::InvalidRequest { .. }
             | Self::TooManyRequests { .. }
             | Self::RequestAborted
@@ -287,6 +296,7 @@ impl EgressError {
             Self::Denied { .. }
             | Self::AddressDenied { .. }
             | Self::PolicyDenied { .. }
+            | Self::OwnerDenied { .. }
             | Self::InvalidRequest { .. }
             | Self::TooManyRequests { .. }
             | Self::DnsFailed { .. }

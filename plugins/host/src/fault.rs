@@ -294,6 +294,9 @@ impl ConnectorFault {
             },
             Self::Trap { cause: Some(cause), .. } => cause.to_string(),
             Self::Trap { cause: None, reason, .. } => format!("the connector broke off: {reason}"),
+            Self::Host(HostError::DescribeFailed(fault)) => {
+                format!("the connector does not describe itself: {}", fault.failure().message)
+            }
             Self::Limit(_) | Self::Cancelled | Self::Host(_) | Self::Worker(_) => self.to_string(),
         };
         let failure = match self.class() {
@@ -332,6 +335,8 @@ mod tests {
         let failure = reported(None).failure();
         assert_eq!(failure.code.as_str(), "mine.broken");
         assert_eq!(failure.message, "the connector reported a defect of its own");
+        let described = ConnectorFault::Host(HostError::DescribeFailed(Box::new(reported(None)))).failure();
+        assert!(!described.message.contains("4711"), "{}", described.message);
     }
 
     #[test]

@@ -183,7 +183,9 @@ impl HttpBody for Watched {
 /// from an unreachable host.
 fn as_wasi(error: &EgressError) -> WasiError {
     match error {
-        EgressError::Denied { .. } | EgressError::PolicyDenied { .. } => WasiError::HttpRequestDenied,
+        EgressError::Denied { .. } | EgressError::PolicyDenied { .. } | EgressError::OwnerDenied { .. } => {
+            WasiError::HttpRequestDenied
+        }
         EgressError::AddressDenied { .. } => WasiError::DestinationIpProhibited,
         EgressError::InvalidRequest { .. } => WasiError::HttpRequestUriInvalid,
         EgressError::TooManyRequests { .. } => WasiError::ConnectionLimitReached,

@@ -10,7 +10,7 @@ use crate::{exhaustion, misuse, requests};
 use activities::{Outcome, Status};
 
 /// Misdeeds that a release may declare; an agent runs no others.
-const DECLARED: [&str; 15] = [
+const DECLARED: [&str; 16] = [
     "spin",
     "good",
     "count",
@@ -26,7 +26,10 @@ const DECLARED: [&str; 15] = [
     "not-json",
     "get",
     "get-and-lie",
+    "gossip",
 ];
+/// A target that tells on its records.
+const TARGET: &str = "gossip-about";
 
 /// This connector.
 pub(crate) struct Hostile;
@@ -35,9 +38,10 @@ impl meta::Guest for Hostile {
     /// It says that it is another connector.
     fn describe() -> String {
         let activity = |name| json!({ "name": name, "kind": "source", "sideEffects": "read", "configSchema": {} });
+        let target = json!({ "name": TARGET, "kind": "target", "sideEffects": "idempotent", "configSchema": {} });
         json!({
             "schemaVersion": 1, "name": "http", "version": "1.0.0", "connection": { "configSchema": {} },
-            "activities": DECLARED.map(activity),
+            "activities": DECLARED.map(activity).into_iter().chain([target]).collect::<Vec<_>>(),
         })
         .to_string()
     }

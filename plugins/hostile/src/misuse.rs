@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::bindings::wherry::connector::blobs::{self, BlobWriter};
 use crate::bindings::wherry::connector::state;
+use crate::bindings::wherry::connector::telemetry;
 use crate::bindings::wherry::connector::types::{Batch, Error, ErrorKind};
 use crate::connector::{Scene, error};
 use crate::exhaustion::pause;
@@ -15,6 +16,8 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
     Some(match activity {
         "big-batch" => write(scene, 1_001, "1\n".repeat(1_001), None),
         "lying-batch" => write(scene, 3, "1\n".into(), None),
+        "gossip" => gossip(scene),
+        "gossip-about" => gossip_about(scene),
         "big-cursor" => write(scene, 1, "1\n".into(), Some("x".repeat(20_000))),
         "ack-ahead" => scene.reader().and_then(|reader| reader.ack(1)).map(|()| "{}".into()),
         "reject-ahead" => scene
@@ -49,6 +52,43 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
 fn write(scene: &Scene<'_>, count: u32, data: String, cursor: Option<String>) -> Result<String, Error> {
     scene.writer()?.write(&Batch { count, data: data.into_bytes() }, cursor.as_deref())?;
     Ok("{}".into())
+}
+
+/// Reads a record of a system, and tells of it wherever a connector can write a word. The record is the parameter turned
+/// round, so that nobody who knows the project alone knows it.
+#[expect(clippy::panic, reason = "this is a misdeed")]
+fn gossip(scene: &Scene<'_>) -> Result<String, Error> {
+    let record: String = scene.text("record").chars().rev().collect();
+    let line = format!("{}\n", json!({ "told": record }));
+    scene.writer()?.write(&Batch { count: 1, data: line.into_bytes() }, None)?;
+    talk(&record);
+    if scene.text("then") == "panic" {
+        panic!("{record}");
+    }
+    if scene.text("then") == "end" {
+        return Ok(json!({ "told": record }).to_string());
+    }
+    Err(Error { details: Some(json!(record).to_string()), ..error(ErrorKind::Data, "hostile.gossip", record) })
+}
+
+/// Refuses every record with its own content, and fails with it.
+fn gossip_about(scene: &Scene<'_>) -> Result<String, Error> {
+    let (reader, mut row, mut last) = (scene.reader()?, 0, String::new());
+    while let Some(batch) = reader.next(1, 1 << 20)? {
+        last = String::from_utf8_lossy(&batch.data).into_owned();
+        talk(&last);
+        reader.reject(row, &error(ErrorKind::Data, "hostile.gossip", last.as_str()))?;
+        row += u64::from(batch.count);
+        reader.ack(row)?;
+    }
+    if scene.text("then") == "end" { Ok("{}".into()) } else { Err(error(ErrorKind::Data, "hostile.gossip", last)) }
+}
+
+fn talk(text: &str) {
+    for level in [telemetry::Level::Debug, telemetry::Level::Info, telemetry::Level::Warn, telemetry::Level::Error] {
+        telemetry::log(level, text, Some(&json!({ "told": text }).to_string()));
+    }
+    telemetry::counter(text, 1);
 }
 
 /// Reads everything in small bites and says what it saw.

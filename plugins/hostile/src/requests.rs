@@ -1,9 +1,10 @@
-//! Requests that no connector should make.
+//! Requests that no connector should make, and many at once, which it may.
 
 use serde_json::json;
 
 use crate::bindings::wasi::http::outgoing_handler;
 use crate::bindings::wasi::http::types::{Fields, FutureIncomingResponse, Method, OutgoingRequest, Scheme};
+use crate::bindings::wasi::io::poll::poll;
 use crate::bindings::wherry::connector::types::{Error, ErrorKind};
 use crate::connector::{Scene, error};
 
@@ -19,6 +20,7 @@ pub(crate) fn run(activity: &str, scene: &Scene<'_>) -> Option<Result<String, Er
         #[expect(clippy::unwrap_used, reason = "this is the misdeed")]
         "get-and-panic" => Ok(exchange(&Method::Get, authority, "").unwrap()),
         "flood" => flood(authority),
+        "parallel" => parallel(authority, scene.number("rounds")),
         _ => return None,
     })
 }
@@ -70,4 +72,26 @@ fn flood(authority: &str) -> Result<String, Error> {
         |future: &&FutureIncomingResponse| future.subscribe().ready() && matches!(future.get(), Some(Ok(Err(_))));
     let refused = futures.iter().filter(is_refused).count();
     Ok(json!({ "refused": refused }).to_string())
+}
+
+/// Begins three requests at once and polls them together, again and again, as a connector may.
+fn parallel(authority: &str, rounds: u64) -> Result<String, Error> {
+    let mut answered = 0;
+    for _ in 0..rounds {
+        let mut open = (0..3).map(|_| begin(&Method::Get, authority, "")).collect::<Result<Vec<_>, _>>()?;
+        while !open.is_empty() {
+            let pollables: Vec<_> = open.iter().map(FutureIncomingResponse::subscribe).collect();
+            let mut ready = poll(&pollables.iter().collect::<Vec<_>>());
+            drop(pollables);
+            ready.sort_unstable();
+            // From the end, so that the places of the others stay.
+            for place in ready.into_iter().rev() {
+                match open.swap_remove(place as usize).get() {
+                    Some(Ok(Ok(_))) => answered += 1,
+                    other => return Err(error(ErrorKind::Transient, "hostile.http", format!("{other:?}"))),
+                }
+            }
+        }
+    }
+    Ok(json!({ "answered": answered }).to_string())
 }

@@ -4,8 +4,8 @@ use wherry_domain::{failure::Code, lock::MAX_CONNECTORS};
 
 use super::{Invalid, parse};
 use crate::{
-    MAX_FRAME,
-    frame::{Catalogue, Holding, HoldingState, Inventory, Stock},
+    MAX_FRAME, MAX_SLOTS,
+    frame::{Catalogue, Holding, HoldingState, Inventory, OwnerPolicy, Stock},
     wire::{self, inventory::holding::State},
 };
 
@@ -13,6 +13,8 @@ use crate::{
 const MAX_ENVIRONMENTS: usize = 1_000;
 /// Longest explanation, in characters.
 const MAX_WORDS: usize = 400;
+/// Most walls that can be missing: there are four kinds, and that there are none at all.
+const MAX_WALLS: usize = 8;
 
 pub(super) fn catalogue(wire: wire::Catalogue) -> Result<Catalogue, Invalid> {
     if wire.locks.len() > MAX_ENVIRONMENTS {
@@ -35,7 +37,13 @@ pub(super) fn inventory(wire: wire::Inventory) -> Result<Inventory, Invalid> {
     }
     let refused = (!wire.refusal_code.is_empty()).then(|| (code(&wire.refusal_code), words(&wire.refusal)));
     let environments = wire.environments.into_iter().map(stock).collect::<Result<_, _>>()?;
-    Ok(Inventory { environments, refusal: refused })
+    let walls = wire.walls.iter().take(MAX_WALLS).map(|wall| words(wall)).collect();
+    let policy = wire.policy.map(|policy| OwnerPolicy {
+        loaded_ms: policy.loaded_ms,
+        fault: (!policy.fault.is_empty()).then(|| words(&policy.fault)),
+        slots: policy.slots.min(MAX_SLOTS),
+    });
+    Ok(Inventory { environments, refusal: refused, policy, walls })
 }
 
 fn stock(wire: wire::inventory::Environment) -> Result<Stock, Invalid> {
@@ -59,11 +67,13 @@ fn holding(wire: wire::inventory::Holding) -> Result<Holding, Invalid> {
         State::Refused => HoldingState::Refused { code, message },
         State::Quarantined => HoldingState::Quarantined { code, message },
     };
+    let version = |text: &str| text.parse().map_err(|_| Invalid::new("version", "it is no version"));
     Ok(Holding {
         connector: parse("connector", &wire.connector)?,
-        version: wire.version.parse().map_err(|_| Invalid::new("version", "it is no version"))?,
+        version: version(&wire.version)?,
         digest: parse("digest", &wire.digest)?,
         state,
+        instead: (!wire.instead.is_empty()).then(|| version(&wire.instead)).transpose()?,
     })
 }
 
@@ -81,6 +91,12 @@ pub(super) fn wire_inventory(inventory: Inventory) -> wire::Inventory {
         environments: inventory.environments.into_iter().map(wire_stock).collect(),
         refusal_code,
         refusal,
+        walls: inventory.walls,
+        policy: inventory.policy.map(|OwnerPolicy { loaded_ms, fault, slots }| wire::inventory::OwnerPolicy {
+            loaded_ms,
+            fault: fault.unwrap_or_default(),
+            slots,
+        }),
     }
 }
 
@@ -106,5 +122,6 @@ fn wire_holding(holding: Holding) -> wire::inventory::Holding {
         state: state.into(),
         code,
         message,
+        instead: holding.instead.map(|version| version.to_string()).unwrap_or_default(),
     }
 }

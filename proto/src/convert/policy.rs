@@ -33,6 +33,8 @@ fn one(wire: wire::EnvironmentPolicies) -> Result<(Name, Policies), Invalid> {
         allow_answers: wire.allow_answers,
         refuse_invalid_certificates: wire.refuse_invalid_certificates,
         refuse_non_tls: wire.refuse_non_tls,
+        // Kept by the controller; what an agent demands of deployments says its owner.
+        require_signed_deployments: false,
     };
     Ok((parse("environment", &wire.environment)?, policies))
 }

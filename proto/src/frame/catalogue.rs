@@ -21,6 +21,21 @@ pub struct Inventory {
     pub environments: Vec<Stock>,
     /// Why the newest catalogue was not taken over: a code, and the agent's words.
     pub refusal: Option<(Code, String)>,
+    /// That the agent's owner has a policy of his own.
+    pub policy: Option<OwnerPolicy>,
+    /// Walls around the code of connectors that the agent's system does not give, in its words.
+    pub walls: Vec<String>,
+}
+
+/// That an agent's owner has a policy of his own. What it says stays with the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerPolicy {
+    /// When it was read, in milliseconds since the Unix epoch by the agent's clock; 0 if none is in force.
+    pub loaded_ms: u64,
+    /// Why the file as it is now is not in force, in the agent's words.
+    pub fault: Option<String>,
+    /// Runs at once, as things stand now.
+    pub slots: u32,
 }
 
 /// The connectors of one environment on one agent.
@@ -45,6 +60,8 @@ pub struct Holding {
     pub digest: Digest,
     /// How far it is.
     pub state: HoldingState,
+    /// The version that runs in its place, if it is quarantined and another one does.
+    pub instead: Option<Version>,
 }
 
 /// How far a connector is on an agent.

@@ -40,7 +40,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Sends a request; gives status and body.
+    /// Sends a request; gives status and body, null for none.
     ///
     /// # Errors
     /// If the request fails or the answer is not JSON.
@@ -55,7 +55,8 @@ impl Api {
         let response = self.client.request(request).await?;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&bytes)?))
+        let answer = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        Ok((status, answer))
     }
 }
 
@@ -104,6 +105,8 @@ impl Bed {
             .args(["--output", "json"])
             .env("WHERRY_URL", &*self.api.url)
             .env("WHERRY_TOKEN", token)
+            // Operator keys and what is remembered of groups stay with this bed.
+            .env("WHERRY_CONFIG", self.dir().join("operator/config.toml"))
             .output()?;
         ensure!(output.status.success(), "wherry {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
@@ -236,7 +239,8 @@ pub(crate) fn component(name: &str) -> anyhow::Result<PathBuf> {
     Ok(Path::new(&folder).join(format!("wherry_connector_{}.wasm", name.replace('-', "_"))))
 }
 
-fn descriptor(name: &str) -> PathBuf {
+/// Its description.
+pub(crate) fn descriptor(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = root.join(name).join("src/descriptor.json");
     if own.exists() { own } else { root.join("../../plugins").join(name).join("src/descriptor.json") }

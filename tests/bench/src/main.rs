@@ -18,7 +18,9 @@ mod measure;
 mod native;
 mod process;
 mod sandbox;
+mod secrets;
 mod stream;
+mod swap;
 mod system;
 mod target;
 mod tls;
@@ -52,6 +54,10 @@ enum What {
     Stream,
     /// Latency of a synchronous action.
     Action,
+    /// How long sealing a group's secrets anew takes.
+    Secrets,
+    /// A load during fifty swaps of its connector.
+    Swap,
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the program")]
@@ -68,6 +74,8 @@ fn main() -> anyhow::Result<()> {
             What::Sandbox => sandbox::measure().await,
             What::Stream => stream::measure().await,
             What::Action => action::measure(seconds).await,
+            What::Secrets => secrets::measure().await,
+            What::Swap => swap::measure().await,
         }
     })?;
     for (name, value) in &figures {

@@ -138,6 +138,17 @@ impl Agent {
         process::run(command, &self.log).await
     }
 
+    /// Carries out a command with its configuration; gives the exit code and what it prints.
+    ///
+    /// # Errors
+    /// If the program cannot be run.
+    pub async fn ask(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let (subcommand, rest) = arguments.split_first().context("no command")?;
+        let mut command = self.command(subcommand);
+        command.args(rest).arg("--config").arg(self.config()).stdin(Stdio::null());
+        process::run(command, &self.log).await
+    }
+
     /// Starts it and waits until the controller has welcomed it.
     ///
     /// # Errors

@@ -215,7 +215,7 @@ async fn a_drained_agent_gets_nothing_new_until_it_is_resumed() -> Result<()> {
 }
 
 /// A run of each side-effect class on the only agent, each with some of its effects done and some not.
-async fn four_runs_in_the_middle(world: &World) -> Result<Vec<Run>> {
+pub(crate) async fn four_runs_in_the_middle(world: &World) -> Result<Vec<Run>> {
     world.run("read").end().await?.succeeded()?;
     slow_down(world).await?;
     let mut runs = Vec::new();
@@ -244,12 +244,12 @@ fn belongs(external_id: Option<&String>, run: &Run) -> bool {
     external_id.is_some_and(|id| id.starts_with(&run.id))
 }
 
-fn of<'a>(runs: &'a [Run], operation: &str) -> &'a Run {
+pub(crate) fn of<'a>(runs: &'a [Run], operation: &str) -> &'a Run {
     runs.iter().find(|run| run.operation == operation).unwrap()
 }
 
 /// Every record was sent with one key, however often it was sent.
-fn one_key_each(ledger: &Ledger) {
+pub(crate) fn one_key_each(ledger: &Ledger) {
     let mut keys = std::collections::BTreeMap::new();
     for entry in &ledger.entries {
         let first = keys.entry(entry.external_id.clone()).or_insert_with(|| entry.idempotency_key.clone());

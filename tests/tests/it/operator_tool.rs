@@ -70,16 +70,48 @@ async fn a_recovery_key_saves_the_secrets_when_every_agent_is_lost() -> Result<(
     world.close().await
 }
 
+#[tokio::test]
+async fn a_version_that_an_operator_revokes_runs_no_more_until_the_environment_moves_on() -> Result<()> {
+    let world = World::start().await?.with_desk().await?;
+    let tool = Tool::of(&world)?;
+    let _agent = world.agent("eu-1").await?;
+    // It may have to be compiled first.
+    wait::within(Duration::from_secs(120), "the agent has the connector", async || {
+        let stock = world.agent_seen("eu-1").await?["stock"][0]["connectors"].take();
+        Ok(stock.as_array().into_iter().flatten().any(|one| one["state"] == "ready").then_some(()))
+    })
+    .await?;
+    world.run("read").end().await?.succeeded()?;
+    world.publish(&world.http()?.at("1.1.0")?).await?;
+    let said = tool.run(&["connector", "revoke", "http", "1.0.0", "--yes"], "").await?;
+    ensure!(said.contains("connector http 1.0.0 is revoked"), "{said}");
+    let versions = async || -> Result<Value> {
+        Ok(serde_json::from_str(&tool.run(&["connector", "versions", "http", "--output", "json"], "").await?)?)
+    };
+    let refused = wait::until("the agent refuses it", async || {
+        let one = versions().await?["items"][1].take();
+        Ok((one["environments"][0]["refused"][0]["code"] == "release.revoked").then_some(one))
+    })
+    .await?;
+    ensure!(refused["version"] == "1.0.0" && refused["revoked_at"].is_string(), "{refused}");
+    ensure!(versions().await?["items"][0]["revoked_at"].is_null(), "1.1.0 is not revoked");
+    let failure = world.run("read").end().await?.failed_with("release.revoked")?.failure.context("no failure")?;
+    ensure!(!failure.effects_begun, "{failure:?}");
+    tool.run(&["connector", "upgrade", "http", "--environment", "prod", "--yes"], "").await?;
+    world.run("read").end().await?.succeeded()?;
+    world.close().await
+}
+
 /// The tool with a home of its own.
-struct Tool {
-    program: PathBuf,
-    config: PathBuf,
-    url: String,
-    token: String,
+pub(crate) struct Tool {
+    pub(crate) program: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) url: String,
+    pub(crate) token: String,
 }
 
 impl Tool {
-    fn of(world: &World) -> Result<Self> {
+    pub(crate) fn of(world: &World) -> Result<Self> {
         let config = world.folder().join("operator");
         std::fs::create_dir_all(&config)?;
         let token = std::fs::read_to_string(world.controller.data().join("admin-token"))?;
@@ -88,7 +120,7 @@ impl Tool {
     }
 
     /// What it says, if all goes well.
-    async fn run(&self, arguments: &[&str], stdin: &str) -> Result<String> {
+    pub(crate) async fn run(&self, arguments: &[&str], stdin: &str) -> Result<String> {
         let mut child = Command::new(&self.program)
             .args(arguments)
             .env("WHERRY_CONFIG", self.config.join("config.toml"))
@@ -109,7 +141,7 @@ impl Tool {
         Ok(text(output.stdout))
     }
 
-    async fn joined(&self, world: &World, name: &str) -> Result<Agent> {
+    pub(crate) async fn joined(&self, world: &World, name: &str) -> Result<Agent> {
         let token = self.run(&["agent", "token", "--group", GROUP, "--token-only"], "").await?;
         let mut agent = world.stranger(name)?;
         let code = agent.enrol(&world.agent_url(), token.trim()).await?;

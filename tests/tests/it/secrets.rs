@@ -43,6 +43,12 @@ async fn an_agent_that_joins_while_nobody_is_there_waits_for_a_member() -> Resul
     let _second = world.joined(&operator, "eu-2").await?;
     seen(&world, "eu-2", "pending_keys").await?;
     let run = world.run("read").begin().await?;
+    let path = format!("/v1/runs/{}", run.id);
+    let waits = async || {
+        let shown = world.api.get(&path).await?.accepted()?;
+        Ok((shown["waiting"]["code"] == "secret.pending_keys" && shown["attempt"] == 0).then_some(()))
+    };
+    wait::until("the run says why it waits", waits).await?;
     first.start().await?;
     wait::within(ADMITTED, "the second agent has the keys", async || has_keys(&world, "eu-2").await).await?;
     world.end_of(&run.id).await?.succeeded()?;

@@ -15,7 +15,7 @@ use crate::keys::SigningKey;
 /// How long an index holds, in milliseconds. It is signed anew each day, so an agent may miss six of them.
 pub const INDEX_LIFE_MS: u64 = 7 * 86_400_000;
 /// Most releases of an index: five versions of each connector that a lock can hold, and what locks name beside.
-const MAX_RELEASES: usize = 2_048;
+pub const MAX_RELEASES: usize = 2_048;
 /// Most releases that were ever revoked.
 pub const MAX_REVOKED: usize = 2_048;
 

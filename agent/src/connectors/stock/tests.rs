@@ -1,5 +1,7 @@
 //! Tests of the stock over locks that a test moves.
 
+use std::collections::BTreeMap;
+
 use semver::Version;
 use wherry_daemon::clock::Hand;
 use wherry_proto::frame::HoldingState;
@@ -172,10 +174,11 @@ fn goals_are_reached_one_by_one_and_tried_again_later_and_later_or_with_the_next
     let next = || set.stock.next_goal().0.map(|goal| goal.locked.version.major);
     let failure = Failure::permanent(Code::new("sandbox.invalid_component"), "no");
     assert_eq!(next(), Some(1));
-    set.stock.not_ready(wasm(1), &failure);
+    let crm = "crm".parse().unwrap();
+    set.stock.not_ready(&crm, &locked(1), &failure);
     assert_eq!(next(), Some(2));
     let using = Arc::default();
-    set.stock.ready(wasm(2), &using);
+    set.stock.ready(&http(), &locked(2), &using);
     assert_eq!(next(), Some(3));
     set.strike(3);
     assert_eq!(next(), None, "what is quarantined is no goal");
@@ -188,7 +191,7 @@ fn goals_are_reached_one_by_one_and_tried_again_later_and_later_or_with_the_next
         pauses.push(pause.as_secs());
         set.hand.advance(pause);
         assert_eq!(next(), Some(1));
-        set.stock.not_ready(wasm(1), &failure);
+        set.stock.not_ready(&crm, &locked(1), &failure);
     }
     assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
     set.locks.put(lock(2, &[("crm", 1)], &[]));
@@ -203,7 +206,7 @@ fn what_is_named_was_named_before_or_is_used_is_kept() {
     set.locks.put(lock(2, &[("http", 2)], &[("http", 3)]));
     assert_eq!(set.stock.keep(), BTreeSet::from([wasm(1), wasm(2), wasm(3)]));
     let using = Arc::default();
-    set.stock.ready(wasm(3), &using);
+    set.stock.uses(wasm(3), &using);
     set.locks.put(lock(3, &[("http", 4)], &[]));
     assert_eq!(set.stock.keep(), BTreeSet::from([wasm(2), wasm(3), wasm(4)]), "a run still uses the third");
     drop(using);
@@ -237,4 +240,40 @@ fn a_quarantine_always_names_a_lock_that_can_end_it_and_after_a_rollback_there_i
     set.locks.put(lock(3, &[("http", 1)], &[]));
     set.strike(1);
     assert_eq!(set.chosen(false), Ok(Some(1)), "what was withdrawn is no way back");
+}
+
+#[test]
+fn what_one_environment_approved_says_nothing_of_another_that_did_not() {
+    let set = Set::new(true);
+    let mut approving = lock(1, &[("http", 1)], &[]);
+    approving.connectors.get_mut(&http()).unwrap().approved = ["egress login.example".to_owned()].into();
+    let narrow = Lock { environment: "dev".parse().unwrap(), ..lock(1, &[("http", 1)], &[]) };
+    *set.locks.locks.lock().unwrap() = vec![Arc::new(approving.clone()), Arc::new(narrow.clone())];
+    set.locks.changes.send_modify(|changes| *changes += 1);
+    let next = || set.stock.next_goal().0.map(|goal| goal.locked.approved.len());
+    assert_eq!(next(), Some(1));
+    set.stock.ready(&http(), &approving.connectors[&http()], &Arc::default());
+    assert_eq!((next(), set.states()), (Some(0), vec![(1, "ready"), (1, "preparing")]), "one digest, two judgements");
+    let grown = Failure::permanent(Code::new("lock.capabilities_grown"), "it asks for more");
+    set.stock.not_ready(&http(), &narrow.connectors[&http()], &grown);
+    assert_eq!((next(), set.states()), (None, vec![(1, "ready"), (1, "refused")]));
+    set.stock.swept(&[wasm(1)]);
+    assert_eq!(set.states(), [(1, "preparing"), (1, "preparing")], "gone from the disk, it is gone for both");
+}
+
+#[test]
+fn an_inventory_names_what_runs_in_the_place_of_a_quarantined_version() {
+    let set = Set::new(true);
+    set.locks.put(lock(1, &[("http", 1)], &[]));
+    assert_eq!(set.chosen(false), Ok(Some(1)));
+    set.locks.put(lock(2, &[("http", 2)], &[("http", 3)]));
+    let instead = || {
+        let stock = set.stock.inventory().environments.remove(0);
+        stock.holdings.into_iter().map(|one| one.instead.map(|version| version.major)).collect::<Vec<_>>()
+    };
+    assert_eq!(instead(), [None, None]);
+    set.strike(3);
+    assert_eq!(instead(), [None, Some(2)], "the trial's attempts run on the lock's version");
+    set.strike(2);
+    assert_eq!(instead(), [Some(1), Some(1)]);
 }

@@ -26,7 +26,7 @@ use crate::executor::{
     plans::LOCK_BEHIND,
 };
 
-/// The owner keeps what connectors read on the agent.
+/// What connectors read stays on the agent.
 const NOT_ALLOWED: Code = Code::new("action.answers_not_allowed");
 /// The connector is not at hand yet.
 const NOT_READY: Code = Code::new("connector.not_ready");
@@ -44,9 +44,10 @@ impl Attempting {
         };
         let late = || Failure::retry(NOT_READY, "the connector was not ready in time: it is still being prepared");
         let prepared = prepared.unwrap_or_else(|_| Err(late()));
-        let answers = action.answer && shared.allowed.actions;
+        let lets_out = shared.allowed.actions();
+        let answers = action.answer && lets_out.is_ok();
         let ready = prepared.and_then(|called| {
-            let called = admitted(called, answers)?;
+            let called = admitted(called, answers, lets_out)?;
             let cover = shared.cover(&offer, called.step.access.path());
             Ok((called, Errand::new(&offer, cover)?))
         });
@@ -67,7 +68,9 @@ impl Attempting {
     async fn drive(self, (called, errand): (Called, Errand), action: Action, answers: bool, mut machine: Execution) {
         let shared = Arc::clone(&self.shared);
         let deadline = self.began.plus(called.time);
-        let mut driver = Driver::new(&shared.clock, &self.running, (&called, &errand), (&action, deadline), answers);
+        let text = shared.allowed.connector_text();
+        let mut driver =
+            Driver::new(&shared.clock, &self.running, (&called, &errand), (&action, deadline), (answers, text));
         let over = AssertUnwindSafe(driver.run(&mut machine)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(run = %errand.run, "an action panicked");
             let failure = Failure::permanent(DEFECT, "the agent has a defect, see its log");
@@ -102,11 +105,11 @@ impl Attempting {
 }
 
 /// What only reads is worth nothing to a caller who may not see what was read.
-fn admitted(called: Called, answers: bool) -> Result<Called, Failure> {
+fn admitted(called: Called, answers: bool, lets_out: Result<(), Failure>) -> Result<Called, Failure> {
     if answers || called.records == Records::Takes || called.step.class != SideEffects::Read {
         return Ok(called);
     }
-    let message =
-        "what connectors read stays on this agent: its owner lets answers out with `actions = true` under [answers]";
+    lets_out?;
+    let message = "what connectors read stays on this agent: the organisation's policy allow_answers is off";
     Err(Failure::permanent(NOT_ALLOWED, message))
 }

@@ -40,7 +40,7 @@ impl Flow<'_> {
                 self.tally.handed_on(0, 0);
             }
             Said::Message(FromConnector::Log { level, message, fields }) => {
-                self.scene.local_log(step, level, &message, fields.as_deref());
+                self.scene.local_log(step, (level, &message), fields.as_deref(), &mut self.log);
             }
             Said::Message(FromConnector::Counter { name, delta }) => {
                 self.scene.local_counter(step, &name, delta);

@@ -15,21 +15,12 @@ impl Flow<'_> {
         match said {
             Said::Message(FromConnector::Acked { up_to }) => self.tally.acknowledged(up_to),
             Said::Message(FromConnector::Rejected { row, error }) => {
-                tracing::debug!(
-                    run = self.scene.errand.run,
-                    row,
-                    code = error.code,
-                    message = error.message,
-                    "refused"
-                );
-                if self.tally.counts().rejected == 0 {
-                    let code = Code::received(&error.code);
-                    self.log.warn(format!("{}: record {row} was refused ({code})", step.label));
-                }
+                let first = self.tally.counts().rejected == 0;
+                self.scene.refused(step, (row, &error), first, &mut self.log);
                 self.tally.rejected();
             }
             Said::Message(FromConnector::Log { level, message, fields }) => {
-                self.scene.local_log(step, level, &message, fields.as_deref());
+                self.scene.local_log(step, (level, &message), fields.as_deref(), &mut self.log);
             }
             Said::Message(FromConnector::Counter { name, delta }) => {
                 self.scene.local_counter(step, &name, delta);

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 
-use crate::oauth::{answer::Granted, client, flow::MAX_LABEL, settings::Settings, trouble::Trouble};
+use crate::oauth::{answer::Granted, client, flow::MAX_LABEL, settings::Settings, sites, trouble::Trouble};
 
 const UNKNOWN: &str = "unknown account";
 /// Where Atlassian says whose token it is, if the person lets it.
@@ -14,15 +14,19 @@ const ATLASSIAN: (&str, &str, &str) = ("auth.atlassian.com", "read:me", "https:/
 const NAMES: [&str; 9] =
     ["email", "emailAddress", "preferred_username", "login", "displayName", "name", "nickname", "sub", "accountId"];
 
+/// Whose tokens they are, if they are good for the connection's site.
+pub(super) async fn whose(settings: &Settings, granted: &Granted, nonce: &str) -> Result<String, Trouble> {
+    let site = match &settings.sites {
+        Some(list) => Some(sites::find(settings, list, &granted.access).await.map_err(Trouble::Setting)?),
+        None => None,
+    };
+    of(settings, granted, nonce, site.as_deref()).await
+}
+
 /// The label of the account. The identity token came from the token endpoint itself, over TLS, so that its signature
 /// says nothing more (OpenID Connect Core, section 3.1.3.7); what it says has to fit all the same.
 /// `site` is the address of the connection's site, if it was looked up.
-pub(super) async fn of(
-    settings: &Settings,
-    granted: &Granted,
-    nonce: &str,
-    site: Option<&str>,
-) -> Result<String, Trouble> {
+async fn of(settings: &Settings, granted: &Granted, nonce: &str, site: Option<&str>) -> Result<String, Trouble> {
     let oauth = settings.oauth();
     if let Some(claims) = granted.id_token.as_ref().and_then(|token| claims(token.expose_secret())) {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);

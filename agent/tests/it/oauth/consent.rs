@@ -149,6 +149,24 @@ async fn tokens_that_nobody_can_confirm_any_more_are_revoked() {
 }
 
 #[tokio::test]
+async fn tokens_that_are_not_good_for_the_site_or_whose_sites_nobody_names_are_revoked() {
+    let foreign = r#"[{"id":"c-1","url":"https://another.example"}]"#.to_owned();
+    for (sites, code) in [(Some(foreign), "oauth.site_not_granted"), (None, "oauth.provider_invalid")] {
+        let mut world = World::new(json!({})).await;
+        let url = world.provider.system.url();
+        world.settings["revocation_url"] = json!(format!("{url}/revoke"));
+        world.settings["sites_url"] = json!(format!("{url}/sites"));
+        world.restart();
+        world.provider.lock().sites = sites;
+        let own = query(&world.start(1).await.unwrap().url);
+        world.browser(&own, "code-1");
+        assert_eq!(world.code_of(world.redeem(1, "code-1", &own["state"], None).await), code);
+        assert_eq!(world.provider.lock().taken_back, ["rt.1.0".to_owned()], "{code}");
+        assert_eq!(world.code_of(world.flows.confirm(flow(1), true).await), "oauth.flow_unknown");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_was_changed_meanwhile_redeems_nothing() {
     let mut world = World::new(json!({})).await;
     let own = query(&world.start(1).await.unwrap().url);

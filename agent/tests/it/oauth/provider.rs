@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) proofs: Vec<Option<String>>,
     /// Tokens that were revoked by request.
     pub(crate) taken_back: Vec<String>,
+    /// Sites that an account consented for; none for a provider that does not say.
+    pub(crate) sites: Option<String>,
     /// `code_challenge` by code.
     pub(crate) codes: HashMap<String, String>,
 }
@@ -84,6 +86,9 @@ impl State {
             let mut form = form_urlencoded::parse(asked.body.as_bytes());
             self.taken_back.extend(form.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned()));
             return (200, String::new()).into();
+        }
+        if let Some(sites) = self.sites.as_ref().filter(|_| asked.line.starts_with("GET /sites")) {
+            return (200, sites.clone()).into();
         }
         if !asked.line.starts_with("POST /token") {
             return (404, "{}".to_owned()).into();

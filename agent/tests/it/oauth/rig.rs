@@ -20,6 +20,7 @@ use wherry_agent::{
         place::LocationSettings,
     },
     paths::DataDir,
+    policy::Policy,
 };
 use wherry_daemon::{
     clock::{Clock, Hand},
@@ -50,18 +51,28 @@ pub(crate) fn clock() -> (Clock, Hand) {
 
 impl Agent {
     pub(crate) fn alone(data: &Path, (clock, hand): &(Clock, Hand)) -> Self {
-        Self::with(data, (clock, hand), Arc::new(Alone), Arc::new(Alone))
+        Self::under(data, (clock, hand), Policy::default())
+    }
+
+    /// Alone, under an owner's policy.
+    pub(crate) fn under(data: &Path, (clock, hand): (&Clock, &Hand), policy: Policy) -> Self {
+        Self::with(data, (clock, hand), policy, (Arc::new(Alone), Arc::new(Alone)))
     }
 
     pub(crate) fn member(data: &Path, (clock, hand): &(Clock, Hand), member: Member) -> Self {
-        Self::with(data, (clock, hand), Arc::new(member.clone()), Arc::new(member))
+        Self::with(data, (clock, hand), Policy::default(), (Arc::new(member.clone()), Arc::new(member)))
     }
 
-    fn with(data: &Path, (clock, hand): (&Clock, &Hand), copies: Arc<dyn Copies>, group: Arc<dyn GroupKey>) -> Self {
+    fn with(
+        data: &Path,
+        (clock, hand): (&Clock, &Hand),
+        policy: Policy,
+        (copies, group): (Arc<dyn Copies>, Arc<dyn GroupKey>),
+    ) -> Self {
         let oauth = OAuth::open(oauth::Parts {
             data: DataDir::new(data),
             locations: LocationSettings { enabled: true, roots: Vec::new() },
-            files: FileRules::default(),
+            files: FileRules { policy, ..FileRules::default() },
             key: LocalKey::from_bytes(&[7; 32]).unwrap(),
             clock: clock.clone(),
             tasks: Tasks::new(Shutdown::new(Duration::from_secs(1))),

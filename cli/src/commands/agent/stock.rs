@@ -25,7 +25,14 @@ fn lines(stock: &Value) -> Vec<String> {
         let why = [text(one, "code"), text(one, "message")].into_iter().filter(|part| !part.is_empty());
         let why: Vec<String> = why.collect();
         let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(": ")) };
-        format!("{environment}: {} {} {}{why}", text(one, "connector"), text(one, "version"), text(one, "state"))
+        let instead = one.get("instead").and_then(Value::as_str).map(|version| format!(", {version} runs instead"));
+        let instead = instead.unwrap_or_default();
+        format!(
+            "{environment}: {} {} {}{why}{instead}",
+            text(one, "connector"),
+            text(one, "version"),
+            text(one, "state")
+        )
     });
     behind.into_iter().chain(held).collect()
 }
@@ -43,7 +50,7 @@ mod tests {
         let agent = json!({ "name": "eu-1", "stock": [
             { "environment": "prod", "lock_version": 3, "wanted_lock_version": 4, "connectors": [
                 { "connector": "http", "version": "1.1.0", "state": "ready" },
-                { "connector": "crm", "version": "2.0.0", "state": "quarantined", "code": "sandbox.trap", "message": "it failed" },
+                { "connector": "crm", "version": "2.0.0", "state": "quarantined", "code": "sandbox.trap", "message": "it failed", "instead": "1.9.0" },
             ] },
             { "environment": "dev", "lock_version": 0, "wanted_lock_version": 1, "connectors": [] },
         ] });
@@ -54,7 +61,7 @@ mod tests {
             [
                 "prod: follows version 3 of the lock (should be 4)",
                 "prod: http 1.1.0 ready",
-                "prod: crm 2.0.0 quarantined (sandbox.trap: it failed)",
+                "prod: crm 2.0.0 quarantined (sandbox.trap: it failed), 1.9.0 runs instead",
                 "dev: has no lock (should be version 1)",
             ]
         );

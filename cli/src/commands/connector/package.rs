@@ -46,7 +46,7 @@ pub(crate) struct Statement {
 pub(crate) struct Package {
     /// The component, built for wasm32-wasip2; or MANIFEST.yaml of a declarative connector.
     wasm: PathBuf,
-    /// The publisher's private key, made by `wherry key new`.
+    /// The publisher's private key, made by `wherry connector key new`.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// The package to write [default: NAME-VERSION.wherry].

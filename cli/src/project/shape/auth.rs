@@ -17,7 +17,7 @@ pub(in crate::project) const AUTH: &[(&str, Fields)] = &[
     ("login_token", scheme("auth of type login_token", LOGIN_TOKEN)),
     ("crowd", scheme("auth of type crowd", CROWD)),
     ("soap_header", scheme("auth of type soap_header", SOAP_HEADER)),
-    ("auto", scheme("auth of type auto", AUTO)),
+    ("auto", Fields { what: "auth of type auto", known: AUTO, later: AUTO_LATER }),
 ];
 
 /// Schemes that this version does not have, each with what to do instead.
@@ -31,7 +31,24 @@ pub(in crate::project) const AUTH_LATER: &[(&str, &str)] = &[
     ("ntlm", "it is not supported"),
     ("kerberos", "it is not supported"),
     ("okta", "it is not supported, use oauth2"),
+    ("sso", "write crowd"),
+    ("saml", "posting SAML assertions is not supported, use crowd with sso_exchange_url, oauth2 or a token"),
 ];
+
+/// What other products' `auto` takes and ours does not choose by itself.
+const AUTO_LATER: &[(&str, &str)] = &[
+    ("sso_login_url", NO_CROWD),
+    ("sso_exchange_url", NO_CROWD),
+    ("sso_app_name", NO_CROWD),
+    ("sso_app_password", NO_CROWD),
+    ("sso_properties", NO_CROWD),
+    ("client_id", NO_OAUTH),
+    ("client_secret", NO_OAUTH),
+    ("refresh_token", NO_OAUTH),
+    ("initiate", NO_OAUTH),
+];
+const NO_CROWD: &str = "auto does not choose single sign-on, write type: crowd";
+const NO_OAUTH: &str = "auto takes an access_token as it is and refreshes none, write type: oauth2";
 
 const BASIC: &[Field] = &[must("type", Shape::Text), must("username", Shape::Text), must("password", Shape::Secret)];
 
@@ -91,6 +108,7 @@ const OAUTH2: &[Field] = &[
 const LOGIN_TOKEN: &[Field] = &[
     must("type", Shape::Text),
     may("login_url", Shape::Text),
+    may("logout_url", Shape::Text),
     may("format", Shape::Word(&["form", "json"])),
     must("username", Shape::Text),
     must("password", Shape::Secret),
@@ -161,7 +179,7 @@ mod tests {
                 "oauth_settings_location": "l",
             }),
             json!({
-                "type": "login_token", "login_url": "/l", "format": "json", "username": "u",
+                "type": "login_token", "login_url": "/l", "logout_url": "/o", "format": "json", "username": "u",
                 "password": secret, "username_field": "a", "password_field": "b", "fields": { "c": "d" },
                 "token": { "json": "/t" }, "header": "H", "prefix": "p",
             }),

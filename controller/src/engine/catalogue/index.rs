@@ -11,20 +11,15 @@ use crate::{
     model::Connector,
 };
 
-/// Versions of each connector that may be locked without being asked for.
-const NEWEST: usize = 5;
-/// With more connectors than this, fewer versions of each are listed: an index has a largest size.
-const MANY: usize = 300;
-
 impl Turn<'_> {
-    /// The index that has to follow the one in force.
-    pub(super) fn next_index(&self) -> Index {
+    /// The index that has to follow the one in force, with so many versions of each connector beside what locks name.
+    pub(super) fn next_index(&self, newest: usize) -> Index {
         Index {
             v: FORMAT,
             version: self.next_index_version(),
             issued_ms: self.wall_ms,
             expires_ms: self.wall_ms.saturating_add(INDEX_LIFE_MS),
-            releases: self.listed(),
+            releases: self.listed(newest),
             revoked: self.state.connectors.values().flat_map(BTreeMap::values).filter_map(revoked).collect(),
         }
     }
@@ -33,9 +28,8 @@ impl Turn<'_> {
         self.state.catalogue.versions.index.max(self.version_floor()).saturating_add(1)
     }
 
-    fn listed(&self) -> Vec<Listed> {
+    fn listed(&self, newest: usize) -> Vec<Listed> {
         let catalogue = &self.state.catalogue;
-        let newest = if self.state.connectors.len() > MANY { 1 } else { NEWEST };
         let mut wanted: BTreeMap<(Name, semver::Version), &Connector> = BTreeMap::new();
         let mut want = |name: &Name, version: &semver::Version| {
             let found = self.state.connectors.get(name).and_then(|versions| versions.get(version));

@@ -75,8 +75,13 @@ impl Turn<'_> {
         // What this lock needs stays, however much it is.
         let room = MAX_DRAFTED.saturating_sub(missing.len());
         drafted.drain(..drafted.len().saturating_sub(room));
-        drafted.extend(missing);
-        self.refresh_documents(true)
+        drafted.extend(missing.iter().cloned());
+        let refreshed = self.refresh_documents(true);
+        if refreshed.is_err() {
+            // It must not stand in the way of what comes after it.
+            self.state.catalogue.drafted.retain(|one| !missing.contains(one));
+        }
+        refreshed
     }
 
     /// Moves a lock, signed with the catalogue key.
@@ -118,7 +123,8 @@ impl Turn<'_> {
         }
         let group = self.environment(environment)?.group;
         let grows = moved.as_ref().is_none_or(|before| before.json().len() < json.len());
-        if grows && !self.frame_of(&believed, group).is_none_or(|frame| fits(&frame)) {
+        let frame = self.frame_of(&believed, group);
+        if grows && !frame.as_ref().is_none_or(fits) {
             let message = format!(
                 "with this lock, the catalogue of the group has more than {MAX_CATALOGUE} bytes: use fewer connectors, \
                  or move environments to another group"
@@ -133,10 +139,11 @@ impl Turn<'_> {
         }
         self.state.catalogue.believed = believed;
         self.state.catalogue.untold = true;
+        self.make_room(frame.as_ref());
         Ok(lock)
     }
 
-    /// There is an environment that may lack a lock.
+    /// There is an environment that may lack a lock, or somebody who can hold one.
     pub(in crate::engine) fn environments_changed(&mut self) {
         self.state.catalogue.stale.locks = true;
         self.state.catalogue.locks_failed.try_at_once();
@@ -150,6 +157,7 @@ impl Turn<'_> {
         }
         let mut failed = self.first_locks();
         failed.extend(self.raise_locks());
+        failed.extend(self.hold_due("controller"));
         self.state.catalogue.stale.locks = !failed.is_empty();
         let now = self.now;
         let count = failed.len();

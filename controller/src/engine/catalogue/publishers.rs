@@ -6,10 +6,10 @@ use wherry_trust::{
     release::Publisher as Trusted,
 };
 
-use super::{ONLY, PUBLISHERS, refused};
+use super::{ONLY, PUBLISHERS, REVOKING, refused};
 use crate::{
     engine::{Refusal, Turn},
-    model::Publisher,
+    model::{Publisher, RevokedKeys},
 };
 
 impl Turn<'_> {
@@ -44,8 +44,30 @@ impl Turn<'_> {
 
     /// A publisher's key is good for nothing from now on, whoever names it again.
     pub(in crate::engine) fn revoke_key(&mut self, key: PublicKey) {
-        self.state.catalogue.revoking.insert(key);
+        if self.state.catalogue.revoking.insert(key) {
+            self.keep_revoking();
+        }
         self.state.catalogue.stale.publishers = true;
+    }
+
+    /// What the list in force revokes needs not be remembered beside it any more.
+    pub(super) fn revoked_in_list(&mut self) {
+        let catalogue = &mut self.state.catalogue;
+        let Some(held) = catalogue.believed.publishers() else { return };
+        let waiting = catalogue.revoking.len();
+        catalogue.revoking.retain(|key| !held.document.revoked_keys.contains(key));
+        if catalogue.revoking.len() < waiting {
+            self.keep_revoking();
+        }
+    }
+
+    fn keep_revoking(&mut self) {
+        let keys = self.state.catalogue.revoking.clone();
+        if keys.is_empty() {
+            self.undefine(REVOKING, ONLY);
+        } else {
+            self.define(REVOKING, ONLY, &RevokedKeys { keys });
+        }
     }
 
     /// Whether a key was revoked.
@@ -125,9 +147,11 @@ impl Turn<'_> {
         }
         self.keep_signed((PUBLISHERS, ONLY), level, json)?;
         self.state.catalogue.believed = believed;
+        self.revoked_in_list();
         self.state.catalogue.untold = true;
         self.audit(who, "publisher.list", "publishers", &format!("version {}", list.version));
         self.follow_list(&list);
+        self.environments_changed();
         Ok(())
     }
 

@@ -28,6 +28,8 @@ impl Turn<'_> {
         }
         session.keyring = Some(told);
         self.touch_keyring(group);
+        // It may take runs now that it could not, or the other way round.
+        self.open_slots(agent);
         let KeyringReport { append, wraps, resealed, .. } = report;
         if let Err(error) = self.append_all(group, &agent.to_string(), append) {
             // Another one was faster, and this agent will see what it said.
@@ -107,6 +109,8 @@ impl Turn<'_> {
         self.keep_entry(group, n, text);
         self.tender_proceeds(group);
         self.touch_keyring(group);
+        // It may have named the first operator, who can hold locks.
+        self.environments_changed();
         Ok(())
     }
 

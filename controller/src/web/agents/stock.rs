@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use wherry_proto::frame::{Holding, HoldingState};
+use wherry_proto::frame::{self, Holding, HoldingState};
 
-use crate::engine::StockView;
+use crate::{engine::StockView, web::pages::rfc3339};
 
 /// The connectors of one environment on an agent.
 #[derive(Serialize, ToSchema)]
@@ -35,6 +35,9 @@ pub(super) struct Held {
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// The version that runs in the place of a quarantined one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<String>,
 }
 
 /// Why an agent did not take over the newest locks.
@@ -44,6 +47,26 @@ pub(super) struct Trouble {
     /// Stable code.
     code: String,
     message: String,
+}
+
+/// That an agent's owner has a policy of his own. What it says stays with the agent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentOwnerPolicy)]
+pub(super) struct OwnerPolicy {
+    /// When the agent read it, by its own clock; absent if none is in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loaded_at: Option<String>,
+    /// Why the file as it is now is not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+    /// Runs at once, as things stand now.
+    slots: u32,
+}
+
+/// The owner's policy, if the agent says that there is one.
+pub(super) fn owner_policy(view: &StockView) -> Option<OwnerPolicy> {
+    let frame::OwnerPolicy { loaded_ms, fault, slots } = view.inventory.policy.clone()?;
+    Some(OwnerPolicy { loaded_at: (loaded_ms > 0).then(|| rfc3339(loaded_ms)), fault, slots })
 }
 
 /// Every environment that the agent has a lock of, and those it should have one of.
@@ -86,5 +109,6 @@ fn held(holding: Holding) -> Held {
         state,
         code,
         message,
+        instead: holding.instead.map(|version| version.to_string()),
     }
 }

@@ -18,6 +18,8 @@ use wherry_trust::{
 use super::copies::{copied, restored};
 use crate::support::{Agent, Bench, Disk, desk, name, on_each_store, package, publisher_key, settings};
 
+mod room;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 on_each_store!(
@@ -30,6 +32,7 @@ on_each_store!(
     a_revoked_release_is_told_at_once,
     a_revoked_publisher_is_told_and_never_trusted_again,
     whoever_needs_a_signature_that_cannot_be_made_is_told_so,
+    a_revocation_that_nobody_could_sign_is_not_forgotten_by_a_restart,
     once_an_operator_signs_the_publishers_list_the_controller_changes_it_no_more,
     a_connector_is_handed_to_the_groups_whose_locks_name_it_and_to_nobody_else,
 );
@@ -246,6 +249,21 @@ async fn whoever_needs_a_signature_that_cannot_be_made_is_told_so(disk: Disk) {
     }
     let refusal = bench.ledger.revoke_publisher("test".to_owned(), "acme".to_owned()).await.unwrap_err();
     assert_eq!(refusal.code.as_str(), "catalogue.signer_unknown");
+}
+
+async fn a_revocation_that_nobody_could_sign_is_not_forgotten_by_a_restart(disk: Disk) {
+    let bench = Bench::ready(disk).await;
+    let acme = bench.ledger.publishers().await.unwrap().remove(0).trusted;
+    let lost = Settings { catalogue: CatalogueKey::generate().unwrap(), ..settings() };
+    let bench = bench.restart_with(lost).await;
+    bench.ledger.revoke_publisher("test".to_owned(), "acme".to_owned()).await.unwrap_err();
+    // The key that agents know is found again.
+    let bench = bench.restart_with(settings()).await;
+    let again = bench.ledger.trust_publisher("test".to_owned(), acme.clone()).await.unwrap_err();
+    assert_eq!(again.code.as_str(), "publisher.key_revoked");
+    let believer = Believer::online(&bench).await;
+    assert!(believer.believed.publishers().unwrap().document.revoked_keys.contains(&acme.key));
+    assert_eq!(believer.admits("http").unwrap_err(), "envelope.signer_unknown");
 }
 
 async fn a_revoked_publisher_is_told_and_never_trusted_again(disk: Disk) {

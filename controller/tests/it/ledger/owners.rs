@@ -196,6 +196,7 @@ async fn tokens_go_with_their_connection(disk: Disk) {
     let owned = claim(&bench, &mut one, 0, Intent::Refresh).await;
     assert!(publish(&bench, &mut one, owned.fence, 1, b"first").await);
     bench.ledger.undeploy("test".to_owned(), name("prod"), name("accounts")).await.unwrap();
+    assert!(matches!(order(&mut one).await.asked, OAuthAsked::Disconnect { deployment: Some(_) }));
     deploy(&bench, "jira").await;
     let mut other = Agent::online(&bench, "pier-2", 1).await;
     let known = claim(&bench, &mut other, 0, Intent::Look).await;

@@ -25,6 +25,7 @@ use wherry_trust::{
 use crate::support::{Agent, Bench, Crew, Disk, name, on_each_store, package, publisher_key, release, soon};
 
 mod bounds;
+mod holding;
 
 on_each_store!(
     when_the_connection_is_tested_the_latest_version_is_downloaded_by_the_agents_of_the_group,
@@ -144,10 +145,11 @@ fn stocked(lock: &Lock, state: &HoldingState) -> FromAgent {
         version: locked.version.clone(),
         digest: locked.wasm,
         state: state.clone(),
+        instead: None,
     };
     let holdings = entries.map(holding).collect();
     let stock = Stock { environment: lock.environment.clone(), lock_version: lock.version, holdings };
-    FromAgent::Inventory(Inventory { environments: vec![stock], refusal: None })
+    FromAgent::Inventory(Inventory { environments: vec![stock], ..Inventory::default() })
 }
 
 /// The lock of the newest catalogue that the agent is sent.
@@ -186,7 +188,6 @@ async fn when_the_connection_is_tested_the_latest_version_is_downloaded_by_the_a
     shop.publish("1.1.0").await;
     shop.publish("1.2.0").await;
     assert_eq!(shop.version().await, "1.0.0", "publishing moves nothing");
-
     // "When the connection is tested, the latest version of the connector is downloaded by the agent(s) in the agent
     // group associated with the current environment."
     assert!(SEED.contains("the latest version of the connector is downloaded by the agent(s) in the agent group"));
@@ -202,7 +203,6 @@ async fn when_the_connection_is_tested_the_latest_version_is_downloaded_by_the_a
     assert_eq!((fresh.from.to_string(), fresh.to.to_string()), ("1.0.0".to_owned(), "1.2.0".to_owned()));
     assert_eq!((fresh.agents_updated, fresh.agents_total), (2, 2), "the answer comes once the agents have it");
     assert_eq!(shop.history().await[0], ("ada".to_owned(), "test of connection tracker".to_owned()));
-
     // "This connector supports suspending the download of the latest connector version by using the Disable Auto
     // Connector Update organization policy."
     assert!(SEED.ends_with("by using the Disable Auto Connector Update organization policy."));

@@ -182,6 +182,26 @@ async fn an_action_whose_agent_was_lost_is_never_told_as_cancelled_unless_it_onl
 }
 
 #[tokio::test]
+async fn an_action_that_is_cancelled_while_its_agent_is_lost_says_that_it_may_have_been_done() {
+    let api = ready().await;
+    let mut agent = Agent::online(&api.bench, "pier-1", 4).await;
+    let upsert = "/v1/environments/prod/actions/crm/upsert";
+    for (path, status, code) in [(upsert, "failed", "action.unknown"), (LIST, "cancelled", "action.timed_out")] {
+        let path = format!("{path}?timeout=60s");
+        let (answered, offer) = tokio::join!(api.send(request(&api, &path, &json!({}), code)), async {
+            let offer = agent.offer().await;
+            let cancel = format!("/v1/runs/{}/cancel", offer.attempt.run);
+            assert_eq!(api.post(&cancel, &Value::Null).await.with(202)["state"], "leased");
+            api.bench.pass(Duration::from_secs(75)).await;
+            offer
+        });
+        assert_eq!(answered.problem(504), code);
+        assert_eq!(api.bench.state(offer.attempt.run).await, status);
+        agent.connect(&api.bench, &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_the_owner_keeps_is_told_apart_from_one_that_is_gone() {
     let api = ready().await;
     let mut agent = Agent::online(&api.bench, "pier-1", 4).await;

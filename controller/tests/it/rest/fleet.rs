@@ -3,9 +3,11 @@
 use std::io::Cursor;
 
 use serde_json::{Value, json};
+use wherry_domain::{digest::Digest, failure::Code};
+use wherry_proto::frame::{FromAgent, Hello, Holding, HoldingState, Inventory, Stock};
 use wherry_trust::token::{EnrolmentToken, SpkiPin};
 
-use crate::support::{Agent, Api, Bench, Disk, request};
+use crate::support::{Agent, Api, Bench, Disk, name, request};
 
 #[tokio::test]
 async fn an_environment_in_use_is_not_removed_and_the_answer_names_what_uses_it() {
@@ -87,4 +89,56 @@ async fn the_status_counts_and_a_copy_can_be_put_back() {
     );
     let folder = tempfile::tempdir().unwrap();
     wherry_controller::backup::restore(folder.path(), &mut Cursor::new(copy.bytes)).unwrap();
+}
+
+#[tokio::test]
+async fn agents_that_differ_and_walls_that_are_missing_are_shown() {
+    let api = Api::of(Bench::ready(Disk::memory()).await).await;
+    let mut agent = Agent::enrol(&api.bench, "pier-1", 1).await;
+    let _old = Agent::online(&api.bench, "pier-2", 1).await;
+    let differing = async || {
+        let versions = api.get("/v1/connectors/http/versions").await.with(200);
+        versions["items"][0]["environments"][0]["differing"].clone()
+    };
+    let away = json!({ "agent": "pier-1", "state": "away" });
+    let old = json!({ "agent": "pier-2", "state": "no_locks" });
+    assert_eq!(differing().await, json!([away, old]));
+    let hello = Hello { catalogue: true, ..agent.hello(&[]) };
+    agent.greet(&api.bench, hello).await.unwrap();
+    let lock = api.bench.ledger.stand(name("prod")).await.unwrap().lock;
+    let http = &lock.connectors[&name("http")];
+    let holding = |digest, state| Holding {
+        connector: name("http"),
+        version: http.version.clone(),
+        digest,
+        state,
+        instead: None,
+    };
+    let said = |lock_version, holding, refusal| {
+        let stock = Stock { environment: name("prod"), lock_version, holdings: vec![holding] };
+        let walls = vec!["no landlock".to_owned()];
+        FromAgent::Inventory(Inventory { environments: vec![stock], refusal, walls, ..Inventory::default() })
+    };
+    let expired = (Code::new("catalogue.expired"), "it is old".to_owned());
+    let another = holding(Digest::from_bytes([9; 32]), HoldingState::Ready);
+    agent.say(&api.bench, said(lock.version - 1, another, Some(expired))).await;
+    api.bench.settle().await;
+    let behind = json!({
+        "agent": "pier-1", "has": "1.0.0", "state": "behind", "code": "catalogue.expired", "message": "it is old",
+    });
+    assert_eq!(differing().await, json!([behind, old]));
+    assert_eq!(api.get("/v1/agents/pier-1").await.with(200)["missing_walls"], json!(["no landlock"]));
+    let broke = HoldingState::Quarantined { code: Code::new("sandbox.trap"), message: "it broke".to_owned() };
+    let quarantined = Holding { instead: Some("0.9.0".parse().unwrap()), ..holding(http.wasm, broke) };
+    agent.say(&api.bench, said(lock.version, quarantined, None)).await;
+    api.bench.settle().await;
+    let quarantined = json!({
+        "agent": "pier-1", "has": "0.9.0", "state": "quarantined", "code": "sandbox.trap", "message": "it broke",
+    });
+    assert_eq!(differing().await, json!([quarantined, old]));
+    let shown = api.get("/v1/agents/pier-1").await.with(200);
+    assert_eq!(shown["stock"][0]["connectors"][0]["instead"], "0.9.0");
+    agent.say(&api.bench, said(lock.version, holding(http.wasm, HoldingState::Ready), None)).await;
+    api.bench.settle().await;
+    assert_eq!(differing().await, json!([old]));
 }

@@ -78,6 +78,59 @@ async fn a_code_is_sealed_to_the_group_that_has_a_key_if_the_agent_says_that_it_
     assert!(left::open(&spot(&other), &crew.epoch_key, &sealed.0).is_err(), "it is for this flow alone");
 }
 
+#[tokio::test]
+async fn no_code_goes_unsealed_to_an_older_agent_of_a_group_that_has_a_key() {
+    let (api, _) = ready().await;
+    let mut crew = Crew::of(&api.bench).await;
+    let (mut first, _second) = crew.pair(&api.bench, ["pier-8", "pier-9"]).await;
+    let body = json!({ "agent": first.agent.id.to_string() });
+    let older = async {
+        let OAuthAsked::Start { flow, .. } = order(&mut first.agent).await.asked else { panic!("no start") };
+        let url = format!("https://auth.example/authorize?state={STATE}");
+        let address = ConsentAddress { url, state_hash: sha256(STATE.as_bytes()), opens_sealed: false };
+        say(&api, &first.agent, OAuthSaid::Started { flow, result: Ok(address) }).await;
+    };
+    let (refused, ()) = tokio::join!(post(&api, OAUTH, body), older);
+    assert_eq!(refused.problem(422), "connection.agent_too_old");
+    let late = back(&api, &format!("state={STATE}&code=c-1&iss=https://auth.example")).await;
+    assert!(late.text().contains("oauth.state_invalid"), "{}", late.text());
+}
+
+#[tokio::test]
+async fn a_project_that_is_taken_out_ends_its_consents_and_has_their_tokens_given_back() {
+    let (api, mut agent) = ready().await;
+    let undeploy = async || api.bench.ledger.undeploy("ada".to_owned(), name("prod"), name("accounts")).await.unwrap();
+    let flow = begin(&api, &mut agent).await;
+    let id: FlowId = flow["flow"].as_str().unwrap().parse().unwrap();
+    undeploy().await;
+    assert_eq!(order(&mut agent).await.asked, OAuthAsked::Confirm { flow: id, accepted: false });
+    let ended = api.bench.ledger.flow(id).await.unwrap().borrow().clone();
+    assert_eq!((ended.state, ended.failure.unwrap().code.as_str()), ("failed", "oauth.connection_unknown"));
+    let late = back(&api, &format!("state={STATE}&code=c&iss=https://auth.example")).await;
+    assert!(late.text().contains("oauth.state_invalid"), "{}", late.text());
+
+    deploy(&api.bench).await;
+    let flow = begin(&api, &mut agent).await;
+    let id: FlowId = flow["flow"].as_str().unwrap().parse().unwrap();
+    back(&api, &format!("state={STATE}&code=c&iss=https://auth.example")).await;
+    order(&mut agent).await;
+    let account = ConsentedAccount { label: "ada@example.org".into(), scope: String::new(), expires_in: None };
+    say(&api, &agent, OAuthSaid::Redeemed { flow: id, result: Ok(account) }).await;
+    api.bench.settle().await;
+    let (confirmed, ()) = tokio::join!(post(&api, CONFIRM, json!({ "flow": id, "right": true })), async {
+        order(&mut agent).await;
+        say(&api, &agent, OAuthSaid::Kept { flow: id, result: Ok(()) }).await;
+    });
+    assert_eq!(confirmed.with(200)["state"], "done");
+    undeploy().await;
+    let OAuthOrder { connection, request, asked } = order(&mut agent).await;
+    assert!(matches!(asked, OAuthAsked::Disconnect { deployment: Some(_) }), "{asked:?}");
+    let report = OAuthReport { connection, request, said: OAuthSaid::Disconnected(Ok(true)) };
+    agent.say(&api.bench, FromAgent::OAuth(report)).await;
+    deploy(&api.bench).await;
+    assert_eq!(api.get(OAUTH).await.with(200)["state"], "not_connected");
+}
+
 /// H32 of the design: what a browser may bring instead of what it should.
 #[tokio::test]
 async fn whatever_else_comes_to_the_callback_is_refused_and_nothing_of_it_is_shown() {
@@ -247,6 +300,12 @@ async fn what_the_agent_cannot_do_is_told_in_its_words() {
 
 async fn ready() -> (Api, Agent) {
     let bench = Bench::ready(Disk::memory()).await;
+    deploy(&bench).await;
+    let agent = Agent::online(&bench, "pier-1", 4).await;
+    (Api::of(bench).await, agent)
+}
+
+async fn deploy(bench: &Bench) {
     let auth = json!({
         "type": "oauth2", "grant": "authorization_code", "client_id": "ours", "issuer": "https://auth.example",
         "authorization_url": "https://{{ vars.host }}/authorize", "token_url": "https://auth.example/token",
@@ -258,8 +317,6 @@ async fn ready() -> (Api, Agent) {
     });
     let project = serde_json::from_value(document).unwrap();
     bench.ledger.deploy("test".to_owned(), name("prod"), project, false).await.unwrap();
-    let agent = Agent::online(&bench, "pier-1", 4).await;
-    (Api::of(bench).await, agent)
 }
 
 /// Begins a flow, with an agent that does its part.

@@ -14,6 +14,9 @@ pub struct LoginToken {
     /// Path below the connection's URL, or a whole URL on the connection's host.
     #[serde(default = "login_path")]
     pub login_url: String,
+    /// Where the session ends, called when the token is used no more: as `login_url`. Empty for systems without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub logout_url: String,
     /// Body of the login call.
     #[serde(default)]
     pub format: LoginFormat,

@@ -181,11 +181,12 @@ impl Rules<'_, '_> {
     }
 
     fn login_token(&mut self, login: &LoginToken) {
-        let LoginToken { login_url, username_field, password_field, fields, header, prefix, .. } = login;
+        let LoginToken { login_url, logout_url, username_field, password_field, fields, header, prefix, .. } = login;
         self.must(!login.username.is_empty(), "username", "a user name is needed");
-        let fits = login_url.contains("{{") || login_url.starts_with('/') || is_web_url(login_url);
+        let fits = |url: &str| url.contains("{{") || url.starts_with('/') || is_web_url(url);
         let message = "this is a path that begins with /, or a URL on the connection's host";
-        self.must(fits, "login_url", message);
+        self.must(fits(login_url), "login_url", message);
+        self.must(logout_url.is_empty() || fits(logout_url), "logout_url", message);
         self.must(!username_field.is_empty(), "username_field", "the field of the user name needs a name");
         self.must(!password_field.is_empty(), "password_field", "the field of the password needs a name");
         let twice = username_field == password_field || fields.contains_key(username_field);

@@ -43,6 +43,10 @@ impl GuestPipeline for Running {
         let batch = self.0.borrow_mut().next()?;
         Ok(batch.map(|batch| wit::Batch { count: batch.count, data: batch.data }))
     }
+
+    fn narrow(&self) -> Option<wit::Position> {
+        self.0.borrow_mut().narrow().map(position)
+    }
 }
 
 fn size(bytes: u32) -> usize {
@@ -76,7 +80,7 @@ impl From<Failure> for wit::Failure {
             Cause::ResultMalformed => wit::Cause::ResultMalformed,
             Cause::ResultsTooLarge => wit::Cause::ResultsTooLarge,
         };
-        let Failure { part, record, at, message, .. } = failure;
-        Self { part: part.into(), cause, record, at: at.map(position), message }
+        let Failure { part, record, message, .. } = failure;
+        Self { part: part.into(), cause, record, message }
     }
 }

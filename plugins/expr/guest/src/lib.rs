@@ -6,7 +6,9 @@
 mod batches;
 mod json;
 mod parse;
+mod parts;
 mod pipeline;
+mod search;
 
 #[cfg(target_family = "wasm")]
 mod bindings;

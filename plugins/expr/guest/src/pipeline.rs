@@ -8,6 +8,7 @@ use wherry_expr::{Data, Filter, GLOBALS, Position, ProgramError};
 use crate::{
     batches::{Batch, Batches, Limits},
     json, parse,
+    search::Search,
 };
 
 /// Longest text of a program's own words that is passed on, in bytes.
@@ -66,16 +67,14 @@ pub struct Failure {
     pub cause: Cause,
     /// The record's number in the batch fed last, counted from 0.
     pub record: u32,
-    /// Where in the program, as far as that is known.
-    pub at: Option<Position>,
     /// The program's own words.
     pub message: String,
 }
 
 /// Both programs, compiled, with the records they work on.
 pub struct Pipeline {
-    condition: Option<Filter>,
-    transformation: Option<Filter>,
+    condition: Option<Program>,
+    transformation: Option<Program>,
     globals: Vars<Val>,
     limits: Limits,
     records: Bytes,
@@ -85,8 +84,15 @@ pub struct Pipeline {
     number: u32,
     results: Batches,
     failure: Option<Failure>,
+    search: Option<Search>,
     line: Vec<u8>,
     ends: Vec<usize>,
+}
+
+/// One of the two, with its text.
+struct Program {
+    text: String,
+    filter: Filter,
 }
 
 impl Pipeline {
@@ -105,6 +111,7 @@ impl Pipeline {
             number: 0,
             results: Batches::new(setup.limits),
             failure: None,
+            search: None,
             line: Vec::new(),
             ends: Vec::new(),
         })
@@ -137,27 +144,56 @@ impl Pipeline {
 
     /// Works on the next record.
     fn one(&mut self) -> Result<(), Failure> {
-        let rest = self.records.get(self.used..).unwrap_or_default();
-        let length = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
-        let record = self.records.slice(self.used..self.used + length);
+        let record = self.record();
         self.line.clear();
         self.ends.clear();
         let mut output = Output { lines: &mut self.line, ends: &mut self.ends, limits: self.limits };
         let programs = (self.condition.as_ref(), self.transformation.as_ref());
         let worked = work(programs, &self.globals, &record, &mut output);
-        worked.map_err(|(part, cause, mut message)| {
-            message.truncate(message.floor_char_boundary(MAX_WORDS));
-            Failure { part, cause, record: self.number, at: None, message }
+        worked.map_err(|(part, cause, message)| Failure {
+            part,
+            cause,
+            record: self.number,
+            message: bounded(message),
         })?;
         let mut from = 0;
         for end in &self.ends {
             self.results.push(self.line.get(from..*end).unwrap_or_default());
             from = *end;
         }
-        self.used += length;
+        self.used += record.len();
         self.number += 1;
         Ok(())
     }
+
+    /// The next record, with the end of its line.
+    fn record(&self) -> Bytes {
+        let rest = self.records.get(self.used..).unwrap_or_default();
+        let length = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+        self.records.slice(self.used..self.used + length)
+    }
+
+    /// After a failure of a program: a place in it that is closer to what failed than the one before, if there is one.
+    pub fn narrow(&mut self) -> Option<Position> {
+        let failure = self.failure.as_ref().filter(|failure| failure.cause == Cause::Program)?;
+        let program = match failure.part {
+            Part::Condition => self.condition.as_ref(),
+            Part::Transformation => self.transformation.as_ref(),
+        };
+        let text = &program?.text;
+        let value = parse::parse(&self.record()).ok()?;
+        let most = usize::try_from(self.limits.record_results).unwrap_or(usize::MAX);
+        let alike = |filter: &Filter| {
+            let mut results = run(filter, &self.globals, value.clone()).take(most);
+            results.find_map(Result::err).is_some_and(|message| bounded(message) == failure.message)
+        };
+        self.search.get_or_insert_with(|| Search::new(text.clone())).next(alike)
+    }
+}
+
+fn bounded(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MAX_WORDS));
+    message
 }
 
 type Fault = (Part, Cause, String);
@@ -198,8 +234,10 @@ impl Output<'_> {
     }
 }
 
-fn compile(part: Part, program: Option<&str>) -> Result<Option<Filter>, Invalid> {
-    program.map(wherry_expr::compile).transpose().map_err(|error| Invalid { part, error })
+fn compile(part: Part, program: Option<&str>) -> Result<Option<Program>, Invalid> {
+    let Some(text) = program else { return Ok(None) };
+    let filter = wherry_expr::compile(text).map_err(|error| Invalid { part, error })?;
+    Ok(Some(Program { text: text.to_owned(), filter }))
 }
 
 /// The values of the programs' variables in the order of their names; what is not given is null.
@@ -213,7 +251,7 @@ fn globals(variables: &[u8]) -> Vars<Val> {
 }
 
 fn work(
-    (condition, transformation): (Option<&Filter>, Option<&Filter>),
+    (condition, transformation): (Option<&Program>, Option<&Program>),
     globals: &Vars<Val>,
     record: &Bytes,
     output: &mut Output<'_>,
@@ -222,7 +260,7 @@ fn work(
     let value = parse::parse(record).map_err(|byte| (first, Cause::RecordMalformed, format!("at its byte {byte}")))?;
     if let Some(condition) = condition {
         // Values share what they hold, so a copy is cheap.
-        if !holds(condition, globals, value.clone())? {
+        if !holds(&condition.filter, globals, value.clone())? {
             return Ok(());
         }
     }
@@ -230,7 +268,7 @@ fn work(
         output.copy(record);
         return Ok(());
     };
-    for result in run(transformation, globals, value) {
+    for result in run(&transformation.filter, globals, value) {
         let part = Part::Transformation;
         let result = result.map_err(|message| (part, Cause::Program, message))?;
         output.add(&result).map_err(|(cause, message)| (part, cause, message))?;

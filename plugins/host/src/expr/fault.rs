@@ -150,12 +150,12 @@ impl TransformFault {
         }
     }
 
-    pub(super) fn record(failure: wit::Failure, after: u64) -> Self {
+    pub(super) fn record(failure: wit::Failure, at: Option<Place>, after: u64) -> Self {
         Self::Record {
             part: failure.part.into(),
             fault: failure.cause.into(),
             record: after + u64::from(failure.record) + 1,
-            at: failure.at.map(Place::from),
+            at,
             message: text::one_line(&failure.message, WORDS_BYTES),
         }
     }

@@ -9,7 +9,7 @@ use wasmtime::component::ResourceAny;
 use wasmtime::{Store, Trap};
 
 use super::bindings::{Expr, ExprPre, programs};
-use super::fault::TransformFault;
+use super::fault::{Place, TransformFault};
 use super::message::{Transformation, Transformed};
 use super::settings::TransformSettings;
 use crate::engine::Machine;
@@ -135,8 +135,28 @@ impl Running {
         let Self { store, expr, pipeline, used, memory, time } = self;
         let call = async { expr.wherry_expr_programs().pipeline().call_next(store, *pipeline).await };
         let results = settle(Metered::new(Box::pin(call), *time).await, *memory, *used)?;
-        let results = results.map_err(|failure| TransformFault::record(failure, *used))?;
-        Ok(results.map(|batch| Batch { count: batch.count, data: batch.data.into() }))
+        let used = *used;
+        match results {
+            Ok(results) => Ok(results.map(|batch| Batch { count: batch.count, data: batch.data.into() })),
+            Err(failure) => {
+                let at = self.locate().await;
+                Err(TransformFault::record(failure, at, used))
+            }
+        }
+    }
+
+    /// Where the program failed, as closely as it is found within the programs' own limits. Whatever the search runs
+    /// into, why the record came to nothing is known already.
+    async fn locate(&mut self) -> Option<Place> {
+        let Self { store, expr, pipeline, time, .. } = self;
+        let mut closest = None;
+        let search = async {
+            while let Ok(Some(at)) = expr.wherry_expr_programs().pipeline().call_narrow(&mut *store, *pipeline).await {
+                closest = Some(Place::from(at));
+            }
+        };
+        drop(Metered::new(Box::pin(search), *time).await);
+        closest
     }
 }
 

@@ -1,9 +1,11 @@
 //! Transformations and conditions in the real box: what comes out, in which batches, and what is said of faults.
 
-use serde_json::json;
-use wherry_host::{Batch, Part, Place, RecordFault, TransformFault, Transformed};
+use std::time::Duration;
 
-use crate::support::transforms::{batch, programs, run, transformer};
+use serde_json::json;
+use wherry_host::{Batch, Part, Place, RecordFault, TransformFault, TransformSettings, Transformed};
+
+use crate::support::transforms::{batch, programs, run, transformer, transformer_with};
 
 #[tokio::test]
 async fn one_record_becomes_none_one_or_several() {
@@ -78,11 +80,32 @@ async fn a_record_that_fails_is_named_after_the_results_of_those_before() {
     let inputs = [batch(&["1", "2"]), batch(&["3", r#""Miller""#, "5"])];
     let ran = run(&transformer(), programs(None, Some(".\n+ 1")), &inputs).await;
     assert_eq!(ran.values(), [json!(2), json!(3), json!(4)]);
-    let TransformFault::Record { part, fault, record, message, .. } = ran.fault() else { panic!("{:?}", ran.ended) };
+    let TransformFault::Record { part, fault, record, at, message } = ran.fault() else { panic!("{:?}", ran.ended) };
     assert_eq!((*part, *fault, *record), (Part::Transform, RecordFault::Program, 4));
+    assert_eq!(*at, Some(Place { line: 1, column: 1 }));
     assert!(message.contains("Miller"), "{message}");
     assert!(!ran.fault().failure().message.contains("Miller"));
     assert_eq!(ran.out.iter().filter(|out| matches!(out, Transformed::Used { .. })).count(), 1, "only the first batch");
+}
+
+#[tokio::test]
+async fn the_part_of_a_program_that_failed_is_named_and_a_search_without_end_is_given_up() {
+    let transformer =
+        transformer_with(TransformSettings { cpu_time: Duration::from_millis(500), ..Default::default() });
+    for (program, line, column) in [
+        ("{ id: .n,\n  name: (.name | tonumber) }", 2, 18),
+        (".rows\n| map(.price\n  | . * 2 | tonumber)\n| .[0].x", 4, 7),
+        // To try what `f` is called with takes for ever.
+        ("def f(g): (if false then g else . end) | .x.y.z; .n | f(last(repeat(1)))", 1, 55),
+    ] {
+        let record = batch(&[r#"{"n":1,"name":"Miller","rows":[{"price":1}]}"#]);
+        let ran = run(&transformer, programs(None, Some(program)), &[record]).await;
+        let TransformFault::Record { at, message, .. } = ran.fault() else { panic!("{:?}", ran.ended) };
+        assert_eq!(*at, Some(Place { line, column }), "{program}: {message}");
+        assert!(
+            ran.fault().failure().message.starts_with(&format!("transform, line {line}, column {column}: record 1"))
+        );
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::FutureExt;
@@ -32,8 +29,14 @@ pub(super) struct Exchanges {
     notes: mpsc::Sender<Note>,
     /// Places are free again when the agent says that an exchange is over.
     places: Arc<Semaphore>,
-    next: AtomicU32,
-    open: Mutex<BTreeMap<u32, Open>>,
+    all: Mutex<All>,
+}
+
+/// Those under way, and the number of the next.
+#[derive(Default)]
+struct All {
+    next: u32,
+    open: BTreeMap<u32, Open>,
 }
 
 struct Open {
@@ -78,18 +81,29 @@ impl Exchanges {
             protected: protected.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect(),
             notes,
             places: Arc::new(Semaphore::new(parallel + ENDING)),
-            next: AtomicU32::new(0),
-            open: Mutex::default(),
+            all: Mutex::default(),
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers an exchange and puts its frame on the way. The agent takes a number that is not higher than the last for
+    /// a foul, so both happen at once, whoever waited for room the longest.
+    fn begin(&self, head: RequestHead, open: Open, send: impl FnOnce(Vec<u8>)) -> Option<u32> {
+        let mut all = self.all();
+        let exchange = all.next;
+        let frame = wire::encode(&FromWorker::Request { call: self.call, exchange, head }).ok()?;
+        all.next = exchange.saturating_add(1);
+        all.open.insert(exchange, open);
+        send(frame);
+        Some(exchange)
     }
 
     pub(super) fn answered(&self, exchange: u32, answer: Result<AnswerHead, EgressError>) {
-        let mut open = self.open();
-        let Some(known) = open.get_mut(&exchange) else { return };
+        let mut all = self.all();
+        let Some(known) = all.open.get_mut(&exchange) else { return };
         let answer = answer.and_then(|head| {
             let (fed, feed) = Fed::new(exchange, head.length, true, self.notes.clone());
             known.feed = Some(feed);
@@ -106,21 +120,21 @@ impl Exchanges {
     }
 
     pub(super) fn part(&self, exchange: u32, part: Part) {
-        if let Some(feed) = self.open().get(&exchange).and_then(|known| known.feed.as_ref()) {
+        if let Some(feed) = self.all().open.get(&exchange).and_then(|known| known.feed.as_ref()) {
             // A body that was dropped takes nothing.
             drop(feed.try_send(part));
         }
     }
 
     pub(super) fn room(&self, exchange: u32) {
-        if let Some(known) = self.open().get(&exchange) {
+        if let Some(known) = self.all().open.get(&exchange) {
             known.room.add_permits(1);
         }
     }
 
     /// The agent has done with it.
     pub(super) fn over(&self, exchange: u32) {
-        if let Some(known) = self.open().remove(&exchange)
+        if let Some(known) = self.all().open.remove(&exchange)
             && let Some(sending) = known.sending
         {
             sending.abort();
@@ -151,7 +165,7 @@ async fn exchange(
     place: OwnedSemaphorePermit,
     request: Request<Body>,
 ) -> Result<Response<Body>, EgressError> {
-    let (call, exchange) = (all.call, all.next.fetch_add(1, Ordering::Relaxed));
+    let call = all.call;
     let (answer, answered) = oneshot::channel();
     let room = Arc::new(Semaphore::new(PARTS));
     let (parts, body) = request.into_parts();
@@ -165,11 +179,9 @@ async fn exchange(
     };
     let open = Open { answer: Some(answer), feed: None, room: Arc::clone(&room), sending: None, _place: place };
     let gone = || EgressError::RequestAborted;
-    let frame = wire::encode(&FromWorker::Request { call, exchange, head }).map_err(|_| gone())?;
     // Nothing may be given up between here and the frame on its way: the agent would never hear of it.
     let way = all.to_agent.0.reserve().await.map_err(|_| gone())?;
-    all.open().insert(exchange, open);
-    way.send(frame);
+    let exchange = all.begin(head, open, |frame| way.send(frame)).ok_or_else(gone)?;
     let mut waiting = Waiting { exchange, notes: all.notes.clone(), answered: false };
     if !ended {
         let to_agent = all.to_agent.clone();
@@ -177,11 +189,45 @@ async fn exchange(
             let to_agent = to_agent.clone();
             async move { to_agent.send(&FromWorker::Part { call, exchange, part }).await }.boxed()
         }));
-        if let Some(known) = all.open().get_mut(&exchange) {
+        if let Some(known) = all.all().open.get_mut(&exchange) {
             known.sending = Some(sending.abort_handle());
         }
     }
     let answer = answered.await.map_err(|_| gone())?;
     waiting.answered = true;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Empty};
+
+    use super::*;
+
+    fn request() -> Request<Body> {
+        Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync())
+    }
+
+    fn number(frame: &[u8]) -> u32 {
+        let frame = wire::decode(&frame[size_of::<u32>()..]).unwrap();
+        let FromWorker::Request { exchange, .. } = frame else { panic!("{frame:?}") };
+        exchange
+    }
+
+    #[tokio::test]
+    async fn whoever_waited_for_room_frames_leave_in_the_order_of_their_numbers() {
+        let (to_agent, mut sent) = mpsc::channel(2);
+        let (note, _notes) = mpsc::channel(notes(4));
+        let outside = Outside(Arc::new(Exchanges::new(1, ToAgent(to_agent.clone()), &[], 4, note)));
+        to_agent.try_send(Vec::new()).unwrap();
+        to_agent.try_send(Vec::new()).unwrap();
+        let (mut early, mut late) = (outside.send(request()), outside.send(request()));
+        assert!((&mut early).now_or_never().is_none(), "there is no room");
+        // The first of the two places is promised to it, and the other one is free for whoever comes.
+        sent.recv().await.unwrap();
+        sent.recv().await.unwrap();
+        assert!((&mut late).now_or_never().is_none() && (&mut early).now_or_never().is_none());
+        let numbers = [sent.recv().await.unwrap(), sent.recv().await.unwrap()].map(|frame| number(&frame));
+        assert_eq!(numbers, [0, 1]);
+    }
 }

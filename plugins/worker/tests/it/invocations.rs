@@ -117,3 +117,15 @@ async fn a_cancel_reaches_a_connector_and_stops_it() {
     let finished = run(&runner, spin, Locked, vec![ToConnector::Cancel]).await;
     assert_eq!(finished.result.unwrap_err(), ConnectorFault::Cancelled);
 }
+
+#[tokio::test]
+async fn a_connector_that_begins_three_requests_at_once_and_polls_them_gets_three_answers() {
+    let pool = pool(&["worker"]);
+    let runner = hostile(&pool).of("prod/desk/helix");
+    let parallel = task("parallel", r#"{"authority":"db.example:80","rounds":100}"#);
+    for _ in 0..3 {
+        let finished = run(&runner, parallel.clone(), Echo::new(), vec![]).await;
+        assert_eq!(finished.output(), r#"{"answered":300}"#);
+    }
+    assert_eq!(pool.processes().len(), 1, "no worker was ended for it");
+}

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -59,6 +60,17 @@ impl Agent {
 
     pub(super) fn config(&self) -> PathBuf {
         self.data.with_file_name("agent.toml")
+    }
+
+    /// Writes its owner's policy, beside its configuration; gives the file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn configure_policy(&self, text: &str) -> Result<PathBuf> {
+        let file = self.config().with_file_name("policy.toml");
+        fs::write(&file, text)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        Ok(file)
     }
 
     /// Writes its configuration anew: these lines beside its data folder.

@@ -22,6 +22,7 @@ use crate::{
         memory::{Changes, Entries, Memories},
         plan::{Called, Records},
         side::{Said, Side},
+        words,
     },
     runs::{Running, StopCause},
 };
@@ -56,6 +57,8 @@ pub(super) struct Driver<'a> {
     /// The end of the records was sent.
     closed: bool,
     document: Option<Document>,
+    /// Whether the connector's own words of a failure may leave.
+    text: bool,
     counts: Counts,
     cursor: Option<String>,
     slice: Option<String>,
@@ -88,7 +91,7 @@ impl<'a> Driver<'a> {
         running: &'a Running,
         (called, errand): (&'a Called, &'a Errand),
         (action, deadline): (&Action, Timestamp),
-        answers: bool,
+        (answers, text): (bool, bool),
     ) -> Self {
         let mut records = batches(&action.records);
         records.reverse();
@@ -102,6 +105,7 @@ impl<'a> Driver<'a> {
             records,
             closed: false,
             document: answers.then(Document::default),
+            text,
             counts: Counts::default(),
             cursor: None,
             slice: None,
@@ -230,8 +234,9 @@ impl<'a> Driver<'a> {
         let mut outcome = match ended {
             Ok(outcome) => outcome,
             Err(fault) => {
+                step.access.judge(&fault);
                 tracing::info!(run = self.errand.run, step = step.label, %fault, "a connector failed");
-                let failure = fault.failure();
+                let failure = words::failure(&fault, self.text);
                 let message = format!("{}: {}", step.label, failure.message);
                 return Some(self.fail(Failure { message, ..failure }));
             }

@@ -83,11 +83,13 @@ impl Deployments {
     }
 
     async fn kept(&self, digest: Digest, signed: bool) -> Result<Arc<Kept>, Failure> {
-        if let Some(kept) = self.recall(digest) {
+        // What came before a signature was demanded may have come without one.
+        let recall = || self.recall(digest).filter(|kept| !signed || !kept.signed.is_missing());
+        if let Some(kept) = recall() {
             return Ok(kept);
         }
         let _turn = self.one_at_a_time.lock().await;
-        if let Some(kept) = self.recall(digest) {
+        if let Some(kept) = recall() {
             return Ok(kept);
         }
         let (document, envelope) = match self.stored(digest).await {

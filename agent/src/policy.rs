@@ -19,7 +19,10 @@ mod watch;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -47,6 +50,8 @@ struct Inner {
     place: Option<PolicyPlace>,
     rules: ArcSwap<Rules>,
     known: Mutex<Known>,
+    /// Raised before anybody is told.
+    number: AtomicU64,
     changes: channel::Sender<u64>,
     hooks: Mutex<Vec<Hook>>,
 }
@@ -101,6 +106,7 @@ impl Policy {
             place: Some(place),
             rules: ArcSwap::from_pointee(rules),
             known: Mutex::new(known),
+            number: AtomicU64::new(0),
             changes: channel::Sender::new(0),
             hooks: Mutex::default(),
         })))
@@ -122,7 +128,7 @@ impl Policy {
 
     /// Counts up with every change of what is allowed or shown. Read it before the rules to see later whether they changed.
     pub fn number(&self) -> u64 {
-        *self.0.changes.borrow()
+        self.0.number.load(SeqCst)
     }
 
     /// Moves with [`Self::number`].
@@ -137,6 +143,7 @@ impl Policy {
     }
 
     fn moved(&self) {
+        self.0.number.fetch_add(1, SeqCst);
         self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|hook| hook());
         self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
     }

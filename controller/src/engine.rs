@@ -86,7 +86,7 @@ pub use query::{Page, RunFilter, STATES, Totals, state_word};
 pub use refusal::{Kind, Refusal};
 pub use runs::Watch;
 pub use sessions::Opened;
-pub use signing::Signature;
+pub use signing::{Signature, signers};
 pub use state::{Settings, State};
 pub use submit::{Idempotency, Submission, Submitted};
 pub use turn::Turn;

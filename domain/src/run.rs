@@ -207,6 +207,9 @@ impl Run {
         if self.begun {
             // An agent forgets what it reported as interrupted; its silence proves nothing then.
             Vec::new()
+        } else if self.given_up {
+            // This attempt never began; one before it may have.
+            self.end_given_up()
         } else if self.cancel_asked {
             self.settle(Outcome::Cancelled)
         } else {
@@ -238,6 +241,8 @@ impl Run {
 
     fn ended(&mut self, outcome: Outcome, jitter: Jitter, now: Timestamp) -> Vec<Effect> {
         let failure = match outcome {
+            // What this attempt left undone one that was lost may have done.
+            Outcome::Cancelled if self.given_up && self.losses > 0 => return self.end_given_up(),
             Outcome::Succeeded | Outcome::Cancelled => return self.settle(outcome),
             Outcome::Failed(failure) => failure,
         };

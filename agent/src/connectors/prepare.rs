@@ -27,6 +27,10 @@ impl Inner {
         }
         let in_force = self.trust.in_force();
         let (loaded, release) = self.prepare(&name, &title).await?;
+        // It may have been revoked while it was compiled.
+        if let Title::Locked(locked) = &title {
+            self.admit(&name, locked)?;
+        }
         match &title {
             Title::Locked(locked) => self.stock.ready(&name, locked, &loaded.using),
             Title::Deployed(_) | Title::Before(_) => self.stock.uses(pin.digest, &loaded.using),

@@ -117,8 +117,10 @@ impl Plan {
             None => None,
             Some(target) => Some(step(workshop, ground, target, ActivityKind::Target, scope).await?),
         };
+        let declared = std::iter::once(&source).chain(&target).map(|step| step.class).max();
         Ok(Self {
-            class: snapshot.side_effects.get(name).copied().unwrap_or(SideEffects::Unsafe),
+            // The deployment may be stricter than the releases, and never milder: that would be the controller's word.
+            class: snapshot.side_effects.get(name).copied().max(declared).unwrap_or(SideEffects::Unsafe),
             timeout: operation.timeout.min(workshop.policies(&snapshot.environment).max_run_time),
             offline_term: operation.offline_term,
             source,

@@ -14,6 +14,8 @@ use super::rules::Rules;
 
 /// Largest file: thousands of hosts.
 const MAX_FILE: u64 = 256 << 10;
+/// Of a folder such as `/tmp`: nobody replaces the files of others there.
+const STICKY: u32 = 0o1000;
 /// Others who may write.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -38,9 +40,9 @@ pub enum PolicyFileError {
         source: io::Error,
     },
     /// Others can change it.
-    #[error("the policy file {path} may be written by others than its owner: chmod go-w")]
+    #[error("{path} may be written by others than its owner: chmod go-w")]
     Writable {
-        /// Which file.
+        /// The file, or its folder.
         path: PathBuf,
     },
     /// It is another user's.
@@ -113,6 +115,13 @@ pub(super) fn read(path: &Path) -> Result<(Rules, Stamp), PolicyFileError> {
     }
     if found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw() {
         return Err(PolicyFileError::Foreign { path: path.to_owned() });
+    }
+    // Whoever may write the folder may put another file there.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let around = folder.metadata().map_err(unreadable)?;
+    let sticky = around.mode() & STICKY != 0;
+    if around.mode() & OTHERS_WRITE != 0 && !sticky {
+        return Err(PolicyFileError::Writable { path: folder.to_owned() });
     }
     let mut text = String::new();
     Read::by_ref(&mut file).take(MAX_FILE + 1).read_to_string(&mut text).map_err(unreadable)?;

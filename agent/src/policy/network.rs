@@ -3,7 +3,7 @@
 //! A host that is allowed by its name needs no rule for its addresses. Any other may be allowed by a network: then each of
 //! its addresses must be. What is denied is denied by name and by address, whatever is allowed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::net::proxy::Bypass;
 
@@ -50,6 +50,11 @@ impl Entry {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidEntry> {
         let (host, port) = split(text).ok_or(InvalidEntry)?;
         let hosts = Bypass::new(&[host.to_owned()]).map_err(|_| InvalidEntry)?;
+        // Addresses of the one kind in the clothes of the other are judged as what they are: such a network covers nothing.
+        let mapped = |ip: Ipv6Addr| ip.to_ipv4_mapped().is_some();
+        if bare(host).split_once('/').is_some_and(|(ip, _)| ip.parse().is_ok_and(mapped)) {
+            return Err(InvalidEntry);
+        }
         let numeric = host.contains('/') || bare(host).parse::<IpAddr>().is_ok();
         Ok(Self { hosts, numeric, port })
     }

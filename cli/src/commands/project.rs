@@ -18,6 +18,7 @@ use crate::client::{Body, Call, Client};
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::keystore::Keystore;
 use crate::project::export::{files, write};
 use crate::project::{Fault, Loaded, load};
 use crate::prompt::confirm;
@@ -150,14 +151,12 @@ impl Deploy {
         let project = sound(&loaded)?;
         note_unused(&loaded, &self.environment, project, context);
         let client = context.client()?;
-        let mut deployment = submit(&client, &loaded, &self.environment, self.first()).await?;
-        if self.sign {
-            let mapping = mapping(&loaded, &self.environment)?;
-            let what = (&self.environment, project, &mapping);
-            if let Some(envelope) = signing::envelope(&deployment, what, context, self.yes)? {
-                deployment = submit(&client, &loaded, &self.environment, Asked::Signed(envelope)).await?;
-            }
-        }
+        let deployment = if self.sign {
+            self.signed(&client, &loaded, context).await?
+        } else {
+            let asked = if self.dry_run { Asked::DryRun } else { Asked::Deploy };
+            submit(&client, &loaded, &self.environment, asked).await?
+        };
         let unchanged = deployment.get("unchanged").and_then(Value::as_bool) == Some(true);
         let (name, environment) = (&project.name, &self.environment);
         match (self.dry_run, unchanged) {
@@ -175,11 +174,16 @@ impl Deploy {
 }
 
 impl Deploy {
-    const fn first(&self) -> Asked {
-        match (self.sign, self.dry_run) {
-            (true, _) => Asked::ToSign,
-            (false, true) => Asked::DryRun,
-            (false, false) => Asked::Deploy,
+    /// Has the deployment made, signs it and has it deployed.
+    async fn signed(&self, client: &Client, loaded: &Loaded, context: &Context) -> Outcome<Value> {
+        let (operator, _) = Keystore::own()?.operator()?;
+        let signer = operator.public().key_id().to_string();
+        let proposed = submit(client, loaded, &self.environment, Asked::ToSign(signer)).await?;
+        let mapping = mapping(loaded, &self.environment)?;
+        let what = (&self.environment, sound(loaded)?, &mapping);
+        match signing::envelope(&proposed, what, &operator, context, self.yes)? {
+            Some(envelope) => submit(client, loaded, &self.environment, Asked::Signed(envelope)).await,
+            None => Ok(proposed),
         }
     }
 }

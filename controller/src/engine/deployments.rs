@@ -144,12 +144,17 @@ impl Ledger {
     ) -> Result<(Vec<u8>, Option<String>), Refusal> {
         let signature = self.act(move |turn| {
             let group = turn.member(&agent)?;
-            let current = turn.snapshots_of(group).any(|current| current.deployment.digest == digest);
-            let of_run = || {
-                turn.state.runs.values().any(|run| run.record.spec.group == group && run.record.spec.snapshot == digest)
-            };
+            let mut current = turn.snapshots_of(group).map(|current| &current.deployment);
+            if let Some(deployment) = current.find(|deployment| deployment.digest == digest) {
+                return Ok(deployment.signature.clone());
+            }
+            let of_run = turn
+                .state
+                .runs
+                .values()
+                .any(|run| run.record.spec.group == group && run.record.spec.snapshot == digest);
             let missing = || Refusal::not_found("deployment.not_found", "there is no deployment of that digest");
-            (current || of_run()).then_some(()).ok_or_else(missing)?;
+            of_run.then_some(()).ok_or_else(missing)?;
             let found = turn.stored_deployments()?.into_iter().find(|deployment| deployment.digest == digest);
             Ok(found.and_then(|deployment| deployment.signature))
         });
@@ -216,11 +221,10 @@ impl Turn<'_> {
         let written =
             Snapshot { environment: environment.name.clone(), number, project, mapping, connectors, side_effects };
         let signature_needed = self.wants_signature(&environment.name);
-        let signed = signature_needed || signature != Signature::None;
         let snapshot = written.clone().bound();
         if let Some(current) = newest
             && *current.snapshot == (Snapshot { number: current.snapshot.number, ..snapshot.clone() })
-            && (!signed || current.deployment.signature.is_some())
+            && self.is_signed_enough((environment.group, &environment.name), &current.deployment, &signature)
         {
             let Current { deployment, snapshot } = current.clone();
             let unchanged = Deployed { deployment, snapshot, changed: false, to_sign: None, signature_needed };
@@ -242,7 +246,7 @@ impl Turn<'_> {
             withdrawn_ms: None,
             signature: signature.envelope().map(str::to_owned),
         };
-        let to_sign = (signature == Signature::Wanted).then(|| document.clone());
+        let to_sign = matches!(signature, Signature::Wanted(_)).then(|| document.clone());
         let deployed = Deployed { deployment, snapshot: Arc::new(snapshot), changed: true, to_sign, signature_needed };
         Ok((deployed, document))
     }

@@ -122,6 +122,7 @@ impl Turn<'_> {
     /// If there is no such environment.
     pub(super) fn readiness(&self, environment: &Name, connector: &Name, wasm: Digest) -> Result<Readiness, Refusal> {
         let group = self.environment(environment)?.group;
+        let lock = self.lock_of(environment).map(|lock| lock.version);
         let mut readiness = Readiness::default();
         let members = self.state.agents.iter().filter(|(_, state)| state.agent.group == group);
         for (agent, session) in members.filter_map(|(agent, state)| Some((agent, state.session.as_ref()?))) {
@@ -130,7 +131,9 @@ impl Turn<'_> {
             }
             readiness.agents += 1;
             let stocks = session.inventory.iter().flat_map(|inventory| &inventory.environments);
-            let holdings = stocks.filter(|stock| stock.environment == *environment).flat_map(|stock| &stock.holdings);
+            // Under another lock the same component may be another release, or judged by other approvals.
+            let stocks = stocks.filter(|stock| stock.environment == *environment && Some(stock.lock_version) == lock);
+            let holdings = stocks.flat_map(|stock| &stock.holdings);
             match holdings.filter(|one| one.connector == *connector && one.digest == wasm).map(|one| &one.state).next()
             {
                 Some(HoldingState::Ready) => readiness.ready += 1,
@@ -147,7 +150,8 @@ impl Turn<'_> {
     fn differing(&self, environment: &Name, connector: &Name, wasm: Digest) -> Result<Vec<Differing>, Refusal> {
         let group = self.environment(environment)?.group;
         let members = self.state.agents.values().filter(|state| state.agent.group == group);
-        let differing = members.filter_map(|state| differs(state, environment, connector, wasm));
+        let lock = self.lock_of(environment).map(|lock| lock.version);
+        let differing = members.filter_map(|state| differs(state, (environment, lock), connector, wasm));
         let mut differing: Vec<Differing> = differing.take(MOST_DIFFERING).collect();
         differing.sort_by(|one, other| one.agent.cmp(&other.agent));
         Ok(differing)
@@ -155,16 +159,23 @@ impl Turn<'_> {
 }
 
 /// What keeps an agent from running it; nothing, if nothing does.
-fn differs(state: &AgentState, environment: &Name, connector: &Name, wasm: Digest) -> Option<Differing> {
+fn differs(
+    state: &AgentState,
+    (environment, lock): (&Name, Option<u64>),
+    connector: &Name,
+    wasm: Digest,
+) -> Option<Differing> {
     let told = |has, state_word, why| Some(Differing { agent: state.agent.name.clone(), has, state: state_word, why });
     let Some(session) = &state.session else { return told(None, "away", None) };
     if !session.catalogue {
         return told(None, "no_locks", None);
     }
     let stocks = session.inventory.iter().flat_map(|inventory| &inventory.environments);
-    let holdings = stocks.filter(|stock| stock.environment == *environment).flat_map(|stock| &stock.holdings);
+    let stocks: Vec<_> = stocks.filter(|stock| stock.environment == *environment).collect();
+    let follows = stocks.iter().any(|stock| Some(stock.lock_version) == lock);
+    let holdings = stocks.into_iter().flat_map(|stock| &stock.holdings);
     let holdings: Vec<&Holding> = holdings.filter(|one| one.connector == *connector).collect();
-    let Some(holding) = holdings.iter().find(|one| one.digest == wasm) else {
+    let Some(holding) = holdings.iter().find(|one| follows && one.digest == wasm) else {
         // It follows another lock; if it refused this one, it says why.
         let ready = holdings.iter().find(|one| one.state == HoldingState::Ready);
         let refusal = session.inventory.as_ref().and_then(|inventory| inventory.refusal.clone());

@@ -160,7 +160,8 @@ impl Turn<'_> {
             if self.environment(&stock.environment).is_ok_and(|environment| environment.group != group) {
                 continue;
             }
-            let Some(lock) = self.lock_of(&stock.environment) else { continue };
+            let lock = self.lock_of(&stock.environment).filter(|lock| lock.version == stock.lock_version);
+            let Some(lock) = lock else { continue };
             for holding in &stock.holdings {
                 let code = match &holding.state {
                     HoldingState::Preparing | HoldingState::Ready => continue,

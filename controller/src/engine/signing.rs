@@ -1,9 +1,13 @@
 //! Deployments under an operator's signature: what is to be signed, and whether the right one was.
 
 use wherry_domain::{id::GroupId, name::Name};
-use wherry_trust::deployment::{Statement, StatementError};
+use wherry_trust::{
+    deployment::{Statement, StatementError},
+    dsse::Envelope,
+};
 
 use super::{Kind, Refusal, Turn};
+use crate::model::Deployment;
 
 /// Who answers for a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +15,8 @@ pub enum Signature {
     /// The controller alone.
     #[default]
     None,
-    /// An operator is going to sign it.
-    Wanted,
+    /// The operator with this key id is going to sign it.
+    Wanted(String),
     /// An operator signed it: the envelope as JSON.
     Given(String),
 }
@@ -21,16 +25,49 @@ impl Signature {
     /// The envelope.
     pub(super) fn envelope(&self) -> Option<&str> {
         match self {
-            Self::None | Self::Wanted => None,
+            Self::None | Self::Wanted(_) => None,
             Self::Given(envelope) => Some(envelope),
         }
     }
+
+    /// Whether an envelope names the same signer.
+    fn is_by_signer_of(&self, envelope: &str) -> bool {
+        match self {
+            Self::None => true,
+            Self::Wanted(signer) => signers(envelope).contains(signer),
+            Self::Given(ours) => signers(ours).iter().any(|signer| signers(envelope).contains(signer)),
+        }
+    }
+}
+
+/// Ids of the keys that an envelope names as its signers. It proves nothing.
+#[must_use]
+pub fn signers(envelope: &str) -> Vec<String> {
+    let envelope: Option<Envelope> = serde_json::from_str(envelope).ok();
+    let signatures = envelope.map(|envelope| envelope.signatures).unwrap_or_default();
+    signatures.into_iter().map(|signature| signature.keyid).collect()
 }
 
 impl Turn<'_> {
     /// Whether an environment takes signed deployments alone.
     pub(super) fn wants_signature(&self, environment: &Name) -> bool {
         self.policies(environment).require_signed_deployments
+    }
+
+    /// Whether a deployment has the signature that is asked for: the one of the same signer, and where the environment
+    /// needs one, of somebody whose word counts now.
+    pub(super) fn is_signed_enough(
+        &self,
+        (group, environment): (GroupId, &Name),
+        deployment: &Deployment,
+        signature: &Signature,
+    ) -> bool {
+        let needed = self.wants_signature(environment);
+        let Some(envelope) = &deployment.signature else { return !needed && *signature == Signature::None };
+        let Deployment { project, number, digest, .. } = deployment;
+        let statement = Statement::new(environment.clone(), project.clone(), *number, *digest);
+        let counts = || statement.signed_by(envelope.as_bytes(), &self.state.deployment_signers(group)).is_ok();
+        signature.is_by_signer_of(envelope) && (!needed || counts())
     }
 
     /// Refuses what the environment takes only under another signature than this.
@@ -42,7 +79,7 @@ impl Turn<'_> {
     ) -> Result<(), Refusal> {
         let environment = &statement.environment;
         match (signature, self.wants_signature(environment)) {
-            (Signature::None, false) | (Signature::Wanted, _) => Ok(()),
+            (Signature::None, false) | (Signature::Wanted(_), _) => Ok(()),
             (Signature::None, true) => {
                 let message = format!(
                     "environment {environment} takes deployments that an operator signed (policy \

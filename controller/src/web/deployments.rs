@@ -10,7 +10,7 @@ use wherry_domain::{
     project::{Mapping, Project, Snapshot, Step},
 };
 
-use wherry_trust::{deployment::MAX_ENVELOPE, dsse::Envelope};
+use wherry_trust::deployment::MAX_ENVELOPE;
 
 use super::{
     Web,
@@ -20,7 +20,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    engine::{Asked, Page, Signature},
+    engine::{Asked, Page, Signature, signers},
     model,
 };
 
@@ -37,9 +37,9 @@ pub(super) struct NewDeployment {
     #[serde(default)]
     #[schema(value_type = Object)]
     mapping: Mapping,
-    /// An operator is going to sign it: a dry run gives the document.
+    /// The operator with this key id is going to sign it: a dry run gives the document.
     #[serde(default)]
-    sign: bool,
+    sign: Option<String>,
     /// The DSSE envelope in which an operator signed the document of a dry run.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -54,11 +54,11 @@ impl NewDeployment {
                 return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "envelope.too_large", message));
             }
             (Some(envelope), _) => Signature::Given(envelope.get().to_owned()),
-            (None, true) => Signature::Wanted,
-            (None, false) => Signature::None,
+            (None, Some(signer)) => Signature::Wanted(signer),
+            (None, None) => Signature::None,
         };
         // Nothing is deployed that somebody is still to sign.
-        let trial = self.dry_run || signature == Signature::Wanted;
+        let trial = self.dry_run || matches!(signature, Signature::Wanted(_));
         Ok(Asked { project: self.project, mapping: self.mapping, signature, trial })
     }
 }
@@ -128,13 +128,6 @@ impl Deployment {
             ..self
         }
     }
-}
-
-/// Who is named as signer.
-fn signers(envelope: &str) -> Vec<String> {
-    let envelope: Option<Envelope> = serde_json::from_str(envelope).ok();
-    let signatures = envelope.map(|envelope| envelope.signatures).unwrap_or_default();
-    signatures.into_iter().map(|signature| signature.keyid).collect()
 }
 
 /// An operation that can be run.

@@ -116,8 +116,12 @@ async fn a_group_uses_one_account_and_goes_on_with_it_when_the_agent_that_refres
     world.set_secret(&operator, "client-secret", CLIENT.1).await?;
     let mut agents = [first, second];
     connect(&world, &provider).await?;
-    let shown = world.api.get(OAUTH).await?.accepted()?;
-    assert_eq!(shown["shared"], true, "{shown}");
+    // The owner answers first and seals a copy for the others then.
+    let shown = wait::until("the others have a copy of the tokens", async || {
+        let shown = world.api.get(OAUTH).await?.accepted()?;
+        Ok((shown["shared"] == true).then_some(shown))
+    })
+    .await?;
     let owner = shown["owner"].as_str().context("an owner")?.to_owned();
     // Ten runs at once: both agents work, with the tokens of one consent.
     let mut runs = Vec::new();

@@ -6,13 +6,12 @@ use wherry_domain::digest::Digest;
 use wherry_domain::name::Name;
 use wherry_domain::project::{Mapping, Project, Snapshot};
 use wherry_trust::deployment::Statement;
-use wherry_trust::keys::sha256;
+use wherry_trust::keys::{SigningKey, sha256};
 
 use super::super::Context;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::keystore::Keystore;
 use crate::prompt::confirm;
 
 /// What is asked of the controller.
@@ -21,8 +20,8 @@ pub(crate) enum Asked {
     Deploy,
     /// To check and change nothing.
     DryRun,
-    /// For the document that is to be signed.
-    ToSign,
+    /// For the document that the key of this id is to sign.
+    ToSign(String),
     /// To deploy under this envelope.
     Signed(Value),
 }
@@ -33,7 +32,7 @@ impl Asked {
         let fields = match self {
             Self::Deploy => json!({}),
             Self::DryRun => json!({"dry_run": true}),
-            Self::ToSign => json!({"dry_run": true, "sign": true}),
+            Self::ToSign(signer) => json!({"dry_run": true, "sign": signer}),
             Self::Signed(envelope) => json!({"envelope": envelope}),
         };
         match fields {
@@ -48,6 +47,7 @@ impl Asked {
 pub(super) fn envelope(
     proposed: &Value,
     (environment, project, mapping): (&Name, &Project, &Mapping),
+    operator: &SigningKey,
     context: &Context,
     yes: bool,
 ) -> Outcome<Option<Value>> {
@@ -68,13 +68,11 @@ pub(super) fn envelope(
     if !filled.is_empty() {
         confirm("Sign it with what was filled in?", yes)?;
     }
-    let (operator, made) = Keystore::own()?.operator()?;
-    let made = if made { ", made just now" } else { "" };
-    context.screen.note(&format!("signed with your operator key {}{made}", operator.public()));
+    context.screen.note(&format!("signed with your operator key {}", operator.public()));
     let digest: Digest = sha256(document.as_bytes());
     let statement = Statement::new(environment.clone(), project.name.clone(), snapshot.number, digest);
     let envelope =
-        statement.sign(&operator).map_err(|error| CliError::new(Exit::Failed, error.code(), error.to_string()))?;
+        statement.sign(operator).map_err(|error| CliError::new(Exit::Failed, error.code(), error.to_string()))?;
     let envelope = serde_json::from_slice(&envelope.to_json());
     envelope.map(Some).map_err(|_| altered("its document cannot be signed"))
 }

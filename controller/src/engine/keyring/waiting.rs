@@ -47,7 +47,7 @@ impl Turn<'_> {
     pub(in crate::engine) fn waits_for_keys(&self, agent: AgentId) -> bool {
         let Some(state) = self.state.agents.get(&agent) else { return false };
         match state.session.as_ref().and_then(|session| session.keyring.as_ref()) {
-            Some(told) => told.state == KeyringState::PendingKeys,
+            Some(told) => matches!(told.state, KeyringState::PendingKeys | KeyringState::Removed),
             None => {
                 let keyring = self.state.keyrings.get(&state.agent.group);
                 let roster = keyring.and_then(|keyring| keyring.roster.as_ref());

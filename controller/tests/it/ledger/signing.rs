@@ -10,7 +10,7 @@ use wherry_trust::{
     keys::{SigningKey, sha256},
 };
 
-use crate::support::{Agent, Bench, Crew, Disk, desk, name, on_each_store};
+use crate::support::{Bench, Crew, Disk, desk, name, on_each_store};
 
 on_each_store!(
     what_an_operator_signed_is_deployed_and_handed_to_agents_with_the_signature,
@@ -27,9 +27,13 @@ fn described(text: &str) -> Project {
     Project { description: text.to_owned(), ..desk() }
 }
 
+fn wanted(key: &SigningKey) -> Signature {
+    Signature::Wanted(key.public().key_id().to_string())
+}
+
 /// What the tool does: it has the document made and signs that.
 async fn sign(bench: &Bench, project: Project, key: &SigningKey) -> String {
-    let planned = ask(bench, project, Signature::Wanted, true).await.unwrap();
+    let planned = ask(bench, project, wanted(key), true).await.unwrap();
     let document = planned.to_sign.unwrap();
     assert_eq!(sha256(&document), planned.deployment.digest);
     let number = planned.snapshot.number;
@@ -39,16 +43,22 @@ async fn sign(bench: &Bench, project: Project, key: &SigningKey) -> String {
 
 async fn what_an_operator_signed_is_deployed_and_handed_to_agents_with_the_signature(disk: Disk) {
     let bench = Bench::ready(disk).await;
-    let agent = Agent::enrol(&bench, "pier-1", 1).await;
-    let key = SigningKey::generate().unwrap();
+    let mut crew = Crew::of(&bench).await;
+    let mut hand = crew.enrol(&bench, "pier-1").await;
+    crew.found(&bench, &mut hand).await;
+    let (agent, key) = (&hand.agent, &crew.operator);
     // The same project as before, without a signature: signing it is a change.
-    let envelope = sign(&bench, desk(), &key).await;
+    let envelope = sign(&bench, desk(), key).await;
     let deployed = ask(&bench, desk(), Signature::Given(envelope.clone()), false).await.unwrap();
     assert!(deployed.changed);
     let handed = bench.ledger.document_for(agent.identity.clone(), deployed.deployment.digest).await.unwrap();
     assert_eq!((sha256(&handed.0), handed.1), (deployed.deployment.digest, Some(envelope)));
-    let again = ask(&bench, desk(), Signature::Wanted, true).await.unwrap();
+    let again = ask(&bench, desk(), wanted(key), true).await.unwrap();
     assert!(!again.changed && again.to_sign.is_none(), "what is signed needs no second signature");
+
+    // Somebody else may sign the same: an agent's owner may believe them alone.
+    let anew = ask(&bench, desk(), wanted(&SigningKey::generate().unwrap()), true).await.unwrap();
+    assert!(anew.changed && anew.to_sign.is_some());
 }
 
 async fn a_signature_counts_for_the_document_it_was_made_for_alone(disk: Disk) {

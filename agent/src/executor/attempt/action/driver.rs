@@ -235,7 +235,8 @@ impl<'a> Driver<'a> {
             Ok(outcome) => outcome,
             Err(fault) => {
                 step.access.judge(&fault);
-                tracing::info!(run = self.errand.run, step = step.label, %fault, "a connector failed");
+                let said = words::said(&fault);
+                tracing::info!(run = self.errand.run, step = step.label, %fault, said, "a connector failed");
                 let failure = words::failure(&fault, self.text);
                 let message = format!("{}: {}", step.label, failure.message);
                 return Some(self.fail(Failure { message, ..failure }));

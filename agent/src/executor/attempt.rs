@@ -43,6 +43,8 @@ pub(super) struct Attempting {
     permit: Permit,
     running: Running,
     began: Timestamp,
+    /// When its work began: a version on trial is not to be blamed for the time that compiling it took.
+    worked: Timestamp,
     /// Connectors of which it runs on the version on trial.
     trial: Vec<Name>,
 }
@@ -68,7 +70,7 @@ impl Remains {
 impl Attempting {
     pub(super) fn new(shared: Arc<Shared>, permit: Permit, running: Running) -> Self {
         let began = shared.clock.now();
-        Self { shared, permit, running, began, trial: Vec::new() }
+        Self { shared, permit, running, began, worked: began, trial: Vec::new() }
     }
 
     /// Carries the attempt out. Every way out of here ends in a result, a refusal, or a record that tells the next
@@ -103,7 +105,7 @@ impl Attempting {
     }
 
     /// Writes down that the attempt begins; nothing is returned if it does not.
-    async fn started(self, class: SideEffects, offline_term: Duration) -> Option<(Self, Execution)> {
+    async fn started(mut self, class: SideEffects, offline_term: Duration) -> Option<(Self, Execution)> {
         let now = self.shared.clock.now();
         self.running.allow_offline(offline_term);
         let mut machine = Execution::new(self.running.attempt().fence, class);
@@ -116,6 +118,7 @@ impl Attempting {
             return None;
         }
         machine.on(Event::Begin, now);
+        self.worked = now;
         if let Err(error) = self.shared.journal.started(self.running.attempt(), &self.trial).await {
             self.not_journalled(&error).await;
             return None;
@@ -202,9 +205,9 @@ impl Attempting {
     }
 
     async fn finish(self, remains: Remains) {
-        let Self { shared, permit, running, began, trial } = self;
+        let Self { shared, permit, running, worked, trial, .. } = self;
         let attempt = running.attempt();
-        let duration = shared.clock.now().since(began);
+        let duration = shared.clock.now().since(worked);
         let Remains { ending, counts, earlier, log, cursor, states } = remains;
         let ended = Ended { attempt, ending: ending.clone(), counts, earlier, duration, log, cursor, states, trial };
         match shared.journal.finished(ended, move || drop((permit, running))).await {

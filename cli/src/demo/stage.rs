@@ -208,7 +208,8 @@ impl<'a> Stage<'a> {
             self.screen.note(&format!("  {:<11} {to} {end}: {why}", ""));
         }
         let step = Step::begin(self.screen, "rollback");
-        let back = publisher.rollback(client).await?;
+        let (operator, _) = Keystore::at(self.folder.path().to_owned()).operator()?;
+        let back = publisher.rollback(client, &operator).await?;
         step.end(&format!("by hand to {back}, which stays until somebody unpins it"));
         Ok(())
     }

@@ -8,6 +8,7 @@ use wherry_trust::keys::SigningKey;
 
 use super::stage::{ENVIRONMENT, broken};
 use crate::client::{Body, Call, Client};
+use crate::commands::sign_planned;
 use crate::error::Outcome;
 use crate::package::{self, Parts};
 use crate::table::at;
@@ -54,11 +55,15 @@ impl Publisher<'_> {
     }
 
     /// Goes back to the version that the demo began with, as somebody would who does not like the new one. Says which, and
-    /// runs it.
-    pub(super) async fn rollback(&self, client: &Client) -> Outcome<String> {
+    /// runs it. A version is lowered under an operator's signature alone.
+    pub(super) async fn rollback(&self, client: &Client, operator: &SigningKey) -> Outcome<String> {
         let (name, first) = self.named().ok_or_else(|| broken("the connector has no name"))?;
-        let (first, asked) = (first.to_string(), json!({ "action": "rollback", "why": "demo" }));
-        let moved = client.post(&["environments", ENVIRONMENT, "connectors", &name, "move"], asked).await?;
+        let first = first.to_string();
+        let place = |what| ["environments", ENVIRONMENT, "connectors", &name, what];
+        let plan = client.post(&place("plan"), json!({ "action": "rollback" })).await?;
+        let envelope = sign_planned(&plan, operator)?;
+        let asked = json!({ "action": "rollback", "why": "demo", "envelope": envelope });
+        let moved = client.post(&place("move"), asked).await?;
         if moved.get("to").and_then(Value::as_str) != Some(&first) {
             return Err(broken("the rollback went to another version than the one before"));
         }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use wherry_domain::lock::Lock;
 use wherry_domain::name::Name;
 use wherry_domain::rollout::Share;
+use wherry_trust::keys::SigningKey;
 
 use super::Context;
 use crate::codes;
@@ -234,12 +235,17 @@ async fn perform(context: &Context, which: &Which, mut body: Map<String, Value>,
 
 /// The lock of the plan under this person's own key.
 fn signed(context: &Context, plan: &Value) -> Outcome<Value> {
+    let (operator, _) = Keystore::own()?.operator()?;
+    context.screen.note(&format!("signed with your operator key {}", operator.public()));
+    sign_planned(plan, &operator)
+}
+
+/// The lock of a plan in an envelope under an operator's key.
+pub(crate) fn sign_planned(plan: &Value, operator: &SigningKey) -> Outcome<Value> {
     let unreadable = || CliError::new(Exit::Failed, codes::ANSWER_UNEXPECTED, "the controller sent no lock to sign");
     let lock: Lock =
         plan.get("lock").cloned().and_then(|lock| serde_json::from_value(lock).ok()).ok_or_else(unreadable)?;
-    let (operator, _) = Keystore::own()?.operator()?;
-    context.screen.note(&format!("signed with your operator key {}", operator.public()));
-    let envelope = wherry_trust::chain::sign_lock(&lock, &operator)
+    let envelope = wherry_trust::chain::sign_lock(&lock, operator)
         .map_err(|error| CliError::new(Exit::Invalid, error.code(), error.to_string()))?;
     serde_json::to_value(envelope).map_err(|_| unreadable())
 }

@@ -50,6 +50,18 @@ fn a_new_connector_has_all_it_needs_and_never_overwrites_anything() {
 }
 
 #[test]
+fn a_program_outside_of_its_checkout_still_finds_the_kit() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("wherry");
+    fs::copy(env!("CARGO_BIN_EXE_wherry"), &elsewhere).unwrap();
+    let place = folder.path().join("acme-crm");
+    let made =
+        Command::new(&elsewhere).args(["connector", "new", "acme-crm", "--folder"]).arg(&place).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(place.join("Cargo.lock").is_file());
+}
+
+#[test]
 fn the_example_keeps_the_contract_in_the_real_host() {
     let Some(component) = component("contacts", "the_example_keeps_the_contract_in_the_real_host") else { return };
     let (output, told) = test(&Path::new(REPOSITORY).join("plugins/examples/contacts"), &component);

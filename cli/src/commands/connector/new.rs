@@ -15,6 +15,8 @@ use crate::scaffold::{self, Language};
 
 /// Where the kit is in a checkout.
 const KIT: &str = "plugins/sdk";
+/// The crate that this program was compiled from; a target folder may be outside of its checkout.
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Makes a connector that builds, with tests and recorded answers.
 #[derive(Debug, Args)]
@@ -72,7 +74,7 @@ impl New {
             return found.ok_or_else(|| missing(named.display().to_string()));
         }
         let exe = std::env::current_exe().and_then(|exe| exe.canonicalize()).unwrap_or_default();
-        let found = exe.ancestors().find(has_kit).map(Path::to_owned);
+        let found = exe.ancestors().chain(Path::new(SOURCE).ancestors()).find(has_kit).map(Path::to_owned);
         found.ok_or_else(|| missing(exe.display().to_string()))
     }
 }

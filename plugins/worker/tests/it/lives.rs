@@ -43,7 +43,6 @@ async fn a_worker_that_is_killed_fails_its_run_in_a_way_that_may_be_repeated_and
     let sleeping = tokio::join!(run(&runner, task("sleep", "{}"), Locked, vec![]), async {
         until("a worker", || !pool.processes().is_empty()).await;
         // Its invocation is under way, or is about to be: either way it fails.
-        tokio::time::sleep(Duration::from_millis(200)).await;
         end(pool.processes()[0]);
     });
     let fault = sleeping.0.result.unwrap_err();

@@ -100,6 +100,7 @@ pub(crate) enum ToWorker {
     Stop {
         call: u32,
     },
+    /// Unless the body comes in parts, the exchange is over, and its number free.
     Answer {
         call: u32,
         exchange: u32,
@@ -217,16 +218,23 @@ pub(crate) struct RequestHead {
     pub(crate) method: String,
     pub(crate) uri: String,
     pub(crate) headers: Headers,
-    /// Whether it has no body at all, and how long it says that its body is.
-    pub(crate) ended: bool,
-    pub(crate) length: Option<u64>,
+    pub(crate) body: BodyHead,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AnswerHead {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
-    pub(crate) length: Option<u64>,
+    pub(crate) body: BodyHead,
+}
+
+/// What a head says of its body.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum BodyHead {
+    /// All of it, at most one chunk.
+    Whole(Bytes),
+    /// How long it says that it is; parts follow.
+    Parts(Option<u64>),
 }
 
 /// A piece of a body.

@@ -10,14 +10,14 @@ use tokio::{
 };
 
 /// Which form frames have. The agent's program may be replaced while an agent runs, so that the two can differ.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Longest frame of a worker: a batch of 1 MiB with its cursor is the longest thing it has to say.
 pub(crate) const FROM_WORKER_BYTES: usize = 2 << 20;
 /// Longest frame to a worker. The agent is believed; this only keeps a defect from taking all memory.
 pub(crate) const TO_WORKER_BYTES: usize = 64 << 20;
 /// Frames that wait to be written, of all invocations together.
 pub(crate) const WAITING_FRAMES: usize = 64;
-/// Bytes of a body that travel in one frame.
+/// Bytes of a body that travel in one frame; a shorter one travels with its head.
 pub(crate) const CHUNK: usize = 64 << 10;
 
 const LENGTH: usize = size_of::<u32>();

@@ -7,7 +7,6 @@ use std::{
 
 use futures::FutureExt;
 use http::{HeaderName, Request, Response, StatusCode};
-use http_body::Body as _;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::AbortHandle,
@@ -16,8 +15,8 @@ use wherry_host::{Body, Egress, EgressError, EgressFuture};
 
 use super::ToAgent;
 use crate::{
-    body::{Fed, Note, hand_on, headers_from, headers_of},
-    frame::{AnswerHead, ENDING, FromWorker, PARTS, Part, RequestHead},
+    body::{Fed, Note, gather, hand_on, headers_from, headers_of, whole},
+    frame::{AnswerHead, BodyHead, ENDING, FromWorker, PARTS, Part, RequestHead},
     wire,
 };
 
@@ -39,8 +38,10 @@ struct All {
     open: BTreeMap<u32, Open>,
 }
 
+type Answered = oneshot::Sender<Result<Response<Body>, EgressError>>;
+
 struct Open {
-    answer: Option<oneshot::Sender<Result<Response<Body>, EgressError>>>,
+    answer: Option<Answered>,
     feed: Option<mpsc::Sender<Part>>,
     room: Arc<Semaphore>,
     sending: Option<AbortHandle>,
@@ -102,21 +103,37 @@ impl Exchanges {
     }
 
     pub(super) fn answered(&self, exchange: u32, answer: Result<AnswerHead, EgressError>) {
-        let mut all = self.all();
-        let Some(known) = all.open.get_mut(&exchange) else { return };
-        let answer = answer.and_then(|head| {
-            let (fed, feed) = Fed::new(exchange, head.length, true, self.notes.clone());
-            known.feed = Some(feed);
-            let mut response = Response::new(fed.boxed());
-            *response.headers_mut() = headers_of(head.headers)?;
-            *response.status_mut() = StatusCode::from_u16(head.status)
+        let mut feed = None;
+        let answer = answer.and_then(|AnswerHead { status, headers, body }| {
+            let body = match body {
+                BodyHead::Whole(data) => whole(data),
+                BodyHead::Parts(length) => {
+                    let (fed, parts) = Fed::new(exchange, length, true, self.notes.clone());
+                    feed = Some(parts);
+                    fed.boxed()
+                }
+            };
+            let mut response = Response::new(body);
+            *response.headers_mut() = headers_of(headers)?;
+            *response.status_mut() = StatusCode::from_u16(status)
                 .map_err(|_| EgressError::Internal { reason: "an answer without a status".to_owned() })?;
             Ok(response)
         });
-        if let Some(waiting) = known.answer.take() {
+        if let Some(waiting) = self.take_answer(exchange, feed) {
             // Whoever gave up has said so.
             drop(waiting.send(answer));
         }
+    }
+
+    /// Who waits for the answer. Without parts that follow, the exchange is over.
+    fn take_answer(&self, exchange: u32, feed: Option<mpsc::Sender<Part>>) -> Option<Answered> {
+        if feed.is_none() {
+            return self.close(exchange)?.answer;
+        }
+        let mut all = self.all();
+        let known = all.open.get_mut(&exchange)?;
+        known.feed = feed;
+        known.answer.take()
     }
 
     pub(super) fn part(&self, exchange: u32, part: Part) {
@@ -134,11 +151,15 @@ impl Exchanges {
 
     /// The agent has done with it.
     pub(super) fn over(&self, exchange: u32) {
-        if let Some(known) = self.all().open.remove(&exchange)
-            && let Some(sending) = known.sending
-        {
+        drop(self.close(exchange));
+    }
+
+    fn close(&self, exchange: u32) -> Option<Open> {
+        let known = self.all().open.remove(&exchange)?;
+        if let Some(sending) = &known.sending {
             sending.abort();
         }
+        Some(known)
     }
 }
 
@@ -169,13 +190,12 @@ async fn exchange(
     let (answer, answered) = oneshot::channel();
     let room = Arc::new(Semaphore::new(PARTS));
     let (parts, body) = request.into_parts();
-    let ended = body.is_end_stream();
+    let (announced, rest) = gather(body, false).await.announced();
     let head = RequestHead {
         method: parts.method.to_string(),
         uri: parts.uri.to_string(),
         headers: headers_from(&parts.headers),
-        ended,
-        length: body.size_hint().exact(),
+        body: announced,
     };
     let open = Open { answer: Some(answer), feed: None, room: Arc::clone(&room), sending: None, _place: place };
     let gone = || EgressError::RequestAborted;
@@ -183,9 +203,9 @@ async fn exchange(
     let way = all.to_agent.0.reserve().await.map_err(|_| gone())?;
     let exchange = all.begin(head, open, |frame| way.send(frame)).ok_or_else(gone)?;
     let mut waiting = Waiting { exchange, notes: all.notes.clone(), answered: false };
-    if !ended {
+    if let Some(rest) = rest {
         let to_agent = all.to_agent.clone();
-        let sending = tokio::runtime::Handle::current().spawn(hand_on(body, room, move |part| {
+        let sending = tokio::runtime::Handle::current().spawn(hand_on(rest, room, move |part| {
             let to_agent = to_agent.clone();
             async move { to_agent.send(&FromWorker::Part { call, exchange, part }).await }.boxed()
         }));

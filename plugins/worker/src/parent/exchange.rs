@@ -7,16 +7,17 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::{HeaderName, Method, Request, Response, Uri};
-use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, Empty};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use wherry_host::{Body, Egress, EgressError, admit_request};
 
 use crate::{
-    body::{Fed, Note, hand_on, headers_from, headers_of},
-    frame::{AnswerHead, ENDING, PARTS, Part, RequestHead, ToWorker},
-    wire,
+    body::{Fed, Note, gather, hand_on, headers_from, headers_of, whole},
+    frame::{AnswerHead, BodyHead, ENDING, Headers, PARTS, Part, RequestHead, ToWorker},
+    wire::{self, CHUNK},
 };
+
+/// It sends more than was agreed.
+const TOO_MUCH: &str = "it sends more of a request than there is room for";
 
 /// The last failure of an invocation's exchanges; one that succeeds erases it.
 #[derive(Clone, Default)]
@@ -77,14 +78,16 @@ impl Exchanges {
             return Err("it has more exchanges under way than a connector may");
         }
         self.next = exchange.saturating_add(1);
-        let (fed, feed) = match head.ended {
-            true => (Empty::new().map_err(|never| match never {}).boxed_unsync(), None),
-            false => {
-                let (fed, feed) = Fed::new(exchange, head.length, false, self.notes.clone());
+        let RequestHead { method, uri, headers, body } = head;
+        let (body, feed) = match body {
+            BodyHead::Whole(data) if data.len() > CHUNK => return Err(TOO_MUCH),
+            BodyHead::Whole(data) => (whole(data), None),
+            BodyHead::Parts(length) => {
+                let (fed, feed) = Fed::new(exchange, length, false, self.notes.clone());
                 (fed.boxed(), Some(feed))
             }
         };
-        let request = request(head, fed).and_then(|request| {
+        let request = request((&method, &uri), headers, body).and_then(|request| {
             admit_request(&request, self.egress.protected_headers())?;
             Ok(request)
         });
@@ -97,12 +100,14 @@ impl Exchanges {
         let over = ToWorker::Over { call: self.call, exchange };
         self.work.push(
             async move {
-                tokio::select! {
+                let known = tokio::select! {
                     biased;
-                    _ = left => {}
-                    () = work => {}
+                    _ = left => false,
+                    known = work => known,
+                };
+                if !known {
+                    tell(&frames, &over).await;
                 }
-                tell(&frames, &over).await;
                 exchange
             }
             .boxed(),
@@ -118,7 +123,7 @@ impl Exchanges {
         match feed.try_send(part) {
             // A system that answers early needs no more of it.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(_)) => Err("it sends more of a request than there is room for"),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(TOO_MUCH),
         }
     }
 
@@ -153,12 +158,13 @@ impl Exchanges {
         if exchange < self.next { Ok(()) } else { Err("it speaks of an exchange that it never began") }
     }
 
+    /// Whether the worker knows by then that it is over.
     fn carry_out(
         &self,
         exchange: u32,
         request: Result<Request<Body>, EgressError>,
         room: Arc<Semaphore>,
-    ) -> BoxFuture<'static, ()> {
+    ) -> BoxFuture<'static, bool> {
         let (call, frames, last) = (self.call, self.frames.clone(), self.last.clone());
         let egress = Arc::clone(&self.egress);
         async move {
@@ -167,18 +173,16 @@ impl Exchanges {
                 Err(refused) => Err(refused),
             };
             last.set(answer.as_ref().err().cloned());
-            let (answer, body) = match answer {
+            let (answer, rest) = match answer {
                 Ok(response) => {
-                    let (head, body) = head_of(response, egress.protected_headers());
-                    (Ok(head), Some(body))
+                    let (head, rest) = head_of(response, egress.protected_headers()).await;
+                    (Ok(head), rest)
                 }
                 Err(error) => (Err(error), None),
             };
-            if !tell(&frames, &ToWorker::Answer { call, exchange, answer }).await {
-                return;
-            }
-            let Some(body) = body else { return };
-            hand_on(body, room, move |part| {
+            let told = tell(&frames, &ToWorker::Answer { call, exchange, answer }).await;
+            let Some(rest) = rest.filter(|_| told) else { return true };
+            hand_on(rest, room, move |part| {
                 if let Part::Failed(error) = &part {
                     last.set(Some(error.clone()));
                 }
@@ -186,6 +190,7 @@ impl Exchanges {
                 async move { tell(&frames, &ToWorker::Part { call, exchange, part }).await }.boxed()
             })
             .await;
+            false
         }
         .boxed()
     }
@@ -198,21 +203,69 @@ async fn tell(frames: &mpsc::Sender<Vec<u8>>, frame: &ToWorker) -> bool {
     }
 }
 
-fn request(head: RequestHead, body: Body) -> Result<Request<Body>, EgressError> {
+fn request((method, uri): (&str, &str), headers: Headers, body: Body) -> Result<Request<Body>, EgressError> {
     let invalid = |what: &str| EgressError::InvalidRequest { reason: format!("it has no proper {what}") };
     let mut request = Request::new(body);
-    *request.method_mut() = Method::from_bytes(head.method.as_bytes()).map_err(|_| invalid("method"))?;
-    *request.uri_mut() = head.uri.parse::<Uri>().map_err(|_| invalid("address"))?;
-    *request.headers_mut() = headers_of(head.headers)?;
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| invalid("method"))?;
+    *request.uri_mut() = uri.parse::<Uri>().map_err(|_| invalid("address"))?;
+    *request.headers_mut() = headers_of(headers)?;
     Ok(request)
 }
 
-/// What the worker sees of an answer: no header that carries a credential.
-fn head_of(response: Response<Body>, protected: &[HeaderName]) -> (AnswerHead, Body) {
+/// What the worker sees of an answer, no header that carries a credential, and what follows the head.
+async fn head_of(response: Response<Body>, protected: &[HeaderName]) -> (AnswerHead, Option<Body>) {
     let (mut parts, body) = response.into_parts();
     for name in protected {
         parts.headers.remove(name);
     }
-    let length = HttpBody::size_hint(&body).exact();
-    (AnswerHead { status: parts.status.as_u16(), headers: headers_from(&parts.headers), length }, body)
+    let (body, rest) = gather(body, true).await.announced();
+    (AnswerHead { status: parts.status.as_u16(), headers: headers_from(&parts.headers), body }, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use wherry_host::EgressFuture;
+
+    use super::*;
+
+    /// A system that answers at once.
+    struct Echo;
+
+    impl Egress for Echo {
+        fn send(&self, request: Request<Body>) -> EgressFuture {
+            Box::pin(async move { Ok(Response::new(request.into_body())) })
+        }
+
+        fn protected_headers(&self) -> &[HeaderName] {
+            &[]
+        }
+    }
+
+    fn post(bytes: usize) -> RequestHead {
+        let body = BodyHead::Whole(vec![7; bytes].into());
+        RequestHead { method: "POST".to_owned(), uri: "https://a.example/".to_owned(), headers: Vec::new(), body }
+    }
+
+    #[tokio::test]
+    async fn a_short_exchange_takes_one_frame_each_way() {
+        let (frames, mut sent) = mpsc::channel(8);
+        let (mut exchanges, _notes) = Exchanges::new(1, Arc::new(Echo), 4, frames);
+        assert_eq!(exchanges.begin(0, post(CHUNK)), Ok("a.example".to_owned()));
+        exchanges.work().await;
+        let frame = wire::decode(&sent.try_recv().unwrap()[size_of::<u32>()..]).unwrap();
+        let ToWorker::Answer { exchange: 0, answer: Ok(AnswerHead { status: 200, body, .. }), .. } = frame else {
+            panic!("{frame:?}")
+        };
+        assert!(matches!(body, BodyHead::Whole(data) if data == Bytes::from(vec![7; CHUNK])));
+        assert!(sent.try_recv().is_err() && exchanges.open.is_empty());
+        assert_eq!(exchanges.leave(0), Ok(()), "it left before it heard");
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_puts_more_into_a_frame_than_was_agreed_is_foul() {
+        let (frames, _sent) = mpsc::channel(8);
+        let (mut exchanges, _notes) = Exchanges::new(1, Arc::new(Echo), 4, frames);
+        assert_eq!(exchanges.begin(0, post(CHUNK + 1)), Err(TOO_MUCH));
+    }
 }

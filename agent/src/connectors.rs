@@ -82,10 +82,15 @@ pub struct Loaded {
     pub descriptor: Arc<Descriptor>,
     /// Who signed its release, by the name that the organisation gave them.
     pub publisher: Arc<str>,
-    /// SHA-256 of that release: it was held against the component, and against no other.
-    release: Digest,
     /// Held for as long as someone may use it: until then it stays on disk.
     using: Arc<()>,
+}
+
+/// What was loaded: a component under a release, as another one over the same bytes promises something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    wasm: Digest,
+    release: Digest,
 }
 
 /// The conversation with the controller.
@@ -112,7 +117,7 @@ struct Inner {
     policy: Policy,
     slots: Slots,
     sessions: watch::Sender<Session>,
-    loaded: Mutex<Recent<Digest, (Name, Loaded)>>,
+    loaded: Mutex<Recent<Key, (Name, Loaded)>>,
     /// Fetching and compiling happen one at a time: both are rare, and compiling takes memory.
     one_at_a_time: tokio::sync::Mutex<()>,
 }
@@ -286,13 +291,12 @@ impl Inner {
                 Some(Err(_)) | None => return Ok(None),
             },
         };
-        // Another release over the same bytes promises something else.
-        let loaded = self.remembered(name, digest)?.filter(|loaded| loaded.release == judged.digest);
+        let loaded = self.remembered(name, Key { wasm: digest, release: judged.digest })?;
         Ok(loaded.map(|loaded| Loaded { publisher: judged.publisher.into(), ..loaded }))
     }
 
-    fn remembered(&self, name: &Name, digest: Digest) -> Result<Option<Loaded>, Failure> {
-        match self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest) {
+    fn remembered(&self, name: &Name, key: Key) -> Result<Option<Loaded>, Failure> {
+        match self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             None => Ok(None),
             Some((known, loaded)) if known == *name => Ok(Some(loaded)),
             Some((known, _)) => Err(mismatch(&format!("{known} is pinned as {name}"))),

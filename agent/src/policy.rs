@@ -126,12 +126,12 @@ impl Policy {
         self.0.rules.load_full()
     }
 
-    /// Counts up with every change of what is allowed or shown. Read it before the rules to see later whether they changed.
+    /// Counts up with every change of what is allowed. Read it before the rules to see later whether they changed.
     pub fn number(&self) -> u64 {
         self.0.number.load(SeqCst)
     }
 
-    /// Moves with [`Self::number`].
+    /// Moves with every change of what is allowed or shown.
     pub fn changes(&self) -> channel::Receiver<u64> {
         self.0.changes.subscribe()
     }
@@ -142,8 +142,11 @@ impl Policy {
         self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
     }
 
-    fn moved(&self) {
-        self.0.number.fetch_add(1, SeqCst);
+    /// `allowed` is whether the rules are others now; otherwise only what is shown of them is.
+    fn moved(&self, allowed: bool) {
+        if allowed {
+            self.0.number.fetch_add(1, SeqCst);
+        }
         self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|hook| hook());
         self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
     }

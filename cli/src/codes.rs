@@ -41,6 +41,8 @@ pub(crate) const PACKAGE_NOT_A_COMPONENT: Code = Code::new("package.not_a_compon
 pub(crate) const PACKAGE_DESCRIPTOR_INVALID: Code = Code::new("package.descriptor_invalid");
 /// A new connector would be mixed with something else.
 pub(crate) const CONNECTOR_FOLDER: Code = Code::new("connector.folder_in_use");
+/// A new connector cannot have that name.
+pub(crate) const CONNECTOR_NAME: Code = Code::new("connector.name_unsuitable");
 /// The kit for connectors is nowhere.
 pub(crate) const CONNECTOR_SDK: Code = Code::new("connector.sdk_missing");
 /// Connectors in that language do not work yet.
@@ -53,6 +55,8 @@ pub(crate) const CONNECTOR_TEST_BUILD: Code = Code::new("connector.build_failed"
 pub(crate) const CONNECTOR_TEST_FAILED: Code = Code::new("connector.test_failed");
 /// Nothing came to be recorded.
 pub(crate) const CONNECTOR_TEST_RECORDING: Code = Code::new("connector.recording_empty");
+/// What was recorded is a failure that nobody asked for.
+pub(crate) const CONNECTOR_TEST_RECORDED_FAILURE: Code = Code::new("connector.recording_failed");
 /// The component says something else.
 pub(crate) const PACKAGE_DESCRIPTOR_DIFFERS: Code = Code::new("package.descriptor_differs");
 /// Nobody signed the component.

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wherry_domain::failure::Code;
 
-use crate::codes;
 use crate::exit::Exit;
 use crate::text::plain;
+use crate::{codes, pages};
 
 /// An error of a command.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,9 @@ impl CliError {
         if let Some(request) = self.problem.as_ref().and_then(|problem| problem.get("request_id")?.as_str()) {
             let _ = writeln!(out, "  request {}", plain(request));
         }
-        let _ = writeln!(out, "  see    docs/errors/{}.md", self.code);
+        if let Some(page) = pages::page(&self.code) {
+            let _ = writeln!(out, "  see    {page}");
+        }
         out
     }
 

@@ -19,6 +19,8 @@ use crate::text::{grouped, plain, span};
 const QUIET: Duration = Duration::from_secs(10);
 /// Streams that bring no event before the watch is given up: about a minute.
 const EMPTY_STREAMS: u32 = 6;
+/// The target refused records; all others are written.
+const RECORD_REJECTED: &str = "record.rejected";
 /// How long one request waits for the end of a run.
 const LONG_POLL: Duration = Duration::from_secs(50);
 
@@ -77,13 +79,28 @@ pub(crate) fn judge(run: Value) -> Outcome<Value> {
 fn next_step(run: &Value, id: &str) -> String {
     let begun = at(run, "failure.effects_begun").and_then(Value::as_bool) == Some(true);
     let safe = matches!(run.get("side_effects").and_then(Value::as_str), Some("read" | "idempotent"));
-    if begun && !safe {
+    let count = |name: &str| at(run, name).and_then(Value::as_u64).unwrap_or_default();
+    let (written, rejected) = (count("counts.written"), count("counts.rejected"));
+    let look = format!("look with: wherry run show {id}");
+    if at(run, "failure.code").and_then(Value::as_str) == Some(RECORD_REJECTED) {
+        let which = if rejected == 1 { "the refused record" } else { "the refused records" };
+        let others = match (safe, written) {
+            (true, _) | (false, 0) => String::new(),
+            (false, others) => format!(" and writes the {} others once more", grouped(others)),
+        };
         return format!(
-            "look with: wherry run show {id}; its target was changed already, so look there first: \
+            "look with: wherry run logs {id}; correct {which}, or leave out what the target refuses with `when:`; \
+             wherry run retry {id} begins with the first record again{others}"
+        );
+    }
+    if begun && !safe {
+        let confirmed = format!("{} record{} confirmed", grouped(written), if written == 1 { "" } else { "s" });
+        return format!(
+            "{look}; its target may have been changed ({confirmed}), so look there first: \
              wherry run retry {id} begins with the first record again and may write records twice"
         );
     }
-    format!("look with: wherry run show {id}; repeat it with: wherry run retry {id}")
+    format!("{look}; repeat it with: wherry run retry {id}")
 }
 
 pub(crate) fn is_over(run: &Value) -> bool {
@@ -174,7 +191,7 @@ impl View {
         let changed = state != self.last_state;
         let due = self.last_line.is_none_or(|last| last.elapsed() >= QUIET);
         if changed && state.starts_with("unknown") {
-            self.line("its agent was lost after effects may have begun: it waits for that agent, or for you (wherry run retry, wherry run cancel)");
+            self.line("its agent, or the process of its connector, was lost after effects may have begun: it waits for that agent, or for you (wherry run retry, wherry run cancel)");
         }
         if !self.screen.is_live() && (changed || due) {
             self.screen.note(&summary);
@@ -200,7 +217,8 @@ impl View {
         let (read, written) = (count("counts.read"), count("counts.written"));
         let (rejected, batches) = (count("counts.rejected"), count("counts.batches"));
         let mut text = format!("{}  {}", self.run, standing(run));
-        if read + written + batches > 0 {
+        // Of a run that is over, nothing is an answer, too.
+        if read + written + batches > 0 || (is_over(run) && run.get("counts").is_some()) {
             text += &format!("  read {}  written {}  batches {}", grouped(read), grouped(written), grouped(batches));
         }
         if rejected > 0 {
@@ -278,6 +296,36 @@ mod tests {
             assert_eq!(fix.contains("twice"), warned, "{class} {begun}: {fix}");
             assert!(fix.contains("wherry run retry run_1"), "{fix}");
         }
+    }
+
+    #[test]
+    fn what_to_do_says_how_much_the_target_confirmed() {
+        let failed = |code: &str, written: u64, rejected: u64, class: &str| {
+            let counts = json!({"read": 58, "written": written, "rejected": rejected});
+            next_step(
+                &json!({"side_effects": class, "counts": counts, "failure": {"code": code, "effects_begun": true}}),
+                "run_1",
+            )
+        };
+        let one = failed("http.not_found", 0, 0, "unsafe");
+        assert!(one.contains("may have been changed (0 records confirmed)"), "{one}");
+        assert!(failed("http.status", 1, 0, "unsafe").contains("(1 record confirmed)"));
+        let refused = failed("record.rejected", 56, 2, "unsafe");
+        assert!(refused.contains("correct the refused records, or leave out what"), "{refused}");
+        assert!(
+            refused.ends_with("begins with the first record again and writes the 56 others once more"),
+            "{refused}"
+        );
+        assert!(failed("record.rejected", 56, 1, "idempotent").ends_with("the first record again"));
+    }
+
+    #[test]
+    fn a_run_that_is_over_is_told_with_its_counts_also_if_it_wrote_nothing() {
+        let mut view = View::new("run_1", Screen::new(crate::screen::Format::Json));
+        let counts = json!({"read": 0, "written": 0, "rejected": 0, "batches": 0});
+        let over = view.summary(&json!({"state": "failed", "counts": counts}));
+        assert_eq!(over, "run_1  failed  read 0  written 0  batches 0");
+        assert_eq!(view.summary(&json!({"state": "leased", "counts": counts})), "run_1  leased");
     }
 
     #[test]

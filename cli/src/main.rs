@@ -15,6 +15,7 @@ mod keys;
 mod keystore;
 mod manifest;
 mod package;
+mod pages;
 mod project;
 mod prompt;
 mod recovery;

@@ -4,8 +4,11 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use semver::Version;
 use serde_json::Value;
+use wherry_domain::name::Name;
 use wherry_trust::dsse::{Envelope, Limits};
 use wherry_trust::keys::SigningKey;
 use wherry_trust::release::{DESCRIPTOR_LIMIT, Release, ReleaseError, WASM_LIMIT, one_line, sign_release};
@@ -98,6 +101,15 @@ pub(crate) fn open(path: &Path) -> Outcome<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The connector that a package is of, in its own words: nobody has looked at its signature yet.
+pub(crate) fn name(package: &[u8]) -> Option<String> {
+    let envelope = package.split(|byte| *byte == b'\n').next()?;
+    let envelope = Envelope::from_json(envelope, &Limits::default()).ok()?;
+    let release: Value = serde_json::from_slice(&STANDARD.decode(envelope.payload).ok()?).ok()?;
+    let name: Name = release.get("name")?.as_str()?.parse().ok()?;
+    Some(name.to_string())
+}
+
 /// Whether a file begins as a component does.
 pub(crate) fn is_component(path: &Path) -> bool {
     let mut start = [0; COMPONENT.len()];
@@ -146,6 +158,7 @@ mod tests {
         let publisher = Publisher { name: "me".into(), key: key.public(), prefix: Prefix::all() };
         let verified = verify_release(&envelope, &[publisher]).unwrap();
         let contents = verified.release.contents(&read[split + 1..]).unwrap();
+        assert_eq!((name(&read).as_deref(), name(b"{}")), (Some("http"), None));
         assert_eq!(contents.component, bytes);
         assert_eq!(contents.descriptor, Some(one_line(DESCRIPTOR).as_bytes()));
         assert_eq!(verified.release, package.release);

@@ -22,6 +22,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
+use wherry_domain::effects::SideEffects;
 use wherry_trust::release::Described;
 
 use crate::codes;
@@ -67,6 +68,16 @@ pub(crate) async fn carry_out(component: &Path, cases: &[Case]) -> Outcome<Vec<F
     Ok(findings)
 }
 
+/// The cases that may change something in the system that they are recorded from, each with what it calls.
+pub(crate) async fn changing<'a>(component: &Path, cases: &[&'a Case]) -> Outcome<Vec<&'a Case>> {
+    let (descriptor, _) = ask(component, &[]).await?;
+    let reads = |case: &Case| {
+        let activity = descriptor.activity(&case.content.activity);
+        case.is_test() || activity.is_some_and(|activity| activity.side_effects == SideEffects::Read)
+    };
+    Ok(cases.iter().copied().filter(|case| !reads(case)).collect())
+}
+
 /// Runs a case against the system itself and gives the exchanges, without credential and secrets.
 pub(crate) async fn record(component: &Path, case: &Case, system: &plan::System) -> Outcome<Vec<Value>> {
     let (_, reports) = ask(component, &[plan::record(case, system)]).await?;
@@ -77,12 +88,22 @@ pub(crate) async fn record(component: &Path, case: &Case, system: &plan::System)
             .at(case.file.display().to_string())
             .fix("look at the address, the credential and the parameters of the case"));
     }
+    if let Some(fault) = judge::ending(case, &report) {
+        let message = format!("nothing is recorded of {}: {fault}", case.name);
+        return Err(CliError::new(Exit::Failed, codes::CONNECTOR_TEST_RECORDED_FAILURE, message)
+            .at(case.file.display().to_string())
+            .fix("try again; or name the failure, if the case is about it: expect: { error: { code: ... } }"));
+    }
     Ok(report.recorded.iter().map(Line::to_json).collect())
 }
 
 async fn ask(component: &Path, runs: &[Run]) -> Outcome<(Described, Vec<Report>)> {
     let plan = serde_json::json!({ "component": component, "runs": runs }).to_string();
-    let said = harness::ask([OsStr::new("connector")], plan.as_bytes()).await?;
+    let said = harness::ask([OsStr::new("connector")], plan.as_bytes()).await;
+    let said = said.map_err(|error| match error.place {
+        Some(_) => error,
+        None => error.at(component.display().to_string()),
+    })?;
     let mut lines = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let first: Value = serde_json::from_slice(lines.next().unwrap_or_default()).map_err(unreadable)?;
     let descriptor = first.get("descriptor").and_then(Value::as_str).unwrap_or_default();

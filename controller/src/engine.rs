@@ -6,7 +6,7 @@
 //!
 //! Jobs that arrive while a commit is under way share the next one, so the number of syncs follows
 //! the disk and not the load. A job either changes nothing and is refused, or everything it changed
-//! is durable before its reply is sent.
+//! is durable before its reply is sent. Reads that callers wait for are the one exception: see [`settling`].
 
 use std::{
     sync::{Arc, Mutex},
@@ -59,6 +59,7 @@ mod runs;
 mod schemas;
 mod seats;
 mod sessions;
+mod settling;
 mod signing;
 mod state;
 mod submit;
@@ -92,6 +93,9 @@ pub use submit::{Idempotency, Submission, Submitted};
 pub use turn::Turn;
 pub use upgrades::{Changes, LockedView, Move, Moved, Plan, Stand, Wish};
 
+use settling::Settling;
+use turn::Decided;
+
 /// Jobs that wait for the writer; a full queue is the answer "busy".
 const INBOX: usize = 4_096;
 /// Jobs that share one commit.
@@ -101,9 +105,17 @@ type Finish = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 type Work = Box<dyn FnOnce(&mut Turn<'_>) -> Finish + Send>;
 
 struct Job {
-    /// New work is refused while the disk is nearly full; everything else may use the reserve.
-    new_work: bool,
+    needs: Needs,
     work: Work,
+}
+
+/// What there has to be for a job.
+#[derive(Clone, Copy, Default)]
+struct Needs {
+    /// Everything that was decided before is in the store.
+    settled: bool,
+    /// New work is refused while the disk is nearly full; everything else may use the reserve.
+    room: bool,
 }
 
 /// A handle to the ledger; cheap to clone.
@@ -127,6 +139,7 @@ pub struct Engine {
     store: SharedStore,
     clock: Clock,
     inbox: mpsc::Receiver<Job>,
+    settling: Settling,
 }
 
 impl Ledger {
@@ -146,7 +159,7 @@ impl Ledger {
         let (writing, asking) = (Arc::default(), asks::places());
         let described = Arc::default();
         let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing, asking, described };
-        Ok((ledger, Engine { state, store, clock, inbox }))
+        Ok((ledger, Engine { state, store, clock, inbox, settling: Settling::default() }))
     }
 
     /// Does `work` in a turn of the writer; answers once it is durable.
@@ -154,7 +167,7 @@ impl Ledger {
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
     ) -> Result<R, Refusal> {
-        self.queue(false, work).await
+        self.queue(Needs { settled: true, room: false }, work).await
     }
 
     /// As [`Ledger::act`], for work that begins something: refused while the disk is nearly full.
@@ -162,32 +175,48 @@ impl Ledger {
         &self,
         work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
     ) -> Result<R, Refusal> {
-        self.queue(true, work).await
+        self.queue(Needs { settled: true, room: true }, work).await
     }
 
-    /// Does `work` without anyone waiting for the answer.
+    /// As [`Ledger::act`], for work that reads nothing that may be on its way to the store.
+    pub(crate) async fn glance<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.queue(Needs::default(), work).await
+    }
+
+    /// As [`Ledger::glance`], for work that begins something: refused while the disk is nearly full.
+    pub(crate) async fn begin_reading<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.queue(Needs { settled: false, room: true }, work).await
+    }
+
+    /// Does `work` without anyone waiting for the answer; it reads nothing that may be on its way to the store.
     pub(crate) async fn tell(&self, work: impl FnOnce(&mut Turn<'_>) + Send + 'static) -> Result<(), Refusal> {
         let work: Work = Box::new(move |turn| {
             work(turn);
             Box::new(|_| ())
         });
-        self.jobs.send(Job { new_work: false, work }).await.map_err(|_| Refusal::stopping())
+        self.jobs.send(Job { needs: Needs::default(), work }).await.map_err(|_| Refusal::stopping())
     }
 
     async fn queue<R: Send + 'static>(
         &self,
-        new_work: bool,
+        needs: Needs,
         work: impl FnOnce(&mut Turn<'_>) -> Result<R, Refusal> + Send + 'static,
     ) -> Result<R, Refusal> {
         let (reply, answer) = oneshot::channel();
         let work: Work = Box::new(move |turn| {
-            let result = if new_work && !turn.has_room { Err(Refusal::full()) } else { work(turn) };
+            let result = if needs.room && !turn.has_room { Err(Refusal::full()) } else { work(turn) };
             Box::new(move |stored: Result<(), Refusal>| {
                 // Nobody waits any more: the caller hung up, which changes nothing here.
                 let _ = reply.send(stored.and(result));
             })
         });
-        self.jobs.try_send(Job { new_work, work }).map_err(|error| match error {
+        self.jobs.try_send(Job { needs, work }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::busy(),
             mpsc::error::TrySendError::Closed(_) => Refusal::stopping(),
         })?;
@@ -206,7 +235,11 @@ impl Engine {
             let wait = self.state.next_deadline().map_or(Duration::from_secs(60), |at| at.since(self.clock.now()));
             tokio::select! {
                 biased;
-                taken = self.inbox.recv_many(&mut jobs, TURN) => if taken == 0 { return Ok(()) },
+                settled = self.settling.next() => {
+                    self.state.acknowledge(settled?);
+                    continue;
+                }
+                taken = self.inbox.recv_many(&mut jobs, TURN) => if taken == 0 { return self.settle(true).await },
                 () = tokio::time::sleep(wait) => (),
             }
             self.turn(&mut jobs).await?;
@@ -214,7 +247,9 @@ impl Engine {
     }
 
     async fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<(), StoreError> {
-        let has_room = !jobs.iter().any(|job| job.new_work) || self.store.has_room();
+        let everything = jobs.iter().any(|job| job.needs.settled);
+        self.settle(everything).await?;
+        let has_room = !jobs.iter().any(|job| job.needs.room) || self.store.has_room();
         let mut turn = Turn::new(&mut self.state, self.store.as_ref(), &self.clock, has_room);
         let mut replies = Vec::with_capacity(jobs.len());
         for job in jobs.drain(..) {
@@ -223,8 +258,13 @@ impl Engine {
         }
         turn.tick();
         turn.place();
-        let (commits, outgoing) = turn.finish()?;
-        let stored = commit(self.store.as_ref(), commits).await;
+        let Decided { commits, mut outgoing, waits } = turn.finish()?;
+        let stored = if waits {
+            commit(self.store.as_ref(), commits).await
+        } else {
+            self.settle_later(commits, std::mem::take(&mut outgoing.acks));
+            Ok(())
+        };
         let refusal = stored.as_ref().copied().map_err(|_| Refusal::stopping());
         if stored.is_ok() {
             outgoing.perform(&mut self.state);

@@ -5,6 +5,7 @@
 //!   ▲                │ lease over, agent restarted, failed attempt
 //!   └── may repeat ──┤
 //!                    └── may not repeat ─► Unknown ─ that agent's report, or a person ─► Finished
+//!                        (also where the process died that ran a connector)
 //! ```
 //!
 //! Three rules hold whatever arrives: a finished run never changes; only the current fence moves a
@@ -32,6 +33,8 @@ pub use words::{Effect, Event, Outcome, Reason, State, Stored};
 
 /// The attempts of the run are used up by agents that were lost.
 pub const AGENT_LOST: Code = Code::new("run.agent_lost");
+/// The process that ran a connector's code was lost in the middle of an attempt.
+pub const WORKER_DIED: Code = Code::new("worker.died");
 /// The run was dispatched as often as a fence can count.
 pub const FENCE_EXHAUSTED: Code = Code::new("run.fence_exhausted");
 
@@ -246,8 +249,11 @@ impl Run {
             Outcome::Succeeded | Outcome::Cancelled => return self.settle(outcome),
             Outcome::Failed(failure) => failure,
         };
-        self.failures = self.failures.saturating_add(1);
         let harmless = self.terms.side_effects.may_repeat() || !failure.effects_begun;
+        if !harmless && failure.code == WORKER_DIED {
+            return self.in_doubt(now);
+        }
+        self.failures = self.failures.saturating_add(1);
         let again = match failure.class {
             FailureClass::Retry if harmless && !self.cancel_asked => self.terms.retry.delay(self.failures, jitter),
             FailureClass::Retry | FailureClass::Permanent => None,
@@ -256,6 +262,15 @@ impl Run {
         match again {
             Some(wait) => self.requeue(now.plus(wait.max(asked)), false, Reason::AttemptFailed),
             None => self.settle(Outcome::Failed(failure)),
+        }
+    }
+
+    /// Whatever did the work is gone and cannot say how far it came, as if the agent itself had been lost.
+    fn in_doubt(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.begun = true;
+        match self.state {
+            State::Leased { agent, .. } => self.lost(agent, false, Reason::WorkerDied, now),
+            State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use wherry_host::{ConnectorFault, Descriptor, HostError, Limit};
 use wherry_trust::{keys::PublicKey, release::VerifiedRelease};
 use wherry_worker::Code as Program;
 
-use super::{CompileError, Inner, Loaded, Title, fetch, mismatch, promise, quarantine::is_strike};
+use super::{CompileError, Inner, Key, Loaded, Title, fetch, mismatch, promise, quarantine::is_strike};
 
 /// The component does not do what its release promises.
 const DESCRIPTOR_MISMATCH: Code = Code::new("connector.descriptor_mismatch");
@@ -38,7 +38,8 @@ impl Inner {
         let mut kept = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         // Not what was believed under publishers that were replaced meanwhile.
         if Arc::ptr_eq(&in_force, &self.trust.in_force()) {
-            kept.insert(pin.digest, (name.clone(), loaded.clone()));
+            let key = Key { wasm: pin.digest, release: release.digest };
+            kept.insert(key, (name.clone(), loaded.clone()));
         }
         drop(kept);
         tracing::info!(connector = %name, version = %pin.version, publisher = release.publisher, "connector ready");
@@ -74,7 +75,7 @@ impl Inner {
         let activities = release.release.activities.clone().into();
         let (descriptor, publisher) = (Arc::new(descriptor), release.publisher.as_str().into());
         let using = Arc::default();
-        let loaded = Loaded { connector, activities, descriptor, publisher, release: release.digest, using };
+        let loaded = Loaded { connector, activities, descriptor, publisher, using };
         Ok((loaded, release))
     }
 

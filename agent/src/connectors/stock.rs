@@ -182,9 +182,7 @@ impl Stock {
 
     /// It is kept for as long as somebody uses it.
     pub(super) fn uses(&self, digest: Digest, using: &Arc<()>) {
-        let mut state = self.lock();
-        state.using.retain(|_, using| using.strong_count() > 0);
-        state.using.insert(digest, Arc::downgrade(using));
+        self.lock().uses(digest, using);
     }
 
     /// It cannot, for now.
@@ -229,8 +227,7 @@ impl Stock {
     /// Everything to keep: what is named, and what is being used.
     pub(super) fn keep(&self) -> BTreeSet<Digest> {
         let mut keep = self.named();
-        let state = self.lock();
-        keep.extend(state.using.iter().filter(|(_, using)| using.strong_count() > 0).map(|(digest, _)| *digest));
+        keep.extend(self.lock().used());
         keep
     }
 

@@ -147,7 +147,7 @@ impl Inner {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let named = self.stock.named();
         // One of them is what the list itself holds.
-        loaded.retain(|digest, (_, one)| named.contains(digest) || Arc::strong_count(&one.using) > 1);
+        loaded.retain(|key, (_, one)| named.contains(&key.wasm) || Arc::strong_count(&one.using) > 1);
         self.stock.keep()
     }
 

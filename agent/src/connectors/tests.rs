@@ -130,7 +130,7 @@ impl Set {
     }
 
     /// Loads it as an attempt does.
-    fn loaded(&self, digest: Digest) -> Loaded {
+    fn loaded(&self, digest: Digest, release: Digest) -> Loaded {
         let settings = PoolSettings {
             program: self.folder.path().to_owned(),
             arguments: vec![],
@@ -150,11 +150,10 @@ impl Set {
             activities: [].into(),
             descriptor: Arc::new(Descriptor::parse(&document.to_string()).unwrap()),
             publisher: "us".into(),
-            release: digest,
             using: Arc::default(),
         };
         self.connectors.0.stock.uses(digest, &loaded.using);
-        self.connectors.0.loaded.lock().unwrap().insert(digest, (http(), loaded.clone()));
+        self.connectors.0.loaded.lock().unwrap().insert(Key { wasm: digest, release }, (http(), loaded.clone()));
         loaded
     }
 
@@ -214,7 +213,7 @@ async fn what_was_loaded_goes_once_nobody_uses_it_and_not_before() {
     let inner = &set.connectors.0;
     let (digest, _) = set.component();
     set.locks.put(lock(1, &[], &[]));
-    let used = set.loaded(digest);
+    let used = set.loaded(digest, locked(1).release);
     let mut grace = Grace::default();
     for _ in 0..3 {
         inner.sweep(&mut grace).await;
@@ -227,4 +226,17 @@ async fn what_was_loaded_goes_once_nobody_uses_it_and_not_before() {
     set.hand.advance(LONG);
     inner.sweep(&mut grace).await;
     assert!(!inner.files.contains(&digest));
+}
+
+#[tokio::test]
+async fn two_releases_over_the_same_bytes_stay_loaded_beside_each_other() {
+    let set = Set::new();
+    let (digest, _) = set.component();
+    let loaded = [1, 2].map(|n| set.loaded(digest, locked(n).release));
+    for (n, loaded) in [1, 2].into_iter().zip(&loaded) {
+        let known =
+            set.connectors.0.remembered(&http(), Key { wasm: digest, release: locked(n).release }).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&known.using, &loaded.using));
+    }
+    assert!(set.connectors.0.remembered(&http(), Key { wasm: digest, release: locked(3).release }).unwrap().is_none());
 }

@@ -47,6 +47,8 @@ pub(super) struct Attempting {
     worked: Timestamp,
     /// Connectors of which it runs on the version on trial.
     trial: Vec<Name>,
+    /// It only reads, for a caller who waits: see [`crate::journal`].
+    reading: bool,
 }
 
 /// What an attempt leaves behind.
@@ -70,7 +72,7 @@ impl Remains {
 impl Attempting {
     pub(super) fn new(shared: Arc<Shared>, permit: Permit, running: Running) -> Self {
         let began = shared.clock.now();
-        Self { shared, permit, running, began, worked: began, trial: Vec::new() }
+        Self { shared, permit, running, began, worked: began, trial: Vec::new(), reading: false }
     }
 
     /// Carries the attempt out. Every way out of here ends in a result, a refusal, or a record that tells the next
@@ -119,7 +121,9 @@ impl Attempting {
         }
         machine.on(Event::Begin, now);
         self.worked = now;
-        if let Err(error) = self.shared.journal.started(self.running.attempt(), &self.trial).await {
+        if !self.reading
+            && let Err(error) = self.shared.journal.started(self.running.attempt(), &self.trial).await
+        {
             self.not_journalled(&error).await;
             return None;
         }
@@ -205,12 +209,19 @@ impl Attempting {
     }
 
     async fn finish(self, remains: Remains) {
-        let Self { shared, permit, running, worked, trial, .. } = self;
+        let Self { shared, permit, running, worked, trial, reading, .. } = self;
         let attempt = running.attempt();
         let duration = shared.clock.now().since(worked);
         let Remains { ending, counts, earlier, log, cursor, states } = remains;
+        let reading = reading && states.is_empty();
         let ended = Ended { attempt, ending: ending.clone(), counts, earlier, duration, log, cursor, states, trial };
-        match shared.journal.finished(ended, move || drop((permit, running))).await {
+        let release = move || drop((permit, running));
+        let stored = if reading {
+            shared.journal.finished_reading(ended, release).await
+        } else {
+            shared.journal.finished(ended, release).await
+        };
+        match stored {
             Ok(()) => tell(attempt, &ending, counts, duration),
             Err(error) => {
                 tracing::error!(run = %attempt.run, code = error.code(), %error, "a result could not be journalled");
@@ -230,6 +241,7 @@ fn remains(mut flow: Flow<'_>, plan: &Plan, ending: Ending) -> Remains {
         Ending::Ended(Outcome::Failed(failure)) => Some(failure),
         Ending::Ended(Outcome::Succeeded | Outcome::Cancelled) | Ending::Interrupted => None,
     };
+    flow.sum_up_refusals();
     flow.log.info(summary(plan, counts, flow.tally.given()));
     flow.counters.lines().into_iter().for_each(|line| flow.log.info(line));
     if let Some(failure) = failed {

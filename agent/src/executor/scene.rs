@@ -22,6 +22,10 @@ use super::{
 };
 use crate::runs::Running;
 
+/// Refused records that are told one by one: enough to see what they have in common, and few beside the lines that a run
+/// keeps.
+const REFUSALS_TOLD: u64 = 10;
+
 /// What surrounds an attempt at work.
 pub(super) struct Scene<'a> {
     pub(super) clock: &'a Clock,
@@ -81,16 +85,27 @@ impl Scene<'_> {
         }
     }
 
-    /// A record was refused; of many only the first is told.
-    pub(super) fn refused(&self, step: &Step, (row, error): (u64, &ConnectorError), first: bool, log: &mut RunLog) {
+    /// A record was refused, after so many others in this attempt; of many only the first ones are told.
+    pub(super) fn refused(&self, step: &Step, (row, error): (u64, &ConnectorError), before: u64, log: &mut RunLog) {
         let (run, code, message) = (&self.errand.run, &error.code, &error.message);
-        if !first {
+        if before >= REFUSALS_TOLD {
+            if before == REFUSALS_TOLD {
+                tracing::info!(run, "further refusals are logged at debug only: --set log.filter=debug");
+            }
             tracing::debug!(run, row, code, message, "refused");
             return;
         }
         tracing::info!(run, row, code, message, "refused");
         let told = if self.text { words::cut(message) } else { "its reason is in the agent's log".to_owned() };
         log.warn(format!("{}: record {row} was refused ({}); {told}", step.label, Code::received(code)));
+    }
+
+    /// How many refusals of this attempt are not told one by one, if any.
+    pub(super) fn refused_beside(&self, rejected: u64, log: &mut RunLog) {
+        if let (Some(step), more @ 1..) = (&self.plan.target, rejected.saturating_sub(REFUSALS_TOLD)) {
+            let records = if more == 1 { "1 more record was".to_owned() } else { format!("{more} more records were") };
+            log.warn(format!("{}: {records} refused; the agent logs each with log.filter=debug", step.label));
+        }
     }
 
     /// What a connector says of its work at the end is for the agent owner only.

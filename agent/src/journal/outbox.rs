@@ -18,9 +18,9 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 enum Kept {
-    /// Numbered, not durable.
+    /// Numbered, and may not go yet.
     Writing,
-    /// Durable, waits for its acknowledgement.
+    /// Durable as far as it has to be, waits for its acknowledgement.
     Waiting(Arc<Finished>),
     /// Acknowledged; its record holds the highest number.
     Marker(Attempt, u8),
@@ -63,7 +63,7 @@ impl Outbox {
         seq
     }
 
-    pub(super) fn durable(&mut self, finished: Arc<Finished>) {
+    pub(super) fn may_go(&mut self, finished: Arc<Finished>) {
         self.results.insert(finished.report.seq, Kept::Waiting(finished));
         self.release_markers();
     }

@@ -51,6 +51,28 @@ async fn results_go_out_in_order_although_they_were_written_in_another() {
 }
 
 #[tokio::test]
+async fn the_result_of_a_read_may_go_before_it_is_durable_and_is_removed_when_it_was_heard() {
+    let store = MemoryStore::new();
+    let journal = open(&store).await;
+    store.refuse_next(1);
+    let mut released = false;
+    {
+        let reading = journal.finished_reading(ended(1), || released = true);
+        tokio::pin!(reading);
+        assert!(futures::poll!(reading.as_mut()).is_pending());
+        let sent = journal.next_result(0).unwrap();
+        assert_eq!((sent.report.attempt, records(&store)), (attempt(1), 0));
+        reading.await.unwrap();
+    }
+    assert!(released);
+    assert_eq!(records(&store), 1, "the numbers go on from here");
+    journal.acknowledged(1);
+    journal.finished_reading(ended(2), || ()).await.unwrap();
+    journal.finished(ended(3), || ()).await.unwrap();
+    assert_eq!(records(&store), 2);
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_new_runs_and_still_takes_results() {
     let store = MemoryStore::new();
     let journal = open(&store).await;

@@ -27,6 +27,9 @@ impl Rules {
             denied: entries(&mut faults, "network.denied", &raw.network.denied),
         };
         let roots = raw.files.roots.as_deref().map(|list| roots(&mut faults, list));
+        if raw.listeners.allowed.as_ref().is_some_and(|list| !list.is_empty()) {
+            faults.push("listeners.allowed", "names a listener, and nothing on an agent can listen: write []");
+        }
         if raw.work.slots.is_some_and(|slots| !(1..=MAX_SLOTS).contains(&slots)) {
             faults.push("work.slots", format!("is not between 1 and {MAX_SLOTS}"));
         }

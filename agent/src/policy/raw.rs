@@ -17,6 +17,8 @@ pub struct RawPolicy {
     pub answers: RawAnswers,
     /// Which files projects may name.
     pub files: RawFiles,
+    /// Where connectors may listen.
+    pub listeners: RawListeners,
     /// How much work, and when.
     pub work: RawWork,
     /// Which deployments may run.
@@ -69,6 +71,15 @@ pub struct RawFiles {
     /// Those below these folders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roots: Option<Vec<PathBuf>>,
+}
+
+/// Where connectors may listen. No contract lets one, so the owner can say so and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawListeners {
+    /// Addresses and ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Vec<String>>,
 }
 
 /// How much work, and when.

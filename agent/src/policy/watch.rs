@@ -65,6 +65,7 @@ impl Policy {
 
     fn judge(&self, read: Result<(Rules, Stamp), PolicyFileError>, now: Option<Stamp>, wall_ms: u64) -> Look {
         let mut known = self.known();
+        let allowed = read.is_ok();
         match read {
             Ok((_, stamp)) if Some(stamp) != now => {
                 known.seen = Some(stamp);
@@ -83,7 +84,7 @@ impl Policy {
             }
         }
         drop(known);
-        self.moved();
+        self.moved(allowed);
         Look::Judged
     }
 

@@ -246,6 +246,32 @@ async fn a_long_run_tells_how_far_it_is_and_sends_its_log_ahead() {
 }
 
 #[tokio::test]
+async fn the_first_ten_refused_records_are_told_and_how_many_more_there_are() {
+    for (items, more) in
+        [(10, None), (11, Some("1 more record was refused")), (14, Some("4 more records were refused"))]
+    {
+        let mut controller = Controller::start().await;
+        let records = json!((0..items).map(|n| json!({ "n": n })).collect::<Vec<_>>()).to_string();
+        let answer = move |asked: &Asked| match asked.line.starts_with("GET") {
+            true => Some((200, records.clone())),
+            false => Some((422, "{}".to_owned())),
+        };
+        let system = System::start(answer).await;
+        let digest = Plan::copy(&system.url()).deploy(&controller, &Package::http());
+        let _agent = Agent::connected(&mut controller).await;
+        controller.say(FromController::Offer(offer(1, digest))).await;
+        let report = controller.result().await;
+        assert_eq!((failure(&report).code.as_str(), report.counts.rejected), ("record.rejected", items));
+        let lines: Vec<&str> = report.log.iter().map(|line| line.text.as_str()).collect();
+        let told: Vec<bool> =
+            (0..items).map(|n| lines.iter().any(|line| line.contains(&format!(" {n} was ")))).collect();
+        assert!(told.iter().enumerate().all(|(n, told)| *told == (n < 10)), "{lines:#?}");
+        assert_eq!(lines.iter().find(|line| line.contains(" more record")).is_some(), more.is_some(), "{lines:#?}");
+        assert!(more.is_none_or(|more| lines.iter().any(|line| line.contains(more))), "{lines:#?}");
+    }
+}
+
+#[tokio::test]
 async fn an_environment_that_the_group_does_not_serve_is_refused() {
     let mut controller = Controller::start().await;
     controller.script().environments = vec!["dev"];

@@ -3,6 +3,7 @@
 pub(super) mod moves;
 mod new;
 mod package;
+mod publish;
 mod revoke;
 mod test;
 mod versions;
@@ -75,7 +76,7 @@ Examples:
     /// Revokes one version of a connector: no agent runs it any more.
     Revoke(revoke::Revoke),
     /// Publishes a package, or a component that it packages first.
-    Publish(package::Publish),
+    Publish(publish::Publish),
 }
 
 impl Connectors {

@@ -23,6 +23,7 @@ use crate::project::export::{files, write};
 use crate::project::{Fault, Loaded, load};
 use crate::prompt::confirm;
 use crate::table::{Column, count, list, text, time};
+use crate::text::plain;
 
 const CHECKED: &[Column] = &[
     text("PROJECT", "project"),
@@ -169,8 +170,36 @@ impl Deploy {
             }
             (false, false) => context.screen.show(DEPLOYMENT, &deployment),
         }
+        if !self.dry_run && !context.screen.is_json() {
+            self.note_newer(&client, &deployment, context).await;
+        }
         Ok(())
     }
+
+    /// A deployment moves no connector that the environment has already, so whoever published a new version hears where to
+    /// go on. What cannot be asked is left out: the deployment is done.
+    async fn note_newer(&self, client: &Client, deployment: &Value, context: &Context) {
+        let environment = &self.environment;
+        let Ok(standing) = client.all(&["environments", environment.as_str(), "connectors"], &[]).await else { return };
+        let items = standing.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for line in items.iter().filter_map(|item| newer(item, deployment, environment)) {
+            context.screen.note(&line);
+        }
+    }
+}
+
+/// That a connector of the deployment has a newer version than the environment runs.
+fn newer(item: &Value, deployment: &Value, environment: &Name) -> Option<String> {
+    let said = |key: &str| item.get(key).and_then(Value::as_str);
+    let (connector, version, newest) = (said("connector")?, said("version")?, said("newest")?);
+    deployment.get("connectors")?.get(connector)?;
+    if version.parse::<semver::Version>().ok()? >= newest.parse().ok()? {
+        return None;
+    }
+    let stays = if item.get("pinned") == Some(&Value::Bool(true)) { "is pinned at" } else { "stays" };
+    Some(plain(&format!(
+        "{connector} {stays} {version}; {newest} is published: wherry connector upgrade {connector} --environment {environment}"
+    )))
 }
 
 impl Deploy {

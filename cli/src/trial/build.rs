@@ -48,7 +48,8 @@ async fn cargo(folder: &Path) -> Outcome<PathBuf> {
     let child = child.map_err(|error| failed(folder, &format!("cargo cannot be started: {error}")))?;
     let ended = child.wait_with_output().await.map_err(|error| failed(folder, &error.to_string()))?;
     if !ended.status.success() {
-        return Err(failed(folder, "it does not build").fix(format!("rustup target add {TARGET}, if that is missing")));
+        let fix = format!("see the compiler's message above; if it misses the target: rustup target add {TARGET}");
+        return Err(failed(folder, "it does not build").fix(fix));
     }
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
     let files = told

@@ -30,21 +30,24 @@ fn drift(report: &Report) -> Vec<String> {
     unexpected.chain(unused).collect()
 }
 
-fn result(case: &Case, report: &Report) -> Vec<String> {
-    let expect = &case.content.expect;
-    let mut faults = Vec::new();
-    match (&expect.error, &report.error) {
-        (None, None) if report.ended == "complete" => {}
-        (None, None) => faults.push(format!("it ended as {}", report.ended)),
-        (None, Some(told)) => faults.push(format!("it failed: {told}")),
-        (Some(_), None) => faults.push(format!("it should fail, and ended as {}", report.ended)),
+/// What is wrong with the end of a run, whatever came out before.
+pub(super) fn ending(case: &Case, report: &Report) -> Option<String> {
+    match (&case.content.expect.error, &report.error) {
+        (None, None) if report.ended == "complete" => None,
+        (None, None) => Some(format!("it ended as {}", report.ended)),
+        (None, Some(told)) => Some(format!("it failed: {told}")),
+        (Some(_), None) => Some(format!("it should fail, and ended as {}", report.ended)),
         (Some(wanted), Some(told)) => {
             let differs = |wanted: &Option<String>, told: &str| wanted.as_deref().is_some_and(|wanted| wanted != told);
-            if differs(&wanted.kind, &told.kind) || differs(&wanted.code, &told.code) {
-                faults.push(format!("it should fail otherwise: {told}"));
-            }
+            let otherwise = differs(&wanted.kind, &told.kind) || differs(&wanted.code, &told.code);
+            otherwise.then(|| format!("it should fail otherwise: {told}"))
         }
     }
+}
+
+fn result(case: &Case, report: &Report) -> Vec<String> {
+    let expect = &case.content.expect;
+    let mut faults: Vec<String> = ending(case, report).into_iter().collect();
     if let Some(records) = &expect.records {
         faults.extend(differing(records, &report.records));
     }

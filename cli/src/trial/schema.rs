@@ -1,5 +1,6 @@
 //! The schemas of a descriptor: whether they are schemas, and whether what a case names fits them.
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 use wherry_trust::release::Described;
 
@@ -33,9 +34,22 @@ pub(super) fn faults(what: &str, schema: &Map<String, Value>, document: &Value) 
     let Ok(validator) = jsonschema::validator_for(&Value::Object(schema.clone())) else { return Vec::new() };
     let fault = |error: jsonschema::ValidationError<'_>| {
         let place = error.instance_path().to_string();
-        format!("{what}{}{place}: {error}", if place.is_empty() { "" } else { " at " })
+        let told = unknown(&error, document).unwrap_or_else(|| error.to_string());
+        format!("{what}{}{place}: {told}", if place.is_empty() { "" } else { " at " })
     };
     validator.iter_errors(document).take(TOLD).map(fault).collect()
+}
+
+/// The keys of an object that may have none, of which the library says only that `false` is its schema.
+fn unknown(error: &jsonschema::ValidationError<'_>, document: &Value) -> Option<String> {
+    if !matches!(error.kind(), ValidationErrorKind::FalseSchema)
+        || !error.schema_path().as_str().ends_with("/additionalProperties")
+    {
+        return None;
+    }
+    let keys: Vec<&str> =
+        document.pointer(error.instance_path().as_str())?.as_object()?.keys().map(String::as_str).collect();
+    Some(format!("the connector knows no key {} here; it has none", keys.join(", ")))
 }
 
 #[cfg(test)]
@@ -61,5 +75,8 @@ mod tests {
         let told = faults("with", &schema, &json!({ "a": "x" }));
         assert!(told[0].starts_with("with at /a: "), "{told:?}");
         assert_eq!(faults("with", &schema, &json!({ "b": 1 })).len(), 1);
+        let Value::Object(none) = json!({ "type": "object", "additionalProperties": false }) else { panic!() };
+        let told = faults("options", &none, &json!({ "workspace": "w" }));
+        assert_eq!(told, ["options: the connector knows no key workspace here; it has none"]);
     }
 }

@@ -128,6 +128,62 @@ async fn following_a_run_that_fails_shows_plain_lines_and_ends_with_exit_code_8(
 }
 
 #[tokio::test]
+async fn a_connectors_own_code_names_no_page_and_what_was_confirmed_is_counted() {
+    let failed = run(
+        "failed",
+        json!({
+            "counts": {"read": 6, "written": 0, "rejected": 0, "batches": 1}, "side_effects": "unsafe",
+            "failure": {"class": "permanent", "code": "library.not_found", "message": "no", "effects_begun": true},
+        }),
+    );
+    let router = Router::new()
+        .route(
+            "/v1/environments/{e}/operations/{o}/runs",
+            post(|| async { (StatusCode::ACCEPTED, Json(run("queued", json!({})))) }),
+        )
+        .route("/v1/runs/{run}", get(|| async { Json(failed) }));
+    let shown = wherry(router, &["operation", "run", "copy", "--environment", "prod", "--wait"]).await;
+    assert_eq!(shown.status.code(), Some(8));
+    let stderr = text(&shown.stderr);
+    assert!(stderr.contains("  code   library.not_found\n") && !stderr.contains("docs/errors"), "{stderr}");
+    assert!(stderr.contains("may have been changed (0 records confirmed)"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_deployment_says_which_connectors_stay_behind_what_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("wherry.yaml"), "name: shelf\n").unwrap();
+    let deployed = json!({
+        "project": "shelf", "number": 1, "unchanged": true,
+        "connectors": {"library": {"version": "0.1.0"}, "http": {"version": "1.9.0"}, "jira": {"version": "1.0.0"}},
+    });
+    let standing = json!({"items": [
+        {"connector": "library", "version": "0.1.0", "newest": "0.2.0"},
+        {"connector": "http", "version": "1.9.0", "newest": "1.10.0", "pinned": true},
+        {"connector": "jira", "version": "1.0.0", "newest": "1.0.0"},
+        {"connector": "another", "version": "1.0.0", "newest": "2.0.0"},
+    ], "next_cursor": null});
+    let router = |standing: (StatusCode, Value)| {
+        let deployed = deployed.clone();
+        Router::new()
+            .route("/v1/environments/{e}/deployments", post(move || async move { Json(deployed) }))
+            .route("/v1/environments/{e}/connectors", get(move || async move { (standing.0, Json(standing.1)) }))
+    };
+    let deploy = ["project", "deploy", folder.path().to_str().unwrap(), "--environment", "dev"];
+    let shown = wherry(router((StatusCode::OK, standing)), &deploy).await;
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
+    assert_eq!(text(&shown.stdout), "unchanged: dev has exactly this shelf\n");
+    assert_eq!(
+        text(&shown.stderr),
+        "library stays 0.1.0; 0.2.0 is published: wherry connector upgrade library --environment dev\n\
+         http is pinned at 1.9.0; 1.10.0 is published: wherry connector upgrade http --environment dev\n"
+    );
+    // The deployment is done, whatever becomes of the question.
+    let shown = wherry(router((StatusCode::FORBIDDEN, json!({"code": "access.denied"}))), &deploy).await;
+    assert_eq!((shown.status.code(), text(&shown.stderr)), (Some(0), String::new()));
+}
+
+#[tokio::test]
 async fn a_successful_run_is_summed_up_on_stdout() {
     let done = || run("succeeded", json!({"counts": {"read": 7, "written": 7, "batches": 1}, "duration_ms": 1400}));
     let router = Router::new()

@@ -3,8 +3,12 @@
 //! What needs the real host runs where `cargo xtask test` says where `wherry-agent` and the connectors are.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use serde_json::{Value, json};
 
@@ -46,6 +50,11 @@ fn a_new_connector_has_all_it_needs_and_never_overwrites_anything() {
     let nowhere = folder.path().join("x");
     let without = wherry(&["connector", "new", "a", "--sdk", "/", "--folder", nowhere.to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&without.stderr).contains("connector.sdk_missing"));
+    assert!(!nowhere.exists());
+    // Cargo would refuse the package later.
+    let digit = wherry(&["connector", "new", "9books", "--sdk", REPOSITORY, "--folder", nowhere.to_str().unwrap()]);
+    assert_eq!(digit.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&digit.stderr).contains("connector.name_unsuitable"));
     assert!(!nowhere.exists());
 }
 
@@ -128,6 +137,81 @@ fn drift_a_wrong_result_and_a_secret_in_a_record_each_fail_their_check() {
 }
 
 #[test]
+fn a_component_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tests")).unwrap();
+    fs::write(folder.path().join("tests/a.yaml"), "activity: test\n").unwrap();
+    let missing = folder.path().join("missing.wasm").display().to_string();
+    let refused = wherry(&["connector", "test", folder.path().to_str().unwrap(), "--wasm", &missing]);
+    assert_eq!(refused.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(stderr.contains("client.file_unreadable") && stderr.contains(&format!("  where  {missing}\n")), "{stderr}");
+}
+
+#[test]
+fn recording_what_changes_something_asks_first_and_a_failure_nobody_asked_for_is_not_kept() {
+    let test_name = "recording_what_changes_something_asks_first_and_a_failure_nobody_asked_for_is_not_kept";
+    let Some(component) = component("contacts", test_name) else { return };
+    let system = System::start();
+    let folder = tempfile::tempdir().unwrap();
+    let tests = folder.path().join("tests");
+    fs::create_dir(&tests).unwrap();
+    let [case, recording] = ["upsert.yaml", "upsert.http.json"].map(|name| tests.join(name));
+    let content =
+        "activity: contact.upsert\nconnection: { options: { workspace: w } }\ninput:\n  - { id: a, name: Ada }\n";
+    fs::write(&case, content).unwrap();
+    let record = |more: &[&str]| {
+        let here = ["connector", "test", folder.path().to_str().unwrap(), "--wasm", component.to_str().unwrap()];
+        wherry(&[here.as_slice(), &["--record", &system.url], more].concat())
+    };
+    let asked = record(&[]);
+    let stderr = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(
+        stderr.contains("client.confirmation_needed") && stderr.contains("upsert calls contact.upsert"),
+        "{stderr}"
+    );
+    assert_eq!((system.seen(), recording.exists()), (0, false));
+    // The system is busy: 429 is no answer to keep.
+    let busy = record(&["--yes"]);
+    let stderr = String::from_utf8_lossy(&busy.stderr).into_owned();
+    assert!(stderr.contains("connector.recording_failed") && stderr.contains("http.throttled"), "{stderr}");
+    assert!(system.seen() > 0 && !recording.exists(), "{stderr}");
+    // The case may be about it.
+    fs::write(&case, format!("{content}expect: {{ error: {{ code: http.throttled }}, acked: 1 }}\n")).unwrap();
+    let kept = record(&["--yes"]);
+    let stderr = String::from_utf8_lossy(&kept.stderr).into_owned();
+    assert!(recording.exists() && stderr.contains("read it before you keep it"), "{stderr}");
+    // Nothing was acknowledged, so the case fails with what was just recorded.
+    assert!(stderr.contains("upsert failed with what was just recorded: correct the case, or delete"), "{stderr}");
+}
+
+#[test]
+fn publishing_a_component_again_says_that_its_manifest_is_ahead_of_it() {
+    let test_name = "publishing_a_component_again_says_that_its_manifest_is_ahead_of_it";
+    let Some(component) = component("contacts", test_name) else { return };
+    let controller = System::answering("200 OK", r#"{"name": "contacts", "version": "0.1.0", "unchanged": true}"#);
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (key, wasm, notes) = (place("key"), place("my_contacts.wasm"), place("notes.md"));
+    assert!(wherry(&["connector", "key", "new", &key]).status.success());
+    fs::copy(component, &wasm).unwrap();
+    fs::write(&notes, "New.\n").unwrap();
+    fs::write(place("Cargo.toml"), "[package]\nname = \"my-contacts\"\nversion = \"0.3.0\"\n").unwrap();
+    let publish = ["connector", "publish", &wasm, "--key", &key, "--notes", &notes];
+    let output = Command::new(env!("CARGO_BIN_EXE_wherry"))
+        .args(publish)
+        .env("WHERRY_CONFIG", "/nowhere/config.toml")
+        .env("WHERRY_URL", &controller.url)
+        .env("WHERRY_TOKEN", "whp_test")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("; its notes are not replaced\n"));
+    assert!(stderr.contains("Cargo.toml says 0.3.0, this component says 0.1.0"), "{stderr}");
+}
+
+#[test]
 fn a_package_carries_what_the_component_says_and_no_other_descriptor() {
     let Some(component) = component("contacts", "a_package_carries_what_the_component_says_and_no_other_descriptor")
     else {
@@ -150,6 +234,49 @@ fn a_package_carries_what_the_component_says_and_no_other_descriptor() {
     let refused = wherry(&["connector", "package", &component, "--key", &key, "--out", &out, "--descriptor", &other]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("package.descriptor_differs"));
+}
+
+/// A system that has one answer to everything and counts who asks.
+struct System {
+    url: String,
+    asked: Arc<AtomicUsize>,
+}
+
+impl System {
+    /// One that is always busy, for longer than anybody waits.
+    fn start() -> Self {
+        Self::answering("429 Too Many Requests\r\nretry-after: 86400", "{}")
+    }
+
+    fn answering(status: &'static str, body: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                count.fetch_add(1, SeqCst);
+                // The whole request, so that closing does not reset it.
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut line, mut length) = (String::new(), 0);
+                while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                    let header = line.to_ascii_lowercase();
+                    length =
+                        header.strip_prefix("content-length:").map_or(length, |value| value.trim().parse().unwrap());
+                    line.clear();
+                }
+                drop(reader.take(length).read_to_end(&mut Vec::new()));
+                let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close");
+                drop(write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn seen(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
 }
 
 fn wherry(arguments: &[&str]) -> Output {

@@ -9,5 +9,6 @@ mod keys;
 mod kit;
 mod project_faults;
 mod publishers;
+mod publishing;
 mod sandbox;
 mod secrets;

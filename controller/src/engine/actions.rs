@@ -82,14 +82,18 @@ pub(super) struct Input {
 }
 
 impl Ledger {
-    /// Calls an activity. The run is durable when this answers.
+    /// Calls an activity. The run is durable when this answers, unless it only reads: see [`super::settling`].
     ///
     /// # Errors
     /// If there is no such connection or activity, the input is not what the connector asks for, the connection is
     /// called too often, its answer may not leave and nothing else would come of it, or the idempotency key came with
     /// another body.
     pub async fn call(&self, call: Call) -> Result<Calling, Refusal> {
-        let (call, input) = self.examined(call).await?;
+        let (call, input, class) = self.examined(call).await?;
+        // Who comes with a key may ask for a run that has just ended.
+        if class == SideEffects::Read && call.idempotency.is_none() {
+            return self.begin_reading(move |turn| turn.call(&call, input)).await;
+        }
         self.begin(move |turn| turn.call(&call, input)).await
     }
 }

@@ -28,8 +28,16 @@ pub(super) struct Changes {
     closed: Vec<Batch>,
     open: Batch,
     bytes: usize,
+    /// Something changed that may not be seen outside before it is durable.
+    waits: bool,
     /// Changed runs, encoded when the commit is closed, with what that will take.
     runs: std::collections::BTreeMap<RunId, usize>,
+}
+
+impl Changes {
+    pub(super) const fn waits(&self) -> bool {
+        self.waits
+    }
 }
 
 impl Turn<'_> {
@@ -46,6 +54,22 @@ impl Turn<'_> {
     /// Stores a record. One that cannot be encoded is a defect that would lose data, so it fails
     /// the whole turn.
     pub(super) fn put<T: Serialize>(&mut self, space: Space, key: impl Into<Vec<u8>>, value: &T) {
+        self.changes.waits = true;
+        self.keep(space, key, value);
+    }
+
+    /// As [`Turn::put`], of something that belongs to a run.
+    pub(super) fn put_of<T: Serialize>(&mut self, run: RunId, space: Space, key: impl Into<Vec<u8>>, value: &T) {
+        self.changes.waits |= self.run_waits(run);
+        self.keep(space, key, value);
+    }
+
+    /// Whether what becomes of the run may only be seen once it is durable.
+    fn run_waits(&self, run: RunId) -> bool {
+        !self.state.runs.get(&run).is_some_and(|active| active.record.spec.is_read_for_caller())
+    }
+
+    fn keep<T: Serialize>(&mut self, space: Space, key: impl Into<Vec<u8>>, value: &T) {
         match record::encode(SCHEMA, value) {
             Ok(bytes) => {
                 self.changes.bytes += bytes.len() + WRAPPING;
@@ -57,6 +81,7 @@ impl Turn<'_> {
 
     /// Removes a record.
     pub(super) fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
+        self.changes.waits = true;
         self.changes.bytes += WRAPPING;
         self.changes.open.delete(space, key);
     }
@@ -104,6 +129,7 @@ impl Turn<'_> {
     }
 
     fn store_run(&mut self, run: RunId) {
+        self.changes.waits |= self.run_waits(run);
         let Some(active) = self.state.runs.get_mut(&run) else { return };
         active.record.stored = active.machine.stored();
         let over = matches!(active.machine.state(), RunState::Finished { .. });

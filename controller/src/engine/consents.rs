@@ -37,7 +37,10 @@ mod leaving;
 mod provider;
 mod view;
 
-use self::{leaving::Leaving, provider::Provider};
+use self::{
+    leaving::{Leaving, Parting},
+    provider::Provider,
+};
 pub use callback::{BACK, Back};
 pub use view::{Connectedness, FlowView};
 
@@ -75,6 +78,7 @@ pub(super) struct Flows {
     all: BTreeMap<FlowId, Flow>,
     /// Tokens that are being given back, by the number of the question.
     leaving: BTreeMap<u64, Leaving>,
+    parting: Parting,
     next: u64,
 }
 

@@ -6,7 +6,7 @@
 use wherry_domain::{epoch::Epoch, id::AgentId, presence::Event as Presence, run::Event};
 use wherry_proto::frame::{Attempt, FromController};
 
-use super::{Turn, state::State};
+use super::{Turn, settling::Acks, state::State};
 
 /// What could not be sent.
 pub(super) enum Undelivered {
@@ -31,6 +31,15 @@ impl State {
             self.undelivered.push(Undelivered::Session(agent, epoch));
         }
         self.undelivered.extend(offer.map(|attempt| Undelivered::Offer(agent, attempt)));
+    }
+}
+
+impl State {
+    /// Tells sessions what is durable of their results.
+    pub(super) fn acknowledge(&mut self, acks: Acks) {
+        for ((agent, epoch), up_to) in acks {
+            self.send(agent, epoch, FromController::Ack { up_to });
+        }
     }
 }
 

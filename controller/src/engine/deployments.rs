@@ -148,13 +148,10 @@ impl Ledger {
             if let Some(deployment) = current.find(|deployment| deployment.digest == digest) {
                 return Ok(deployment.signature.clone());
             }
-            let of_run = turn
-                .state
-                .runs
-                .values()
-                .any(|run| run.record.spec.group == group && run.record.spec.snapshot == digest);
+            let mut runs = turn.state.runs.values().map(|run| &run.record.spec);
+            let of_run = runs.any(|spec| spec.group == group && spec.snapshot == digest);
             let missing = || Refusal::not_found("deployment.not_found", "there is no deployment of that digest");
-            of_run.then_some(()).ok_or_else(missing)?;
+            (of_run || turn.parts_with(group, digest)).then_some(()).ok_or_else(missing)?;
             let found = turn.stored_deployments()?.into_iter().find(|deployment| deployment.digest == digest);
             Ok(found.and_then(|deployment| deployment.signature))
         });

@@ -44,7 +44,7 @@ impl Ledger {
             let versions = turn.state.connectors.get(&name);
             Ok(versions.and_then(|versions| versions.get(&version)?.descriptor))
         };
-        let Some(digest) = self.act(find).await? else { return Ok(None) };
+        let Some(digest) = self.glance(find).await? else { return Ok(None) };
         if let Some(described) = self.described.get(digest) {
             return Ok(Some(described));
         }

@@ -90,9 +90,8 @@ impl Turn<'_> {
         let Some(AgentState { leased, session: Some(session), .. }) = self.state.agents.get_mut(&agent) else { return };
         let named = in_flight.iter().filter(|item| leased.contains(&item.attempt.run)).count();
         let named = u32::try_from(named).unwrap_or(u32::MAX);
-        session.withheld = 0;
         // The end of a leased run frees a slot in any case, also of an agent that announced just before.
-        session.withheld = session.slots.saturating_sub(free).saturating_sub(named).min(session.free(leased.len()));
+        session.offered = free.saturating_add(named).max(u32::try_from(leased.len()).unwrap_or(u32::MAX));
     }
 
     fn reported(&mut self, agent: AgentId, epoch: Epoch, report: Report, jitter: Jitter) {
@@ -108,7 +107,7 @@ impl Turn<'_> {
             self.event(attempt.run, Event::Declined { fence: attempt.fence });
             // Until its next heartbeat the agent is full, whatever we believed.
             if let Some(AgentState { leased, session: Some(session), .. }) = self.state.agents.get_mut(&agent) {
-                session.withheld = session.withheld.saturating_add(session.free(leased.len()));
+                session.offered = session.offered.min(u32::try_from(leased.len()).unwrap_or(u32::MAX));
             }
             self.open_slots(agent);
         }

@@ -152,10 +152,15 @@ impl Turn<'_> {
         let members = self.state.agents.values().filter(|state| state.agent.group == group);
         let lock = self.lock_of(environment).map(|lock| lock.version);
         let differing = members.filter_map(|state| differs(state, (environment, lock), connector, wasm));
-        let mut differing: Vec<Differing> = differing.take(MOST_DIFFERING).collect();
-        differing.sort_by(|one, other| one.agent.cmp(&other.agent));
-        Ok(differing)
+        Ok(first_of(differing.collect()))
     }
+}
+
+/// As many as are named, by name: always the same ones.
+fn first_of(mut differing: Vec<Differing>) -> Vec<Differing> {
+    differing.sort_by(|one, other| one.agent.cmp(&other.agent));
+    differing.truncate(MOST_DIFFERING);
+    differing
 }
 
 /// What keeps an agent from running it; nothing, if nothing does.
@@ -188,5 +193,18 @@ fn differs(
         HoldingState::Quarantined { code, message } => {
             told(holding.instead.clone(), "quarantined", Some((code.clone(), message.clone())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_more_agents_than_are_named_the_first_by_name_are() {
+        let differing =
+            |n: u32| Differing { agent: format!("pier-{n:03}").parse().unwrap(), has: None, state: "away", why: None };
+        let named = first_of((0..=100).rev().map(differing).collect());
+        assert_eq!(named, (0..100).map(differing).collect::<Vec<_>>());
     }
 }

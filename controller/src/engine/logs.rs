@@ -57,7 +57,7 @@ impl Turn<'_> {
         let key = key(run, record.log_lines);
         record.log_chunks += 1;
         record.log_lines = record.log_lines.saturating_add(u32::try_from(chunk.len()).unwrap_or(u32::MAX));
-        self.put(LOGS, key, &chunk);
+        self.put_of(run, LOGS, key, &chunk);
         self.changed(run);
     }
 

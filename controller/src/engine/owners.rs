@@ -312,11 +312,13 @@ impl Turn<'_> {
         let (environment, project, connection) = key.clone();
         let connected = kept.account.is_some() || kept.owner.stored().generation > 0;
         let Some(owner) = kept.owner.agent().filter(|_| connected) else { return };
-        let Some(environment) = self.state.environment(environment).map(|found| found.name.clone()) else { return };
+        let Some(found) = self.state.environment(environment) else { return };
+        let (group, environment) = (found.group, found.name.clone());
         let Some(current) = self.state.current.get(&(key.0, key.1.clone())) else { return };
-        let deployment = Some(current.deployment.digest);
+        let deployment = current.deployment.digest;
         let path = ConnectionPath { environment, project, connection };
-        self.oauth_order(owner, path, 0, OAuthAsked::Disconnect { deployment });
+        self.part_with(group, deployment);
+        self.oauth_order(owner, path, 0, OAuthAsked::Disconnect { deployment: Some(deployment) });
     }
 }
 

@@ -43,7 +43,7 @@ impl Turn<'_> {
         let group = self.state.groups.get_mut(&id)?;
         // Taken out while it is asked, because the answer depends on everything else.
         let (mut queue, mut slots) = (std::mem::take(&mut group.queue), std::mem::take(&mut group.slots));
-        let found = queue.pop_tied(self.now, &mut slots, |lane| self.tie(lane));
+        let found = queue.pop_tied(self.now, &mut slots, |lane, queue| self.tie(lane, queue));
         if let Some(group) = self.state.groups.get_mut(&id) {
             group.queue = queue;
             group.slots = slots;

@@ -106,7 +106,7 @@ pub(super) fn faults(schema: &Map<String, Value>, value: &Value, at: &[&str], te
         }
     };
     let errors = validator.iter_errors(value).filter(|error| texts == Texts::Plain || !excused(error));
-    errors.take(MAX_FAULTS).flat_map(|error| told(&schema, &error, at)).collect()
+    errors.take(MAX_FAULTS).flat_map(|error| told((&schema, value), &error, at)).collect()
 }
 
 /// Whether the value is to be filled in later: nobody knows yet what it will be.
@@ -116,6 +116,7 @@ fn excused(error: &ValidationError<'_>) -> bool {
         error.kind(),
         Kind::AdditionalProperties { .. }
             | Kind::UnevaluatedProperties { .. }
+            | Kind::FalseSchema
             | Kind::Required { .. }
             | Kind::PropertyNames { .. }
             | Kind::MaxItems { .. }
@@ -136,7 +137,7 @@ fn has_template(value: &Value) -> bool {
 }
 
 /// The fault without the value: it may be a record.
-fn told(schema: &Value, error: &ValidationError<'_>, at: &[&str]) -> Vec<Fault> {
+fn told((schema, value): (&Value, &Value), error: &ValidationError<'_>, at: &[&str]) -> Vec<Fault> {
     let place = error.instance_path().as_str().split('/').skip(1).map(unescaped);
     let path: Vec<String> = at.iter().map(|key| (*key).to_owned()).chain(place).collect();
     let fault = |path: Vec<String>, message: String, suggestion: Option<String>| Fault {
@@ -146,18 +147,28 @@ fn told(schema: &Value, error: &ValidationError<'_>, at: &[&str]) -> Vec<Fault> 
         suggestion,
         at: None,
     };
-    let Kind::AdditionalProperties { unexpected } = error.kind() else {
-        return vec![fault(path, error.masked_with("what stands here").to_string(), None)];
+    let beside = error.schema_path().as_str().strip_suffix("/additionalProperties");
+    let unexpected: Vec<&String> = match (error.kind(), beside) {
+        (Kind::AdditionalProperties { unexpected }, _) => unexpected.iter().collect(),
+        // Where no key at all is known, the library does not say which one is too many.
+        (Kind::FalseSchema, Some(_)) => {
+            let object = value.pointer(error.instance_path().as_str()).and_then(Value::as_object);
+            object.into_iter().flat_map(Map::keys).collect()
+        }
+        (Kind::FalseSchema, None) => {
+            return vec![fault(path, "the connector takes nothing here".to_owned(), None)];
+        }
+        _ => return vec![fault(path, error.masked_with("what stands here").to_string(), None)],
     };
-    let beside = error.schema_path().as_str().strip_suffix("/additionalProperties").unwrap_or_default();
-    let known = schema.pointer(&format!("{beside}/properties")).and_then(Value::as_object);
+    let known = schema.pointer(&format!("{}/properties", beside.unwrap_or_default())).and_then(Value::as_object);
     let names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let of_key = |key: &String| {
-        let message = format!("the connector knows no key {key} here; it has {}", names.join(", "));
+        let message = format!("the connector knows no key {key} here; it has {has}");
         let path = path.iter().chain([key]).cloned().collect();
         fault(path, message, nearest(key, names.iter().copied()))
     };
-    unexpected.iter().take(MAX_FAULTS).map(of_key).collect()
+    unexpected.into_iter().take(MAX_FAULTS).map(of_key).collect()
 }
 
 /// A part of a JSON pointer (RFC 6901) as the key it means.
@@ -188,6 +199,30 @@ mod tests {
     fn a_key_that_is_nearly_right_is_refused_with_the_right_one() {
         let faults = told_of(&json!({"mode": "a", "max_page": "{{ vars.n }}"}), Texts::Templates);
         assert_eq!(faults, [("with.max_page".to_owned(), Some("max_pages".to_owned()))]);
+    }
+
+    #[test]
+    fn a_connector_without_options_says_so_of_each_key_whatever_its_value() {
+        for schema in [
+            json!({"type": "object", "additionalProperties": false}),
+            json!({"type": "object", "properties": {}, "additionalProperties": false}),
+        ] {
+            let value = json!({"workspace": "{{ vars.w }}", "zone": {"a": 1}});
+            let found = faults(schema.as_object().unwrap(), &value, &["options"], Texts::Templates);
+            let told: Vec<_> = found.iter().map(|fault| (fault.path.join("."), fault.message.as_str())).collect();
+            let says = |key: &str| format!("the connector knows no key {key} here; it has none");
+            let (workspace, zone) = (says("workspace"), says("zone"));
+            assert_eq!(
+                told,
+                [("options.workspace".to_owned(), workspace.as_str()), ("options.zone".to_owned(), zone.as_str()),]
+            );
+        }
+        let schema = json!({"properties": {"old": false}});
+        let found = faults(schema.as_object().unwrap(), &json!({"old": 1}), &[], Texts::Plain);
+        assert_eq!(
+            (found[0].path.join("."), found[0].message.as_str()),
+            ("old".to_owned(), "the connector takes nothing here")
+        );
     }
 
     #[test]

@@ -11,19 +11,21 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use wherry_domain::{
-    id::{AgentId, EnvironmentId, RunId},
+    id::{AgentId, EnvironmentId, GroupId, RunId},
     name::Name,
     presence::State as Presence,
     project::{
         Auth, Operation, Project,
         auth::{Grant, Initiate, OAuth2},
     },
-    schedule::Tie,
+    run::State as RunState,
+    schedule::{Queue, Tie},
 };
 
 use super::{
     Turn,
     owners::oauth_of,
+    place::reserved,
     state::{AgentState, Current, State},
 };
 use crate::model::{RunSpec, Tied};
@@ -87,11 +89,11 @@ pub(super) fn rotates(auth: &Auth) -> bool {
 }
 
 impl Turn<'_> {
-    /// Which agents may take the runs of a line now.
-    pub(super) fn tie(&self, lane: &Lane) -> Tie {
+    /// Which agents may take the runs of a line now, given who else waits.
+    pub(super) fn tie(&self, lane: &Lane, queue: &Queue<Lane>) -> Tie {
         let tie = match &lane.tied {
             None => Tie::Any,
-            Some((environment, Tied::Seat)) => self.seat_tie(*environment, lane),
+            Some((environment, Tied::Seat)) => self.seat_tie(*environment, lane, queue),
             Some((environment, Tied::Owner(connection))) => {
                 let key = (*environment, lane.project.clone(), connection.clone());
                 self.state.owners.get(&key).map_or(Tie::Any, |kept| self.owner_tie(kept))
@@ -118,17 +120,51 @@ impl Turn<'_> {
         }
     }
 
-    fn seat_tie(&self, environment: EnvironmentId, Lane { project, keyed, .. }: &Lane) -> Tie {
+    fn seat_tie(&self, environment: EnvironmentId, lane: &Lane, queue: &Queue<Lane>) -> Tie {
+        let Lane { project, keyed, .. } = lane;
         let Some(agent) = self.state.seats.get(&(environment, project.clone())).map(|seat| seat.agent) else {
             return Tie::Any;
         };
         let Some(state) = self.state.agents.get(&agent) else { return Tie::Any };
-        if state.presence.may_take_work() && !(*keyed && self.waits_for_keys(agent)) {
-            return Tie::Only(agent);
+        if state.presence.may_take_work() {
+            if !self.waits_for_keys(agent) {
+                return Tie::Only(agent);
+            }
+            if !keyed {
+                return if self.gives_way(state, lane, queue) { Tie::Nobody } else { Tie::Only(agent) };
+            }
         }
         // Whatever it holds it may still be doing. One that is silent for a moment is waited for.
         let at_work = self.holds_tied(state, environment, project);
         if at_work || matches!(state.presence.state(), Presence::Suspect { .. }) { Tie::Nobody } else { Tie::Any }
+    }
+
+    /// Whether an agent without keys takes no more runs of its seat, because others of them wait for keys that somebody
+    /// else has. Otherwise those would wait for as long as there is work that needs none.
+    fn gives_way(&self, seated: &AgentState, lane: &Lane, queue: &Queue<Lane>) -> bool {
+        let has_keys = |state: &AgentState| {
+            let session = state.session.as_ref().filter(|_| state.presence.may_take_work());
+            // An agent that keeps all but its reserved slots for itself might never take an ordinary run.
+            session.is_some_and(|session| session.free(0) > reserved(session.slots))
+                && state.agent.group == seated.agent.group
+                && !self.waits_for_keys(state.agent.id)
+        };
+        queue.is_ready(&Lane { keyed: true, ..lane.clone() }) && self.state.agents.values().any(has_keys)
+    }
+
+    /// What is sealed to a group is not what it was: each of its waiting runs goes on waiting in the line that is right
+    /// for it now.
+    pub(super) fn relane(&mut self, group: GroupId) {
+        let waiting = self.state.runs.iter().filter(|(_, active)| {
+            let spec = &active.record.spec;
+            spec.group == group && !spec.secrets.is_empty() && matches!(active.machine.state(), RunState::Queued { .. })
+        });
+        let lanes: Vec<_> = waiting.map(|(run, active)| (*run, lane(&active.record.spec, self.state))).collect();
+        let Some(state) = self.state.groups.get_mut(&group) else { return };
+        for (run, lane) in lanes {
+            state.queue.relabel(run, lane);
+        }
+        self.state.touched.insert(group);
     }
 
     fn holds_tied(&self, state: &AgentState, environment: EnvironmentId, project: &Name) -> bool {

@@ -85,7 +85,7 @@ impl Turn<'_> {
         state.session = Some(Session {
             epoch,
             slots: hello.slots,
-            withheld: 0,
+            offered: 0,
             asks: Asks::new(hello.asks),
             oauth: hello.oauth,
             catalogue: hello.catalogue,

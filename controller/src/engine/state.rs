@@ -135,8 +135,8 @@ pub(super) struct AgentState {
 pub(super) struct Session {
     pub(super) epoch: Epoch,
     pub(super) slots: u32,
-    /// Slots that it does not offer, apart from those of the runs leased to it.
-    pub(super) withheld: u32,
+    /// How many runs it would hold in all, as far as it said last: an owner's policy may have moved its slots meanwhile.
+    pub(super) offered: u32,
     pub(super) asks: Asks,
     /// It knows frames about OAuth.
     pub(super) oauth: bool,
@@ -181,7 +181,7 @@ impl Session {
     /// their way to it, and what ended since.
     pub(super) fn free(&self, leased: usize) -> u32 {
         let leased = u32::try_from(leased).unwrap_or(u32::MAX);
-        self.slots.saturating_sub(self.withheld).saturating_sub(leased)
+        self.slots.min(self.offered).saturating_sub(leased)
     }
 }
 

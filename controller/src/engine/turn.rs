@@ -20,7 +20,8 @@ use wherry_domain::{
 use wherry_proto::frame::FromController;
 
 use super::{
-    actions::Passed, changes::Changes, consents::FlowView, memories::Overlay, state::State, submit::StoredKey,
+    actions::Passed, changes::Changes, consents::FlowView, memories::Overlay, settling::Acks, state::State,
+    submit::StoredKey,
 };
 use crate::model::{LockChange, RunRecord};
 
@@ -44,11 +45,19 @@ pub struct Turn<'a> {
     pub(super) error: Option<StoreError>,
 }
 
+/// What a turn decided.
+pub(super) struct Decided {
+    pub(super) commits: Vec<Batch>,
+    pub(super) outgoing: Outgoing,
+    /// Nothing may be seen outside before the commits are durable; otherwise see [`super::settling`].
+    pub(super) waits: bool,
+}
+
 /// What may be seen outside once the turn is durable.
 #[derive(Default)]
 pub(super) struct Outgoing {
     pub(super) frames: Vec<(AgentId, Epoch, FromController)>,
-    pub(super) acks: BTreeMap<(AgentId, Epoch), u64>,
+    pub(super) acks: Acks,
     /// To streams that end.
     pub(super) last_words: Vec<(mpsc::Sender<FromController>, FromController)>,
     answers: Vec<(oneshot::Sender<Arc<RunRecord>>, Arc<RunRecord>)>,
@@ -112,7 +121,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The commits, and what follows once they are durable.
-    pub(super) fn finish(mut self) -> Result<(Vec<Batch>, Outgoing), StoreError> {
+    pub(super) fn finish(mut self) -> Result<Decided, StoreError> {
         let commits = self.commits();
         self.state.ripen_keyrings();
         for run in std::mem::take(&mut self.over) {
@@ -120,7 +129,7 @@ impl<'a> Turn<'a> {
         }
         match self.error {
             Some(error) => Err(error),
-            None => Ok((commits, self.out)),
+            None => Ok(Decided { commits, outgoing: self.out, waits: self.changes.waits() }),
         }
     }
 
@@ -151,10 +160,10 @@ impl Outgoing {
             // A stream that does not take its farewell ends without one.
             let _ = frames.try_send(frame);
         }
-        let acks = self.acks.into_iter().map(|((agent, epoch), up_to)| (agent, epoch, FromController::Ack { up_to }));
-        for (agent, epoch, frame) in self.frames.into_iter().chain(acks) {
+        for (agent, epoch, frame) in self.frames {
             state.send(agent, epoch, frame);
         }
+        state.acknowledge(self.acks);
         for (watch, record) in self.updates {
             watch.send_replace(record);
         }

@@ -62,6 +62,13 @@ pub struct RunSpec {
     pub action: Option<Called>,
 }
 
+impl RunSpec {
+    /// Whether it is an action that only reads.
+    pub fn is_read_for_caller(&self) -> bool {
+        self.action.as_ref().is_some_and(|called| called.class == SideEffects::Read)
+    }
+}
+
 /// What an action calls; what it is called with is stored nowhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Called {

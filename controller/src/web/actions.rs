@@ -222,7 +222,7 @@ fn may_have_been_done(record: &RunRecord, lost: bool) -> bool {
 }
 
 fn unknown() -> (&'static str, StatusCode, String) {
-    let message = "the agent was lost in the middle of the action: it may or may not have been done, and it is not done again by itself";
+    let message = "the agent, or the process of its connector, was lost in the middle of the action: it may or may not have been done, and it is not done again by itself";
     ("action.unknown", StatusCode::GATEWAY_TIMEOUT, message.to_owned())
 }
 

@@ -44,6 +44,10 @@ pub(super) struct Connector {
     /// The environments whose locks name this version. Only where the versions of one connector are listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     environments: Vec<Placed>,
+    /// Whether it was published before, so that this time changed nothing: what the release says, such as its notes, is
+    /// what it said then. Only where one is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchanged: Option<bool>,
 }
 
 /// A version of a connector in an environment.
@@ -134,6 +138,7 @@ impl From<model::Connector> for Connector {
             revoked_at: connector.revoked_ms.map(rfc3339),
             activities: connector.activities,
             environments: Vec::new(),
+            unchanged: None,
         }
     }
 }
@@ -191,5 +196,6 @@ pub(super) async fn publish(
     })?;
     let (envelope, rest) = (package.slice(..end), package.slice(end + 1..));
     let (connector, fresh) = web.ledger.publish(caller.name, envelope.to_vec(), rest.to_vec()).await?;
-    Ok((if fresh { StatusCode::CREATED } else { StatusCode::OK }, Json(connector.into())))
+    let view = Connector { unchanged: (!fresh).then_some(true), ..connector.into() };
+    Ok((if fresh { StatusCode::CREATED } else { StatusCode::OK }, Json(view)))
 }

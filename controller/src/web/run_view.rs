@@ -27,6 +27,8 @@ pub(super) struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     activity: Option<String>,
     deployment_number: u64,
+    /// `read`, `idempotent`, `keyed` or `unsafe`: what repeating it may do.
+    side_effects: &'static str,
     /// `queued`, `leased`, `unknown`, `succeeded`, `failed` or `cancelled`.
     pub(super) state: &'static str,
     #[serde(skip_serializing_if = "is_false")]
@@ -116,6 +118,7 @@ impl Run {
             operation: spec.operation.to_string(),
             activity: spec.action.as_ref().map(|called| called.activity.clone()),
             deployment_number: spec.number,
+            side_effects: spec.terms.side_effects.as_str(),
             state: state_word(&stored.state),
             cancelling: matches!(stored.state, State::Leased { cancelling: true, .. }),
             attempt: stored.fence.attempt(),

@@ -11,6 +11,7 @@ mod fleet;
 mod oauth;
 mod paging;
 mod problems;
+mod reads;
 mod runs;
 mod secrets;
 mod slow;

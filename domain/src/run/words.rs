@@ -121,6 +121,8 @@ pub enum Reason {
     OfferLost,
     /// The agent's process died in the middle.
     AgentRestarted,
+    /// The process that ran a connector's code died in the middle.
+    WorkerDied,
     /// The lease ran out.
     LeaseExpired,
     /// The agent was locked out.

@@ -124,6 +124,15 @@ impl<P: Ord + Clone> Queue<P> {
         self.later.insert((due, run));
     }
 
+    /// A run that waits does so among the runs of another project from now on; its moment stays as it is.
+    pub fn relabel(&mut self, run: RunId, project: P) {
+        let Some(Waiting { project: before, due, synchronous }) = self.waiting.get(&run) else { return };
+        if *before != project {
+            let (due, synchronous) = (*due, *synchronous);
+            self.push(project, run, due, synchronous);
+        }
+    }
+
     /// The run waits no more; whether it did.
     pub fn remove(&mut self, run: RunId) -> bool {
         let Some(Waiting { project, due, .. }) = self.waiting.remove(&run) else { return false };
@@ -139,12 +148,18 @@ impl<P: Ord + Clone> Queue<P> {
     /// Takes out the run whose turn it is and a slot for it; `None` if no run is due or none of
     /// the due ones fits a free slot.
     pub fn pop(&mut self, now: Timestamp, slots: &mut Slots) -> Option<(RunId, AgentId)> {
-        self.pop_tied(now, slots, |_| Tie::Any)
+        self.pop_tied(now, slots, |_, _| Tie::Any)
     }
 
     /// As [`Queue::pop`], where not every agent may take the runs of every project. A project that finds no slot lets
-    /// others go first, and saves up no turns meanwhile. Costs O(k log n) with k projects that find none.
-    pub fn pop_tied(&mut self, now: Timestamp, slots: &mut Slots, tie: impl Fn(&P) -> Tie) -> Option<(RunId, AgentId)> {
+    /// others go first, and saves up no turns meanwhile. `tie` is handed the queue, to see who else waits. Costs
+    /// O(k log n) with k projects that find none.
+    pub fn pop_tied(
+        &mut self,
+        now: Timestamp,
+        slots: &mut Slots,
+        tie: impl Fn(&P, &Self) -> Tie,
+    ) -> Option<(RunId, AgentId)> {
         self.promote(now);
         self.forget_idle();
         let none_for_all = !slots.has_room(false);
@@ -154,7 +169,7 @@ impl<P: Ord + Clone> Queue<P> {
         let turns = if none_for_all { &self.calling } else { &self.active };
         let mut passed = Vec::new();
         let found = turns.iter().find_map(|(tag, project)| {
-            let tie = tie(project);
+            let tie = tie(project, self);
             let fit = self.flows.get(project).and_then(|flow| flow.fit(tie, slots));
             if fit.is_none() {
                 passed.push(project.clone());
@@ -196,6 +211,11 @@ impl<P: Ord + Clone> Queue<P> {
             self.flows.entry(project.clone()).or_default();
             self.change(&project, |flow| flow.tag = flow.tag.max(tag));
         }
+    }
+
+    /// Whether a run of the project waits that was due when the queue was last asked.
+    pub fn is_ready(&self, project: &P) -> bool {
+        self.flows.get(project).is_some_and(Flow::waits)
     }
 
     /// Whether the run waits.
@@ -252,13 +272,16 @@ impl<P: Ord + Clone> Queue<P> {
         if !flow.synchronous.is_empty() {
             self.calling.insert(key.clone());
         }
-        let waits = !(flow.synchronous.is_empty() && flow.ordinary.is_empty());
-        if waits { &mut self.active } else { &mut self.idle }.insert(key);
+        if flow.waits() { &mut self.active } else { &mut self.idle }.insert(key);
         Some(result)
     }
 }
 
 impl Flow {
+    fn waits(&self) -> bool {
+        !(self.synchronous.is_empty() && self.ordinary.is_empty())
+    }
+
     /// Whether there is a slot for one of its runs: `Some(true)` for a synchronous one alone.
     fn fit(&self, tie: Tie, slots: &Slots) -> Option<bool> {
         let room = |synchronous| match tie {
@@ -406,7 +429,7 @@ mod tests {
     #[test]
     fn a_project_that_is_tied_to_a_full_agent_lets_others_go_first_and_saves_up_no_turns() {
         let (busy, other) = (AgentId::from_u128(1), AgentId::from_u128(2));
-        let tie = |project: &&str| if *project == "tied" { Tie::Only(busy) } else { Tie::Any };
+        let tie = |project: &&str, _: &Queue<_>| if *project == "tied" { Tie::Only(busy) } else { Tie::Any };
         let mut queue = queue(&[]);
         for run in 0..20 {
             queue.push(if run < 10 { "tied" } else { "free" }, RunId::from_u128(run), NOW, false);
@@ -420,13 +443,13 @@ mod tests {
         assert_eq!(placed.iter().filter(|(run, _)| run.as_u128() < 10).count(), 2, "{placed:?}");
         slots.set(other, 1, 0);
         slots.set(busy, 1, 0);
-        assert_eq!(queue.pop_tied(NOW, &mut slots, |_| Tie::Nobody), None);
+        assert_eq!(queue.pop_tied(NOW, &mut slots, |_, _| Tie::Nobody), None);
     }
 
     #[test]
     fn runs_that_need_keys_wait_for_an_agent_that_has_them_and_others_pass() {
         let (bare, keyed) = (AgentId::from_u128(1), AgentId::from_u128(2));
-        let tie = |project: &&str| if *project == "sealed" { Tie::Keyed } else { Tie::Any };
+        let tie = |project: &&str, _: &Queue<_>| if *project == "sealed" { Tie::Keyed } else { Tie::Any };
         let mut queue = queue(&[("sealed", 1, false), ("open", 2, false), ("sealed", 3, true)]);
         let mut slots = Slots::new();
         slots.set(bare, 9, 0);
@@ -437,6 +460,18 @@ mod tests {
         assert_eq!(queue.pop_tied(NOW, &mut slots, tie), Some((RunId::from_u128(3), keyed)));
         slots.set_keyed(bare, true);
         assert_eq!(queue.pop_tied(NOW, &mut slots, tie), Some((RunId::from_u128(1), bare)));
+    }
+
+    #[test]
+    fn a_run_that_moves_to_another_project_keeps_its_moment_and_is_seen_there() {
+        let (mut queue, slots) = (queue(&[("a", 1, false), ("a", 2, false)]), &mut room(1, 0));
+        queue.push("a", RunId::from_u128(1), Timestamp::from_millis(5_000), false);
+        assert_eq!(ids(&mut queue, slots), [2]);
+        queue.relabel(RunId::from_u128(1), "b");
+        queue.relabel(RunId::from_u128(2), "b");
+        assert_eq!((queue.len(), queue.next_due()), (1, Some(Timestamp::from_millis(5_000))));
+        assert_eq!(queue.pop(Timestamp::from_millis(5_000), slots), None);
+        assert!(queue.is_ready(&"b") && !queue.is_ready(&"a"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use wherry_domain::{
     id::AgentId,
     lease::LeaseTerms,
     retry::{Backoff, Jitter, RetryRule},
-    run::{AGENT_LOST, Effect, Event, Outcome, Run, State, Stored, Terms},
+    run::{AGENT_LOST, Effect, Event, Outcome, Reason, Run, State, Stored, Terms, WORKER_DIED},
     time::Timestamp,
 };
 
@@ -163,6 +163,31 @@ fn a_run_that_takes_every_agent_down_with_it_stops_somewhere() {
 }
 
 #[test]
+fn an_unsafe_run_whose_worker_died_after_effects_began_waits_for_a_person() {
+    let (agent, now) = (AgentId::from_u128(1), Timestamp::default());
+    let died = |class, begun| {
+        let retry = RetryRule { attempts: 3, ..RetryRule::default() };
+        let mut run = Run::submitted(Terms { side_effects: class, retry, ..plain() }, 0, now);
+        run.on(Event::Placed { agent, generation: 0 }, now);
+        let failure = Failure::retry(WORKER_DIED, "signal 9").after_effects(begun);
+        let outcome = Outcome::Failed(failure);
+        let effects = run.on(Event::Reported { fence: run.fence(), outcome: outcome.clone(), jitter: Jitter(0) }, now);
+        // An answer that was lost is sent again.
+        let again = Event::Reported { fence: run.fence(), outcome, jitter: Jitter(0) };
+        assert_eq!(run.on(again, now), []);
+        (effects, run)
+    };
+    let (effects, mut run) = died(SideEffects::Unsafe, true);
+    assert_eq!(effects, [Effect::Hold { reason: Reason::WorkerDied }]);
+    assert_eq!(run.on(Event::Absent { agent }, now), [], "that its agent knows no more of it proves nothing");
+    assert!(matches!(run.on(Event::RetryAsked, now).as_slice(), [Effect::Requeue { reason: Reason::Asked, .. }]));
+    for (class, begun) in [(SideEffects::Unsafe, false), (SideEffects::Keyed, true), (SideEffects::Read, false)] {
+        let (effects, _) = died(class, begun);
+        assert!(matches!(effects.as_slice(), [Effect::Requeue { reason: Reason::AttemptFailed, .. }]), "{class}");
+    }
+}
+
+#[test]
 fn a_run_read_from_a_copy_waits_for_whoever_may_have_it_and_takes_their_word() {
     let stored = Run::submitted(plain(), 0, Timestamp::default()).stored();
     let mut run = Run::restored_from_copy(plain(), stored, Duration::from_secs(100), Timestamp::default());
@@ -270,8 +295,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Draft)>> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let failed = (any::<bool>(), any::<bool>()).prop_map(|(retry, begun)| {
-        let code = Code::new("connection.refused");
+    let codes = prop_oneof![3 => Just(Code::new("connection.refused")), 1 => Just(WORKER_DIED)];
+    let failed = (any::<bool>(), any::<bool>(), codes).prop_map(|(retry, begun, code)| {
         let failure = if retry { Failure::retry(code, "") } else { Failure::permanent(code, "") };
         Outcome::Failed(failure.after_effects(begun))
     });

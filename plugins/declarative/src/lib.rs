@@ -14,7 +14,7 @@ mod target;
 
 pub use embedded::descriptor;
 use serde_json::{Map, Value};
-use wherry_manifest::{Kind, Manifest};
+use wherry_manifest::{Kind, Manifest, SideEffects as Effects};
 use wherry_sdk::http::Answer;
 use wherry_sdk::{Activities, Auth, Connector, Context, Error, Result, SideEffects};
 
@@ -42,11 +42,14 @@ impl Connector for Declarative {
     }
 
     fn activities() -> Activities<Self> {
-        // Names are all that is needed to run; the descriptor is made from the manifest.
-        let add = |activities: Activities<Self>, activity: &'static wherry_manifest::Activity| match activity.kind {
-            Kind::Source => activities.source(&activity.name, SideEffects::Unsafe, source::query),
-            Kind::Execute => activities.source(&activity.name, SideEffects::Unsafe, source::execute),
-            Kind::Target => activities.target(&activity.name, SideEffects::Unsafe, target::send),
+        // Names and what repeating does are all that is needed to run; the descriptor is made from the manifest.
+        let add = |activities: Activities<Self>, activity: &'static wherry_manifest::Activity| {
+            let (name, effects) = (activity.name.as_str(), side_effects(activity.side_effects));
+            match activity.kind {
+                Kind::Source => activities.source(name, effects, source::query),
+                Kind::Execute => activities.source(name, effects, source::execute),
+                Kind::Target => activities.target(name, effects, target::send),
+            }
         };
         let known = embedded::manifest().map(|manifest: &Manifest| manifest.activities.as_slice());
         known.unwrap_or_default().iter().fold(Activities::new(), add)
@@ -63,6 +66,16 @@ impl Connector for Declarative {
     /// Without a manifest there is one thing to say.
     fn on_error(error: Error) -> Error {
         embedded::manifest().err().unwrap_or(error)
+    }
+}
+
+/// The same in the kit's words.
+const fn side_effects(manifest: Effects) -> SideEffects {
+    match manifest {
+        Effects::Read => SideEffects::Read,
+        Effects::Idempotent => SideEffects::Idempotent,
+        Effects::Keyed => SideEffects::Keyed,
+        Effects::Unsafe => SideEffects::Unsafe,
     }
 }
 

@@ -15,8 +15,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 const REASON: usize = 500;
 
 thread_local! {
-    /// When the last request began, in seconds since 1970: headers that name a time are measured against it.
-    static NOW: Cell<u64> = const { Cell::new(0) };
     /// The activity that runs.
     static RUNNING: Cell<Option<&'static Activity>> = const { Cell::new(None) };
 }
@@ -26,17 +24,12 @@ pub(crate) fn note_activity(activity: &'static Activity) {
     RUNNING.set(Some(activity));
 }
 
-/// Remembers when a request begins.
-pub(crate) fn note_time(now: u64) {
-    NOW.set(now);
-}
-
 /// What a status other than 2xx means.
 pub(crate) fn refusal(manifest: &Manifest, answer: &Answer) -> Error {
     if let Some(error) = ruled(manifest, answer) {
         return error;
     }
-    let error = answer.error(NOW.get());
+    let error = answer.error(answer.received_at());
     let details = details(manifest, answer);
     let exhausted = manifest.rate_limit.remaining.as_deref().and_then(|name| answer.header(name));
     let is_throttled = answer.status() == 429
@@ -87,7 +80,7 @@ fn value_at(answer: &Answer, path: &str) -> Option<Value> {
 
 /// How long the system asks to wait.
 fn wait(manifest: &Manifest, answer: &Answer) -> Option<Duration> {
-    let now = NOW.get();
+    let now = answer.received_at();
     let reset = || {
         let (name, reset) = manifest.rate_limit.reset.as_ref()?;
         let number: u64 = answer.header(name)?.trim().parse().ok()?;

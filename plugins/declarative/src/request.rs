@@ -115,7 +115,6 @@ impl Rendered {
 
     /// The request, ready to be sent; again for each page.
     pub(crate) fn begin<'c>(&self, cx: &'c Context<'_, Options>) -> RequestBuilder<'c> {
-        refusal::note_time(cx.now());
         let request = cx.http().request(self.method, self.path.as_str()).limit(self.answer_bytes);
         let request = self.query.iter().fold(request, |request, (name, values)| request.query(name, values.as_slice()));
         let request = match &self.body {

@@ -310,8 +310,37 @@ fn rate_limits_are_read_from_their_headers() {
     let error = failed(exhausted);
     assert_eq!((error.kind, error.retry_after), (Kind::Throttled, Some(Duration::from_secs(86_400))), "a day at most");
     assert_eq!(failed(Reply::status(403).header("x-left", "3")).code, "http.forbidden");
-    let polite = failed(Reply::status(429).header("retry-after", "7").header("x-reset", "99999999999999"));
-    assert_eq!(polite.retry_after, Some(Duration::from_secs(7)));
+    let polite = failed(Reply::status(429).header("retry-after", "70").header("x-reset", "99999999999999"));
+    assert_eq!(polite.retry_after, Some(Duration::from_secs(70)));
+}
+
+#[test]
+fn a_short_wait_is_carried_out_whichever_header_names_it() {
+    let manifest = source(json!({}));
+    // The bench's clock began at 1,000,000,000.
+    let ran = bench(&manifest)
+        .on("GET", "/api/t", Reply::status(403).header("x-left", "0").header("x-reset", "1000000030"))
+        .on("GET", "/api/t", Reply::status(429).header("x-left", "0").header("x-reset", "1000000050"))
+        .on("GET", "/api/t", Reply::status(503).header("retry-after", "5"))
+        .on("GET", "/api/t", Reply::json(items(&[1])))
+        .run("q", json!({}));
+    assert_eq!(ran.waits(), [30, 20, 5].map(Duration::from_secs));
+    assert_eq!(ran.records().len(), 1);
+}
+
+#[test]
+fn a_refused_target_waits_and_one_that_broke_is_repeated_only_if_the_manifest_says_that_it_may_be() {
+    let sent = |class: &str| {
+        let mut manifest = target(json!({"method": "POST", "path": "/t", "idempotency_header": "X-Once"}));
+        manifest["activities"][0]["side_effects"] = json!(class);
+        let replies = [429, 503].map(|status| Reply::status(status).header("retry-after", "1"));
+        let bench = replies.into_iter().fold(bench(&manifest), |bench, reply| bench.on("POST", "/api/t", reply));
+        let ran = bench.on("POST", "/api/t", Reply::status(201)).input([json!({})]).run("send", json!({}));
+        (ran.acked(), ran.waits().len(), ran.result().is_ok())
+    };
+    assert_eq!(sent("unsafe"), (0, 1, false));
+    assert_eq!(sent("keyed"), (1, 2, true));
+    assert_eq!(sent("idempotent"), (1, 2, true));
 }
 
 #[test]

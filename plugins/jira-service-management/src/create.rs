@@ -8,7 +8,7 @@ mod sender;
 use wherry_sdk::info;
 use wherry_sdk::prelude::*;
 
-use crate::{Cx, refusal};
+use crate::Cx;
 pub(crate) use params::Create;
 pub(crate) use record::NewRecord;
 use sender::Created;
@@ -35,7 +35,7 @@ pub(crate) fn create(cx: &Cx<'_>, params: Create, input: &mut Reader<'_>) -> Res
     while let Some(batch) = input.batch()? {
         for record in batch.records() {
             cx.stop_if_asked()?;
-            match sender::create(cx, &params, &record).map_err(|error| refusal::with_patience(error, cx.now())) {
+            match sender::create(cx, &params, &record) {
                 Ok(created) => handled.last = created.or(handled.last),
                 Err(error) if error.is_about_one_record() => {
                     input.reject(record.row(), error)?;

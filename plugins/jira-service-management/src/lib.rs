@@ -44,14 +44,12 @@ impl Connector for JiraServiceManagement {
     }
 
     fn test(cx: &Context<Options>) -> Result<Value> {
-        check::check(cx).map_err(|error| refusal::with_patience(error, cx.now()))
+        check::check(cx)
     }
 
     fn activities() -> Activities<Self> {
         Activities::new()
-            .source("query", SideEffects::Read, |cx, params, out| {
-                query::query(cx, params, out).map_err(|error| refusal::with_patience(error, cx.now()))
-            })
+            .source("query", SideEffects::Read, query::query)
             .counting(&["requests_gone"])
             .target("create", SideEffects::Unsafe, create::create)
             .takes::<create::NewRecord>()
@@ -66,7 +64,7 @@ impl Connector for JiraServiceManagement {
 
 impl Discover for JiraServiceManagement {
     fn discover(cx: &Context<Options>, _activity: &str, question: Value) -> Result<Value> {
-        describe::describe(cx, question).map_err(|error| refusal::with_patience(error, cx.now()))
+        describe::describe(cx, question)
     }
 }
 

@@ -12,8 +12,6 @@ const LONGEST: u64 = 3_600;
 /// Characters of one message, and number of messages and fields, that are kept for the agent owner.
 const WORDS: usize = 400;
 const ENTRIES: usize = 15;
-/// Where the time stands that [`with_patience`] turns into a wait.
-const RESET: &str = "rateLimitReset";
 
 /// The error of an answer that Jira explains itself. Everything else is left to its status.
 pub(crate) fn refusal(answer: &Answer) -> Option<Error> {
@@ -51,29 +49,23 @@ pub(crate) fn refusal(answer: &Answer) -> Option<Error> {
 }
 
 /// A limit that names no wait in the usual way. Cloud may say when it ends, Data Center how often it counts anew.
-fn limited(answer: &Answer, mut details: Value) -> Error {
-    if let (Value::Object(fields), Some(reset)) = (&mut details, answer.header("x-ratelimit-reset")) {
-        fields.insert(RESET.to_owned(), shown(&reset, 40).into());
-    }
+fn limited(answer: &Answer, details: Value) -> Error {
     let interval = answer.header("x-ratelimit-interval-seconds").and_then(|seconds| seconds.trim().parse().ok());
+    let interval = interval.map(|seconds: u64| Duration::from_secs(seconds.clamp(1, LONGEST)));
+    let reset = || until(&answer.header("x-ratelimit-reset")?, answer.received_at());
     Error::new(Kind::Throttled, "http.throttled", "Jira asks for fewer requests")
-        .after(interval.map(|seconds: u64| Duration::from_secs(seconds.clamp(1, LONGEST))))
+        .after(interval.or_else(reset))
         .with_details(details)
+}
+
+/// The wait until a limit ends. `now` is in seconds since 1970.
+fn until(reset: &str, now: u64) -> Option<Duration> {
+    moment(reset).map(|reset| Duration::from_secs(reset.saturating_sub(now).clamp(1, LONGEST)))
 }
 
 /// Jira Data Center says so when a login failed so often that it wants to see a person.
 fn is_denied_login(answer: &Answer) -> bool {
     answer.header("x-seraph-loginreason").is_some_and(|reason| reason.contains("AUTHENTICATION_DENIED"))
-}
-
-/// Adds the wait that the reset time of an error asks for. `now` is in seconds since 1970.
-pub(crate) fn with_patience(error: Error, now: u64) -> Error {
-    if error.kind != Kind::Throttled || error.retry_after.is_some() {
-        return error;
-    }
-    let reset = error.details.as_ref().and_then(|details| details.get(RESET)?.as_str()).and_then(moment);
-    let wait = reset.map(|reset| Duration::from_secs(reset.saturating_sub(now).clamp(1, LONGEST)));
-    error.after(wait)
 }
 
 /// What the body of a refusal says, in either shape.
@@ -172,8 +164,7 @@ mod tests {
     fn the_time_of_a_reset_becomes_a_wait() {
         let at = moment("2026-01-01T10:00Z").unwrap();
         assert_eq!(at, 1_767_261_600);
-        let error = || refused(429, &[("x-ratelimit-reset", "2026-01-01T10:00Z")], &Value::Null).unwrap();
-        let wait = |now| with_patience(error(), now).retry_after.map(|wait| wait.as_secs());
+        let wait = |now| until("2026-01-01T10:00Z", now).map(|wait| wait.as_secs());
         assert_eq!(wait(at - 42), Some(42));
         assert_eq!((wait(at + 5), wait(0)), (Some(1), Some(LONGEST)), "neither at once nor for ever");
         assert_eq!(
@@ -185,11 +176,7 @@ mod tests {
             "it may have been done"
         );
         assert!(refused(429, &[("retry-after", "7"), ("x-ratelimit-reset", "x")], &Value::Null).is_none());
-        assert!(
-            with_patience(refused(429, &[("x-ratelimit-reset", "soon")], &Value::Null).unwrap(), 0)
-                .retry_after
-                .is_none()
-        );
+        assert!(refused(429, &[("x-ratelimit-reset", "soon")], &Value::Null).unwrap().retry_after.is_none());
     }
 
     #[test]

@@ -38,6 +38,19 @@ impl Blob {
         self.source.size()
     }
 
+    /// Hands the bytes that are left to `take`, in order, and leaves the file where it is.
+    pub(crate) fn write_to(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut at = self.at;
+        loop {
+            let chunk = self.source.read(at, CHUNK as u32)?;
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            at += chunk.len() as u64;
+            take(&chunk)?;
+        }
+    }
+
     /// The next bytes, at most 1 MiB; `None` at the end.
     pub fn read(&mut self) -> Result<Option<Vec<u8>>> {
         let chunk = self.source.read(self.at, CHUNK as u32)?;

@@ -28,19 +28,24 @@ struct Connection {
     options: serde_json::Value,
 }
 
+pub(crate) fn stopped() -> Error {
+    Error::new(Kind::Cancelled, "connector.cancelled", "stopped because the host asked for it")
+}
+
 fn no_options() -> serde_json::Value {
     serde_json::Value::Object(serde_json::Map::new())
 }
 
 impl<'h, O: DeserializeOwned> Context<'h, O> {
-    pub(crate) fn new<C: Connector<Options = O>>(host: &'h dyn Host) -> Result<Self> {
+    /// `repeatable` says whether what runs may be done again.
+    pub(crate) fn new<C: Connector<Options = O>>(host: &'h dyn Host, repeatable: bool) -> Result<Self> {
         let invalid = |what: &str, why: String| {
             Error::config("connector.connection_invalid", format!("the connection's {what} cannot be used: {why}"))
         };
         let connection: Connection =
             serde_json::from_str(&host.connection()).map_err(|error| invalid("description", error.to_string()))?;
         let options = run::typed(connection.options).map_err(|why| invalid("options", why))?;
-        let client = Client::new::<C>(host, Base::parse(&connection.url)?);
+        let client = Client::new::<C>(host, Base::parse(&connection.url)?, repeatable);
         Ok(Self { host, options, client })
     }
 }
@@ -114,10 +119,14 @@ impl<'h, O> Context<'h, O> {
 
     /// Ends the work between two requests if the host asks for it: it does not wait long.
     pub fn stop_if_asked(&self) -> Result<()> {
-        if self.host.is_cancelled() {
-            return Err(Error::new(Kind::Cancelled, "connector.cancelled", "stopped because the host asked for it"));
-        }
-        Ok(())
+        if self.host.is_cancelled() { Err(stopped()) } else { Ok(()) }
+    }
+
+    /// Lets so much time pass, and ends earlier, with an error, if the host asks to stop. On the bench no time passes:
+    /// its clock goes on by as much. Look at [`Context::remaining`] first: the host ends what takes too long. Requests
+    /// that the system wants later are waited for without this, see [`Pending::wait`](crate::http::Pending::wait).
+    pub fn pause(&self, time: Duration) -> Result<()> {
+        if self.host.pause(time) { Ok(()) } else { Err(stopped()) }
     }
 
     /// Adds to a counter of this invocation; at most 64 different names of `[a-z0-9_.-]`. Declare it with

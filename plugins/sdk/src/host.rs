@@ -44,6 +44,8 @@ pub trait Host {
     fn is_dry_run(&self) -> bool;
     /// Seconds since 1970.
     fn now(&self) -> u64;
+    /// Lets so much time pass. Whether it did: `false` if the host asked to stop meanwhile.
+    fn pause(&self, time: Duration) -> bool;
     /// Keeps a message of at most 8 KiB. `fields` is a JSON object.
     fn log(&self, level: Level, message: &str, fields: Option<&str>);
     /// Whether a message of this level would be kept.
@@ -114,7 +116,7 @@ pub trait RowSource {
 /// Sends requests.
 pub trait Transport {
     /// Begins an exchange. The request is on its way when this returns; nobody has to wait for its answer yet.
-    fn start(&self, request: Request) -> Result<Box<dyn Exchange>>;
+    fn start(&self, request: &Request) -> Result<Box<dyn Exchange>>;
 }
 
 /// A request that is on its way. Dropping it gives it up.

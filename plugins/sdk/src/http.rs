@@ -6,6 +6,7 @@ pub mod client;
 pub mod link;
 pub mod multipart;
 pub mod path;
+mod patience;
 pub mod request;
 pub mod retry_after;
 mod status;
@@ -64,4 +65,9 @@ pub struct Request {
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Option<Body>,
+    /// Whether it may be carried out twice without harm; see [`RequestBuilder::repeatable`].
+    pub repeatable: bool,
+    /// Whether the kit waits and sends it again where the system asks for patience; see
+    /// [`RequestBuilder::impatient`].
+    pub patient: bool,
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::activities::{Done, Handler};
+use crate::activities::{Done, Handler, SideEffects};
 use crate::connector::{Connector, Discover};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -28,7 +28,7 @@ impl From<Done> for Outcome {
 
 /// Tries the connection.
 pub fn test<C: Connector>(host: &dyn Host) -> Result<String> {
-    let tested = Context::new::<C>(host).and_then(|cx| C::test(&cx));
+    let tested = Context::new::<C>(host, true).and_then(|cx| C::test(&cx));
     tested.map(|document| document.to_string()).map_err(C::on_error)
 }
 
@@ -47,7 +47,7 @@ fn activity<C: Connector>(
     output: Option<Box<dyn RowSink + '_>>,
 ) -> Result<Done> {
     let activity = C::activities().find(&host.activity())?;
-    let cx = Context::new::<C>(host)?;
+    let cx = Context::new::<C>(host, activity.side_effects != SideEffects::Unsafe)?;
     let missing = |what: &str| {
         let message = format!("{} needs {what}, which the host did not give", activity.name);
         Error::new(Kind::Unsupported, "connector.activity_unknown", message)
@@ -71,7 +71,7 @@ fn activity<C: Connector>(
 pub fn discover<C: Discover>(host: &dyn Host, question: &str) -> Result<String> {
     let question = serde_json::from_str(question)
         .map_err(|error| Error::config("connector.params_invalid", format!("the question is not JSON: {error}")));
-    let answer = question.and_then(|question| C::discover(&Context::new::<C>(host)?, &host.activity(), question));
+    let answer = question.and_then(|question| C::discover(&Context::new::<C>(host, true)?, &host.activity(), question));
     answer.map(|answer| answer.to_string()).map_err(C::on_error)
 }
 

@@ -38,6 +38,9 @@ struct Options {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
+    /// Of `stream`, this part alone.
+    #[arg(long)]
+    part: Option<stream::Part>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -72,7 +75,7 @@ fn main() -> anyhow::Result<()> {
             What::Idle => idle::measure().await,
             What::Fleet => fleet::measure().await,
             What::Sandbox => sandbox::measure().await,
-            What::Stream => stream::measure().await,
+            What::Stream => stream::measure(options.part).await,
             What::Action => action::measure(seconds).await,
             What::Secrets => secrets::measure().await,
             What::Swap => swap::measure().await,

@@ -14,11 +14,24 @@ const REQUESTS: u64 = 5_000;
 const CREATED: u64 = 10_000;
 const IN_FLIGHT: usize = 16;
 
+/// What can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// From a source inside the agent to a target there.
+    Inside,
+    /// Pages of a system.
+    Queries,
+    /// Single requests through a proxy.
+    Proxy,
+    /// Requests created, sixteen at a time.
+    Creates,
+}
+
 /// Measures records per second and memory.
 ///
 /// # Errors
 /// If a run fails.
-pub(crate) async fn measure() -> anyhow::Result<Map<String, Value>> {
+pub(crate) async fn measure(only: Option<Part>) -> anyhow::Result<Map<String, Value>> {
     let proxy = connect_proxy::start().await?.to_string();
     let (bed, _) = Bed::start().await?;
     let large = System::start(bed.dir(), QUERIED).await?;
@@ -30,10 +43,15 @@ pub(crate) async fn measure() -> anyhow::Result<Map<String, Value>> {
     let (agent, _) = bed.agent_with("agent-1", &secrets, &format!("[proxy]\nurl = \"http://{proxy}\"\n")).await?;
     bed.run("warm-up").await?;
     let mut figures = Map::new();
-    inside(&bed, &agent, &mut figures).await?;
-    queries(&bed, &large, &mut figures).await?;
-    through_proxy(&bed, &small, &proxy, &mut figures).await?;
-    creates(&bed, &small, &mut figures).await?;
+    for part in [Part::Inside, Part::Queries, Part::Proxy, Part::Creates] {
+        match part {
+            _ if only.is_some_and(|only| only != part) => {}
+            Part::Inside => inside(&bed, &agent, &mut figures).await?,
+            Part::Queries => queries(&bed, &large, &mut figures).await?,
+            Part::Proxy => through_proxy(&bed, &small, &proxy, &mut figures).await?,
+            Part::Creates => creates(&bed, &small, &mut figures).await?,
+        }
+    }
     Ok(figures)
 }
 

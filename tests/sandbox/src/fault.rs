@@ -80,6 +80,9 @@ pub struct Rule {
     /// How many matching requests pass unharmed first.
     #[serde(default)]
     pub skip: u32,
+    /// How many matching requests pass unharmed in each window of `retry_after_s`, which begins with the first of them.
+    #[serde(default)]
+    pub quota: Option<u32>,
     /// How many answers go wrong; without it all of them.
     #[serde(default)]
     pub times: Option<u32>,
@@ -92,6 +95,9 @@ pub struct Rule {
     /// How many answers went wrong so far.
     #[serde(default, skip_deserializing)]
     pub hits: u32,
+    /// When the window of the quota began, and how many requests it let pass.
+    #[serde(skip)]
+    pub window: Option<(jiff::Timestamp, u32)>,
 }
 
 const fn one_second() -> u32 {
@@ -113,8 +119,20 @@ impl Rule {
             self.skip -= 1;
             return false;
         }
+        if self.quota.is_some_and(|quota| self.passes(quota, jiff::Timestamp::now())) {
+            return false;
+        }
         self.hits = self.hits.saturating_add(1);
         true
+    }
+
+    /// Whether the window has room for one more request.
+    fn passes(&mut self, quota: u32, now: jiff::Timestamp) -> bool {
+        let lasts = jiff::SignedDuration::from_secs(self.retry_after_s.into());
+        let window = self.window.filter(|(began, _)| now.duration_since(*began) < lasts);
+        let (began, passed) = window.unwrap_or((now, 0));
+        self.window = Some((began, passed.saturating_add(1).min(quota)));
+        passed < quota
     }
 
     /// The look-alike of Jira breaks in its own words.
@@ -228,11 +246,13 @@ struct Wanted {
     fault: Fault,
     #[serde(default = "half_a_second")]
     delay_ms: u64,
+    #[serde(default = "one_second")]
+    retry_after_s: u32,
 }
 
 /// The fault asked for in the query, without any rule.
 async fn boom(Query(wanted): Query<Wanted>) -> Response {
-    let Wanted { fault, delay_ms } = wanted;
+    let Wanted { fault, delay_ms, retry_after_s } = wanted;
     if fault == Fault::Slow {
         tokio::time::sleep(Duration::from_millis(delay_ms).min(MAX_DELAY)).await;
         return Json(serde_json::json!({"items": []})).into_response();
@@ -243,10 +263,12 @@ async fn boom(Query(wanted): Query<Wanted>) -> Response {
         fault,
         when: Moment::Before,
         skip: 0,
+        quota: None,
         times: None,
-        retry_after_s: one_second(),
+        retry_after_s,
         delay_ms,
         hits: 0,
+        window: None,
     };
     rule.answer()
 }

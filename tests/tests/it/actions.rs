@@ -104,12 +104,7 @@ async fn records_leave_only_if_both_the_organisation_and_the_agent_owner_say_so(
 async fn an_agent_that_dies_in_the_middle_of_an_unsafe_action_is_said_so_and_nothing_is_done_again() -> Result<()> {
     let world = World::plan().short_leases().start().await?;
     let mut agent = ready(&world, ALLOW).await?;
-    let system = world.sandbox.url.strip_prefix("http://").context("the sandbox speaks plain HTTP")?.parse()?;
-    let slow = FaultProxy::before(system).await?;
-    slow.hold_only(Direction::Replies);
-    let url = format!("http://{}", slow.address());
-    let project = project(&world).connection("slow", Connection::to(&url).bearer("tracker-token"));
-    deploy(&world, &project).await?;
+    let _slow = slow(&world, |connection| connection.bearer("tracker-token")).await?;
     let write = json!({ "with": { "path": "/api/issues", "body": { "title": "x" } }, "records": [{}] });
     let path = "slow/send?timeout=60s";
     let (answer, killed) = tokio::join!(call(&world, path, &write, Some("once")), async {
@@ -124,6 +119,26 @@ async fn an_agent_that_dies_in_the_middle_of_an_unsafe_action_is_said_so_and_not
     // Asked again with the same key, it says the same and does nothing.
     call(&world, path, &write, Some("once")).await?.refused(504, "action.unknown")?;
     assert_eq!(world.sandbox.ledger().await?.created, 1);
+    world.close().await
+}
+
+#[tokio::test]
+async fn an_agent_that_dies_in_the_middle_of_a_read_reads_again_and_the_caller_has_its_answer() -> Result<()> {
+    let world = World::plan().short_leases().start().await?;
+    let mut agent = ready(&world, ALLOW).await?;
+    policy(&world, "allow_answers", true).await?;
+    let user = world.sandbox.credentials.desk.username.clone();
+    let slow = slow(&world, |connection| connection.basic(&user, "desk-password")).await?;
+    let read = json!({ "with": { "path": "/rest/requests", "records": "items" } });
+    let (answer, restarted) = tokio::join!(call(&world, "slow/query?timeout=60s", &read, None), async {
+        wait::until("the request is under way", async || Ok((slow.connections() > 0).then_some(()))).await?;
+        agent.kill().await?;
+        slow.heal();
+        agent.start().await
+    });
+    restarted?;
+    let done = answer?.accepted()?;
+    ensure!(done["read"].as_u64().is_some_and(|read| read > 0), "{done}");
     world.close().await
 }
 
@@ -167,6 +182,16 @@ async fn a_throttled_connection_says_when_to_come_back_and_a_token_for_actions_d
     let reader = world.api.with_token(reader["token"].as_str().context("no token")?);
     reader.post(path, &write).await?.refused(403, "auth.scope_missing")?;
     world.close().await
+}
+
+/// A connection `slow` to the sandbox, whose answers do not arrive until the proxy is healed.
+async fn slow(world: &World, sign_in: impl FnOnce(Connection) -> Connection) -> Result<FaultProxy> {
+    let system = world.sandbox.url.strip_prefix("http://").context("the sandbox speaks plain HTTP")?.parse()?;
+    let slow = FaultProxy::before(system).await?;
+    slow.hold_only(Direction::Replies);
+    let url = format!("http://{}", slow.address());
+    deploy(world, &project(world).connection("slow", sign_in(Connection::to(&url)))).await?;
+    Ok(slow)
 }
 
 /// The desk's project with an alias for its connection.

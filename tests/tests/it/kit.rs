@@ -63,6 +63,35 @@ async fn what_is_recorded_once_is_replayed_without_the_system_and_drift_fails() 
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how long it really takes is what is tested")]
+async fn a_recorded_wait_takes_no_time_in_a_replay_and_a_long_one_is_still_an_error() -> Result<()> {
+    let programs = Programs::find()?;
+    let place = Workplace::new(&programs)?;
+    let tests = place.folder().join("tests");
+    fs::create_dir(&tests)?;
+    fs::write(place.folder().join("http.wasm"), programs.component("http")?)?;
+    let page = serde_json::json!([{ "id": 1 }, { "id": 2 }]);
+    let recorded = |first: &str, second: &str| {
+        let line = |status: u16, headers: Value, body: &Value| serde_json::json!({ "method": "GET", "path": "/t", "status": status, "headers": headers, "body": body });
+        let later = |after: &str| line(429, serde_json::json!({ "retry-after": after }), &Value::Null);
+        serde_json::json!([later(first), later(second), line(200, serde_json::json!({}), &page)]).to_string()
+    };
+    let recording = tests.join("requests.http.json");
+    fs::write(&recording, recorded("55", "60"))?;
+    fs::write(tests.join("requests.yaml"), "activity: query\nwith: { path: /t }\nexpect: { count: 2 }\n")?;
+    let begun = std::time::Instant::now();
+    let (code, told) = test(&place, &[]).await?;
+    ensure!(code == Some(0), "{told:#}");
+    ensure!(begun.elapsed().as_secs() < 50, "it waited for {:?}", begun.elapsed());
+
+    fs::write(&recording, recorded("55", "61"))?;
+    let (code, told) = test(&place, &[]).await?;
+    let result = fault(&told, "result").context("a wait of more than a minute is no error")?;
+    ensure!(code == Some(1) && result.contains("http.throttled"), "{told:#}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_changed_type_and_a_missing_descriptor_each_say_how_to_write_it_again() -> Result<()> {
     let programs = Programs::find()?;
     let place = Workplace::new(&programs)?;

@@ -71,6 +71,36 @@ async fn a_target_that_breaks_twice_is_tried_again_and_nothing_is_recorded_twice
 }
 
 #[tokio::test]
+async fn systems_that_take_fewer_requests_than_a_batch_has_records_get_each_record_once() -> Result<()> {
+    let world = World::start().await?.with_desk().await?;
+    // Neither a key nor another attempt helps this one.
+    let issue = json!({ "title": "{{ record.summary }}", "external_id": "{{ run.id }}/{{ record.id }}" });
+    let bare = Operation::from("desk", "query", requests()).to(
+        "tracker",
+        "send",
+        json!({ "path": "/api/issues", "body": issue }),
+    );
+    world.deploy(&world.desk().operation("bare", bare)).await?;
+    let _agent = world.agent("eu-1").await?;
+    let quota = |path: &str, quota: u32| json!({ "path": path, "fault": "throttle", "quota": quota });
+    world.sandbox.misbehave(json!([quota("/api/issues", 4), quota("/rest/requests", 1)])).await?;
+    for (operation, created) in [("copy-keyed", 25), ("bare", 50)] {
+        let run = world.run(operation).end().await?.succeeded()?;
+        assert_eq!((run.attempt, run.counts.read, run.counts.written), (1, 25, 25), "{operation}: {run:?}");
+        let ledger = world.sandbox.ledger().await?;
+        assert_eq!((ledger.created, ledger.replayed, ledger.duplicates.len()), (created, 0, 0), "{operation}");
+    }
+    // 25 records in windows of four, one second each: six refusals and more, twice.
+    world.sandbox.has_misbehaved(12).await?;
+    // What takes longer than a connector waits is left to the next attempt, as ever.
+    let long = json!([{ "path": "/api/issues", "fault": "throttle", "retry_after_s": 90 }]);
+    world.sandbox.misbehave(long).await?;
+    let run = world.run("copy-unsafe").end().await?.failed_with("http.throttled")?;
+    assert!(run.attempt == 1 && run.failure.is_some_and(|failure| failure.effects_begun));
+    world.close().await
+}
+
+#[tokio::test]
 async fn an_unsafe_run_is_not_tried_again_once_its_effects_began() -> Result<()> {
     let world = World::start().await?.with_desk().await?;
     let _agent = world.agent("eu-1").await?;

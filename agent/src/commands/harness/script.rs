@@ -17,6 +17,8 @@ use crate::egress::{Destination, Endpoint, check_headers, protected_headers};
 
 /// Largest body that is compared or recorded: a recording is a file that people read.
 const MAX_BODY: usize = 8 << 20;
+/// Longest wait that connectors on the kit carry out themselves, in seconds.
+const LONGEST_WAIT: u64 = 60;
 /// Complaints kept of one run.
 const COMPLAINTS: usize = 20;
 /// Headers of answers that a recording keeps, beside those that begin with `x-`. Cookies are never kept.
@@ -283,6 +285,7 @@ fn answer(line: &Line) -> Response<Body> {
     *answer.status_mut() = http::StatusCode::from_u16(line.status).unwrap_or(http::StatusCode::OK);
     let headers = answer.headers_mut();
     for (name, value) in &line.headers {
+        let value = soon(name, value);
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
             headers.insert(name, value);
         }
@@ -291,6 +294,14 @@ fn answer(line: &Line) -> Response<Body> {
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     answer
+}
+
+/// A wait that a connector may carry out itself, cut to nothing: a replay is not to take the time that was recorded. A
+/// longer one stays what it is, because connectors leave it to the next attempt.
+fn soon<'v>(name: &str, value: &'v str) -> &'v str {
+    let is_wait = name.eq_ignore_ascii_case("retry-after") || name.to_ascii_lowercase().contains("ratelimit-reset");
+    let is_short = value.trim().parse::<u64>().is_ok_and(|seconds| seconds <= LONGEST_WAIT);
+    if is_wait && is_short { "0" } else { value }
 }
 
 #[cfg(test)]
@@ -332,6 +343,18 @@ mod tests {
         // JSON within a text that is not JSON itself.
         let text = readable(&Bytes::from_static(br#"data: {"a": "p\"w\\d\n1"}"#));
         assert_eq!(mask.over_json(&text), json!(r#"data: {"a": "CANARY"}"#));
+    }
+
+    #[test]
+    fn a_wait_that_was_recorded_is_not_waited_for_again_unless_it_is_long() {
+        let headers = [("retry-after", "30"), ("x-ratelimit-reset", "5"), ("x-total", "7")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let answer = answer(&Line { status: 429, headers, ..Line::default() });
+        assert_eq!(
+            ["retry-after", "x-ratelimit-reset", "x-total"].map(|name| &answer.headers()[name]),
+            ["0", "0", "7"]
+        );
+        assert_eq!((soon("Retry-After", "61"), soon("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT").len()), ("61", 29));
     }
 
     #[test]

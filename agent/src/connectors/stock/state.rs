@@ -53,7 +53,8 @@ pub(super) struct State {
     /// Counts up with each beginning and end of a quarantine.
     pub(super) quarantines: u64,
     pub(super) before: Before,
-    pub(super) using: BTreeMap<Digest, Weak<()>>,
+    /// Who uses a component: those that were loaded under one release, and those under another, each for themselves.
+    pub(super) using: BTreeMap<Digest, Vec<Weak<()>>>,
 }
 
 /// Why something is not ready, and when to try again.
@@ -67,6 +68,22 @@ pub(super) struct Trouble {
 }
 
 impl State {
+    /// Somebody uses a component for as long as `using` is held.
+    pub(super) fn uses(&mut self, digest: Digest, using: &Arc<()>) {
+        let using = Arc::downgrade(using);
+        self.using.retain(|_, all| {
+            all.retain(|one| one.strong_count() > 0 && !one.ptr_eq(&using));
+            !all.is_empty()
+        });
+        self.using.entry(digest).or_default().push(using);
+    }
+
+    /// The components that somebody uses.
+    pub(super) fn used(&self) -> impl Iterator<Item = Digest> {
+        let used = |all: &Vec<Weak<()>>| all.iter().any(|using| using.strong_count() > 0);
+        self.using.iter().filter(move |(_, all)| used(all)).map(|(digest, _)| *digest)
+    }
+
     /// Whether every environment that runs this component has another version of it to run instead.
     pub(super) fn has_way_back(&self, locks: &[Arc<Lock>], name: &Name, digest: Digest) -> bool {
         let usable = |locked: &Locked| locked.wasm != digest && !self.held.contains_key(&locked.wasm);

@@ -214,6 +214,21 @@ fn what_is_named_was_named_before_or_is_used_is_kept() {
 }
 
 #[test]
+fn a_component_that_was_loaded_twice_is_kept_until_neither_is_used() {
+    let set = Set::new(true);
+    let (one, other) = (Arc::default(), Arc::default());
+    for using in [&one, &other, &one, &other] {
+        set.stock.uses(wasm(3), using);
+    }
+    drop(other);
+    assert_eq!(set.stock.keep(), BTreeSet::from([wasm(3)]));
+    set.stock.uses(wasm(4), &Arc::default());
+    assert_eq!(set.stock.keep(), BTreeSet::from([wasm(3)]));
+    drop(one);
+    assert_eq!(set.stock.keep(), BTreeSet::new());
+}
+
+#[test]
 fn a_quarantine_that_cannot_be_written_lasts_as_long_as_the_process_or_its_lock() {
     let set = Set::new(true);
     set.locks.put(lock(1, &[("http", 1)], &[]));

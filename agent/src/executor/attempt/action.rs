@@ -60,6 +60,8 @@ impl Attempting {
             }
         };
         self.trial = called.step.access.on_trial.iter().cloned().collect();
+        // Which version was on trial is told even if this process dies.
+        self.reading = called.class == SideEffects::Read && self.trial.is_empty();
         if let Some((attempting, machine)) = self.started(called.class, Duration::ZERO).await {
             attempting.drive((called, errand), action, answers, machine).await;
         }

@@ -15,8 +15,8 @@ impl Flow<'_> {
         match said {
             Said::Message(FromConnector::Acked { up_to }) => self.tally.acknowledged(up_to),
             Said::Message(FromConnector::Rejected { row, error }) => {
-                let first = self.tally.counts().rejected == 0;
-                self.scene.refused(step, (row, &error), first, &mut self.log);
+                let before = self.tally.counts().rejected;
+                self.scene.refused(step, (row, &error), before, &mut self.log);
                 self.tally.rejected();
             }
             Said::Message(FromConnector::Log { level, message, fields }) => {
@@ -30,6 +30,11 @@ impl Flow<'_> {
             Said::Ended(ended) => return self.target_over(step, ended),
         }
         None
+    }
+
+    /// At the end: how many refusals were not told one by one.
+    pub(in crate::executor) fn sum_up_refusals(&mut self) {
+        self.scene.refused_beside(self.tally.counts().rejected, &mut self.log);
     }
 
     fn target_over(&mut self, step: &Step, ended: Result<Outcome, ConnectorFault>) -> Option<Over> {

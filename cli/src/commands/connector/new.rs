@@ -36,6 +36,14 @@ pub(crate) struct New {
 
 impl New {
     pub(super) fn run(self, context: &Context) -> Outcome {
+        // Cargo takes no package of such a name, and says so only when it is built.
+        if self.lang == Language::Rust && self.name.as_str().starts_with(|c: char| c.is_ascii_digit()) {
+            let message =
+                format!("{} begins with a digit: a connector in Rust is a package, whose name cannot", self.name);
+            return Err(
+                CliError::new(Exit::Invalid, codes::CONNECTOR_NAME, message).fix("begin the name with a letter")
+            );
+        }
         let folder = self.folder.clone().unwrap_or_else(|| PathBuf::from(self.name.as_str()));
         if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
             let error = CliError::new(Exit::Conflict, codes::CONNECTOR_FOLDER, "this folder is not empty");
@@ -57,7 +65,11 @@ impl New {
             }
         }
         let place = folder.display();
-        let sentence = format!("{} is in {place}; next: wherry connector test {place}", self.name);
+        let first = match self.lang {
+            Language::Rust => "cargo test",
+            Language::Js | Language::Python => "npm install",
+        };
+        let sentence = format!("{} is in {place}; next, in there: {first}, then wherry connector test", self.name);
         context.screen.done(&sentence, &json!({ "name": self.name, "folder": folder.display().to_string() }));
         Ok(())
     }

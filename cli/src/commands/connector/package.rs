@@ -1,4 +1,4 @@
-//! `wherry connector package` and `publish`.
+//! `wherry connector package`, and what is said of a component when it is signed.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,8 @@ use semver::Version;
 use serde_json::json;
 use wherry_trust::keys::SigningKey;
 
-use super::{CONNECTOR, Context};
-use crate::client::{Body, Call};
-use crate::codes;
-use crate::error::{CliError, Outcome, unwritable};
-use crate::exit::Exit;
+use super::Context;
+use crate::error::{Outcome, unwritable};
 use crate::package::{self, Parts};
 use crate::table::{Column, size, text};
 use crate::{harness, keys, manifest};
@@ -56,19 +53,18 @@ pub(crate) struct Package {
     statement: Statement,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Publish {
-    /// The package, NAME-VERSION.wherry; or with --key a component, which is packaged first.
-    file: PathBuf,
-    /// The publisher's private key, to package a component.
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-    #[command(flatten)]
-    statement: Statement,
-}
-
 impl Statement {
-    async fn sign(&self, wasm: &Path, key: &SigningKey) -> Outcome<package::Package> {
+    /// Whether it says anything that a package says already.
+    pub(super) fn says_something(&self) -> bool {
+        self.notes.is_some() || self.descriptor.is_some()
+    }
+
+    pub(super) fn has_notes(&self) -> bool {
+        self.notes.is_some()
+    }
+
+    /// Packages a component or a manifest.
+    pub(super) async fn sign(&self, wasm: &Path, key: &SigningKey) -> Outcome<package::Package> {
         if manifest::is_manifest(wasm) {
             return self.sign_manifest(wasm, key).await;
         }
@@ -124,33 +120,5 @@ impl Package {
         });
         context.screen.show(PACKAGE, &described);
         Ok(())
-    }
-}
-
-impl Publish {
-    pub(super) async fn run(self, context: &Context) -> Outcome {
-        let client = context.client()?;
-        let spinner = context.screen.spinner(format!("publishing {}", self.file.display()));
-        let answer = match self.bytes().await {
-            Ok(bytes) => client.send(Call::post(&["connectors"], Body::Connector(bytes))).await,
-            Err(error) => Err(error),
-        };
-        spinner.finish_and_clear();
-        context.screen.show(CONNECTOR, &answer?);
-        Ok(())
-    }
-
-    async fn bytes(&self) -> Outcome<Vec<u8>> {
-        let Some(key) = &self.key else {
-            let signed = self.statement.notes.is_some() || self.statement.descriptor.is_some();
-            if signed || package::is_component(&self.file) {
-                let message = "a package is signed already; what it says is said when a component is packaged";
-                return Err(CliError::new(Exit::Invalid, codes::PACKAGE_UNSIGNED, message)
-                    .at(self.file.display().to_string())
-                    .fix("wherry connector publish COMPONENT.wasm --key FILE [--notes FILE]"));
-            }
-            return package::open(&self.file);
-        };
-        Ok(self.statement.sign(&self.file, &keys::read(key)?).await?.bytes)
     }
 }

@@ -12,10 +12,11 @@ use super::Context;
 use crate::codes;
 use crate::error::{CliError, Outcome, unreadable, unwritable};
 use crate::exit::Exit;
-use crate::manifest;
+use crate::prompt::confirm;
 use crate::table::{Column, list, text};
 use crate::trial::case::{self, Case};
 use crate::trial::{self, Finding, System, build};
+use crate::{manifest, package};
 
 const FINDINGS: &[Column] =
     &[text("CASE", "case"), text("CHECK", "check"), text("RESULT", "result"), list("FAULTS", "faults")];
@@ -37,6 +38,9 @@ pub(crate) struct Test {
     /// While recording: a file with the credential as one header, such as `authorization: Bearer ...`.
     #[arg(long, value_name = "FILE", requires = "record")]
     credential: Option<PathBuf>,
+    /// While recording: does not ask before a case changes something in the system, as targets do.
+    #[arg(long, requires = "record")]
+    yes: bool,
 }
 
 impl Test {
@@ -46,21 +50,56 @@ impl Test {
         let manifest = manifest::of_folder(&self.folder).filter(|_| self.wasm.is_none());
         let packed = manifest.map(|manifest| manifest::pack(&manifest, None)?.to_file()).transpose()?;
         let component = match (&self.wasm, &packed) {
-            (Some(component), _) => component.clone(),
+            (Some(component), _) => {
+                package::component(component)?;
+                component.clone()
+            }
             (None, Some(packed)) => packed.path().to_owned(),
             (None, None) => build::component(&self.folder).await?,
         };
+        let mut recorded = Vec::new();
         if let Some(url) = &self.record {
-            let system = system(url, self.credential.as_deref())?;
-            for case in cases.iter().filter(|case| case.lines.is_none()) {
-                record(&component, case, &system, context).await?;
-            }
+            recorded = self.record(&component, &cases, url, context).await?;
             cases = case::all(&tests)?;
         }
         let spinner = context.screen.spinner("testing the connector".to_owned());
         let findings = trial::carry_out(&component, &cases).await;
         spinner.finish_and_clear();
-        tell(&findings?, context)
+        let findings = findings?;
+        let told = tell(&findings, context);
+        let failed = |name: &str| findings.iter().any(|finding| !finding.passed && finding.case == name);
+        for (name, file) in recorded.iter().filter(|(name, _)| failed(name)) {
+            context.screen.note(&format!(
+                "{name} failed with what was just recorded: correct the case, or delete {} to record it again",
+                file.display()
+            ));
+        }
+        told
+    }
+
+    /// Records every case that has no recording yet; their names and files.
+    async fn record(
+        &self,
+        component: &Path,
+        cases: &[Case],
+        url: &str,
+        context: &Context,
+    ) -> Outcome<Vec<(String, PathBuf)>> {
+        let system = system(url, self.credential.as_deref())?;
+        let missing: Vec<&Case> = cases.iter().filter(|case| case.lines.is_none()).collect();
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changing = trial::changing(component, &missing).await?;
+        if !changing.is_empty() {
+            let calls: Vec<String> =
+                changing.iter().map(|case| format!("{} calls {}", case.name, case.content.activity)).collect();
+            confirm(&format!("Recording really changes the system at {url}: {}. Go on?", calls.join(", ")), self.yes)?;
+        }
+        for case in &missing {
+            record(component, case, &system, context).await?;
+        }
+        Ok(missing.into_iter().map(|case| (case.name.clone(), case.recording.clone())).collect())
     }
 }
 

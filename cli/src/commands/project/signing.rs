@@ -62,6 +62,9 @@ pub(super) fn envelope(
     let mut filled = Vec::new();
     compare(&json!(project), &json!(snapshot.project), &mut vec!["project"], &mut filled)?;
     compare(&json!(mapping), &json!(snapshot.mapping), &mut vec!["mapping"], &mut filled)?;
+    for line in decided(&snapshot) {
+        context.screen.note(&format!("decided by the controller: {line}"));
+    }
     for line in &filled {
         context.screen.note(&format!("filled in by the controller: {line}"));
     }
@@ -75,6 +78,14 @@ pub(super) fn envelope(
         statement.sign(operator).map_err(|error| CliError::new(Exit::Failed, error.code(), error.to_string()))?;
     let envelope = serde_json::from_slice(&envelope.to_json());
     envelope.map(Some).map_err(|_| altered("its document cannot be signed"))
+}
+
+/// What no folder says, in the order of the document: how often each operation may be done, and which bytes its
+/// connectors were when it was deployed.
+fn decided(snapshot: &Snapshot) -> Vec<String> {
+    let classes = snapshot.side_effects.iter().map(|(operation, class)| format!("operation {operation} is {class}"));
+    let pins = snapshot.connectors.iter().map(|(name, pin)| format!("connector {name} {} {}", pin.version, pin.digest));
+    classes.chain(pins).collect()
 }
 
 /// Everything that was sent has to be there, and nothing beside it but what registrations of applications fill into
@@ -124,6 +135,19 @@ mod tests {
         let mut filled = Vec::new();
         compare(sent, found, &mut vec!["project"], &mut filled).map_err(|error| error.to_string())?;
         Ok(filled)
+    }
+
+    #[test]
+    fn what_the_controller_decided_is_told_before_it_is_signed() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let snapshot: Snapshot = serde_json::from_value(json!({
+            "environment": "prod", "number": 1, "project": { "name": "desk" },
+            "connectors": { "http": { "version": "1.2.0", "digest": digest, "length": 1 } },
+            "side_effects": { "copy": "keyed", "send": "unsafe" },
+        }))
+        .unwrap();
+        let pin = format!("connector http 1.2.0 {digest}");
+        assert_eq!(decided(&snapshot), ["operation copy is keyed", "operation send is unsafe", pin.as_str()]);
     }
 
     #[test]

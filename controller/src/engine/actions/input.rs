@@ -1,7 +1,10 @@
 //! What a caller hands over, held against the connector's schemas before anything happens.
 
 use serde_json::Value;
-use wherry_domain::project::check::{ActivityKind, Fault};
+use wherry_domain::{
+    effects::SideEffects,
+    project::check::{ActivityKind, Fault},
+};
 use wherry_proto::{MAX_ACTION, MAX_ACTIVITY};
 
 use super::{Call, activity};
@@ -16,8 +19,8 @@ const MAX_RECORDS: usize = 1_000;
 const MAX_FAULTS: usize = 50;
 
 impl Ledger {
-    /// The call, with its input as it travels.
-    pub(super) async fn examined(&self, call: Call) -> Result<(Call, (Vec<u8>, Vec<u8>)), Refusal> {
+    /// The call, with its input as it travels and the class of what it calls.
+    pub(super) async fn examined(&self, call: Call) -> Result<(Call, (Vec<u8>, Vec<u8>), SideEffects), Refusal> {
         if call.activity.len() > MAX_ACTIVITY || call.records.len() > MAX_RECORDS {
             let message =
                 format!("a call names an activity of {MAX_ACTIVITY} bytes and has {MAX_RECORDS} records at most");
@@ -25,27 +28,27 @@ impl Ledger {
         }
         let (environment, project) = (call.environment.clone(), call.project.clone());
         let (name, wanted) = (call.name.clone(), call.activity.clone());
-        let found = self.act(move |turn| {
+        let found = self.glance(move |turn| {
             let (current, connection) = turn.find_called(&environment, project.as_ref(), &name)?;
             let connector = turn.connector_of(&current, &environment, &connection)?;
-            let (kind, _) = activity(connector, &wanted)?;
-            Ok((connector.name.clone(), connector.version.clone(), kind))
+            let (kind, class) = activity(connector, &wanted)?;
+            Ok((connector.name.clone(), connector.version.clone(), kind, class))
         });
-        let (connector, version, kind) = found.await?;
+        let (connector, version, kind, class) = found.await?;
         if kind == ActivityKind::Source && !call.records.is_empty() {
             let message = format!("{} yields records and takes none: leave records out", call.activity);
             return Err(Refusal::invalid("action.input_invalid", message));
         }
         let described = self.descriptor(connector, version).await?;
         let input = wire(&call)?;
-        let Some(described) = described else { return Ok((call, input)) };
+        let Some(described) = described else { return Ok((call, input, class)) };
         let work = move || {
             let found = described.activity(&call.activity).map(|activity| of(&call, activity)).unwrap_or_default();
             (call, found)
         };
         let (call, found) = tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::stopping())?;
         if found.is_empty() {
-            return Ok((call, input));
+            return Ok((call, input, class));
         }
         let message = format!("the input has {} faults: correct them and call again", found.len());
         Err(Refusal { faults: found, ..Refusal::invalid("action.input_invalid", message) })

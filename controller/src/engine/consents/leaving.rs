@@ -1,9 +1,16 @@
 //! Tokens are given back.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::oneshot;
-use wherry_domain::{connection::ConnectionPath, failure::Failure, id::AgentId, name::Name, time::Timestamp};
+use wherry_domain::{
+    connection::ConnectionPath,
+    digest::Digest,
+    failure::Failure,
+    id::{AgentId, GroupId},
+    name::Name,
+    time::Timestamp,
+};
 use wherry_proto::frame::OAuthAsked;
 
 use super::MAX_FLOWS;
@@ -24,6 +31,11 @@ pub(super) struct Leaving {
     pub(super) until: Timestamp,
     answer: oneshot::Sender<Result<bool, Failure>>,
 }
+
+/// Documents of deployments that are not in force any more, by whose settings agents were asked to give tokens back, and
+/// until when their groups may have them.
+#[derive(Default)]
+pub(super) struct Parting(BTreeMap<(GroupId, Digest), Timestamp>);
 
 impl Ledger {
     /// Gives the tokens of a connection back; whether the provider revoked them. With `force` also if the agent that
@@ -116,6 +128,23 @@ impl Turn<'_> {
         }
         // The caller may have given up.
         let _ = leaving.answer.send(result);
+    }
+
+    /// An agent of the group was asked to give tokens back by the settings of this deployment, which is about to go.
+    pub(in crate::engine) fn part_with(&mut self, group: GroupId, deployment: Digest) {
+        let (now, parting) = (self.now, &mut self.state.flows.parting.0);
+        parting.retain(|_, until| *until > now);
+        if parting.len() >= MAX_FLOWS
+            && let Some(soonest) = parting.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key)
+        {
+            parting.remove(&soonest);
+        }
+        parting.insert((group, deployment), now.plus(LATE));
+    }
+
+    /// Whether an agent of the group may still need the document of a deployment to give tokens back.
+    pub(in crate::engine) fn parts_with(&self, group: GroupId, deployment: Digest) -> bool {
+        self.state.flows.parting.0.get(&(group, deployment)).is_some_and(|until| *until > self.now)
     }
 
     fn give_back(&mut self, who: &str, path: &ConnectionPath, key: &OwnerKey, how: &str) {

@@ -61,8 +61,12 @@ impl Turn<'_> {
         }
         keyring.by_revision.insert(revision, key.clone());
         keyring.secrets.insert(key.clone(), record.clone());
+        let is_new = before.as_ref().is_none_or(|before| before.removed);
         self.drop_parts(group, &key, record.parts, before.map_or(0, |before| before.parts));
         self.keep_secret(&record, &text);
+        if is_new {
+            self.relane(group);
+        }
         self.touch_keyring(group);
         Ok(record)
     }
@@ -87,6 +91,7 @@ impl Turn<'_> {
         let record = record.clone();
         self.drop_parts(group, key, 0, parts);
         self.keep_secret(&record, "");
+        self.relane(group);
         self.touch_keyring(group);
         Ok(record)
     }

@@ -158,6 +158,7 @@ impl Turn<'_> {
         foundings.drain(..foundings.len().saturating_sub(MAX_FORGOTTEN));
         self.put(KEYRINGS, forgotten_key(group), &ForgottenRosters { group, foundings: foundings.clone() });
         self.state.keyrings.entry(group).or_default().forgotten = foundings;
+        self.relane(group);
     }
 }
 

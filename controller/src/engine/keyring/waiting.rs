@@ -61,7 +61,8 @@ impl Turn<'_> {
         let RunState::Queued { .. } = active.machine.state() else { return None };
         let spec = &active.record.spec;
         let lane = seats::lane(spec, self.state);
-        let keyed = lane.keyed && matches!(self.tie(&lane), Tie::Keyed | Tie::Nobody);
+        let queue = &self.state.groups.get(&spec.group)?.queue;
+        let keyed = lane.keyed && matches!(self.tie(&lane, queue), Tie::Keyed | Tie::Nobody);
         let here = self.state.agents.values().filter(|state| {
             state.agent.group == spec.group && state.session.is_some() && state.presence.may_take_work()
         });

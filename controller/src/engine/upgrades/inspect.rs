@@ -49,7 +49,13 @@ impl Ledger {
     /// If there is no such environment.
     pub async fn stand(&self, environment: Name) -> Result<Stand, Refusal> {
         self.act(move |turn| {
-            let lock = turn.lock_here(&environment)?;
+            turn.environment(&environment)?;
+            turn.refresh_catalogue();
+            // Where none could be signed yet, agents are told of none: nobody has to wait to be told that.
+            let lock = match turn.lock_of(&environment) {
+                Some(lock) => lock,
+                None => Arc::new(Lock::empty(environment.clone(), turn.wanted_mode(&environment)?)),
+            };
             let level = turn.lock_level(&environment).unwrap_or(Level::Controller);
             let view = |(name, locked): (&Name, &wherry_domain::lock::Locked)| {
                 let place = (environment.clone(), name.clone());

@@ -241,6 +241,8 @@ async fn whoever_needs_a_signature_that_cannot_be_made_is_told_so(disk: Disk) {
     let refusal = bench.ledger.deploy("test".to_owned(), name("quay"), desk(), false).await.unwrap_err();
     assert_eq!(refusal.code.as_str(), "catalogue.signer_unknown", "it was deployed where nothing may run");
     assert!(bench.ledger.deployments(name("quay"), None).await.unwrap().is_empty());
+    let stand = bench.ledger.stand(name("quay")).await.unwrap();
+    assert_eq!((stand.lock.version, stand.connectors.len()), (0, 0), "who only looks is told what there is");
     for _ in 0..2 {
         let version = "1.0.0".parse().unwrap();
         let refusal = bench.ledger.revoke_release("test".to_owned(), name("http"), version).await.unwrap_err();
@@ -249,6 +251,8 @@ async fn whoever_needs_a_signature_that_cannot_be_made_is_told_so(disk: Disk) {
     }
     let refusal = bench.ledger.revoke_publisher("test".to_owned(), "acme".to_owned()).await.unwrap_err();
     assert_eq!(refusal.code.as_str(), "catalogue.signer_unknown");
+    let stand = bench.ledger.stand(name("prod")).await.unwrap();
+    assert_eq!(stand.connectors.len(), 1, "agents have it still");
 }
 
 async fn a_revocation_that_nobody_could_sign_is_not_forgotten_by_a_restart(disk: Disk) {

@@ -12,6 +12,8 @@ use crate::support::{Agent, Bench, Crew, Disk, failed, name, on_each_store, subm
 on_each_store!(
     a_run_that_needs_sealed_secrets_waits_for_an_agent_that_can_open_them_and_says_so,
     a_run_that_came_before_the_secret_was_sealed_waits_from_its_next_attempt_on,
+    a_run_that_waits_while_its_secret_is_sealed_or_removed_follows_it,
+    runs_that_need_keys_come_to_their_turn_on_a_seat_that_an_agent_without_keys_has,
     a_secret_that_is_not_sealed_to_the_group_holds_nothing_up,
     the_seat_of_an_agent_without_keys_goes_to_one_that_has_them,
     a_question_goes_to_an_agent_that_has_the_keys_however_busy_it_is,
@@ -73,6 +75,49 @@ async fn a_run_that_came_before_the_secret_was_sealed_waits_from_its_next_attemp
     }
     assert_eq!(offers(&bench, &mut second.agent).await, 0);
     assert!(bench.ledger.why_waiting(run).await.unwrap().is_some());
+}
+
+async fn a_run_that_waits_while_its_secret_is_sealed_or_removed_follows_it(disk: Disk) {
+    let bench = ready(disk, false).await;
+    let mut crew = Crew::of(&bench).await;
+    let mut first = crew.enrol(&bench, "pier-1").await;
+    crew.found(&bench, &mut first).await;
+    bench.ledger.close_session(first.agent.id, first.agent.epoch).await;
+    let run = submit(&bench).await;
+    crew.seal(&bench, "helix", b"hunter2").await.unwrap();
+    let mut second = crew.enrol(&bench, "pier-2").await;
+    assert_eq!(offers(&bench, &mut second.agent).await, 0);
+    assert!(bench.ledger.why_waiting(run).await.unwrap().is_some());
+    bench.ledger.remove_secret("ada".to_owned(), name("prod"), name("helix")).await.unwrap();
+    assert_eq!(offers(&bench, &mut second.agent).await, 1);
+}
+
+async fn runs_that_need_keys_come_to_their_turn_on_a_seat_that_an_agent_without_keys_has(disk: Disk) {
+    let bench = ready(disk, true).await;
+    let mut crew = Crew::of(&bench).await;
+    let mut first = crew.enrol(&bench, "pier-1").await;
+    crew.found(&bench, &mut first).await;
+    crew.seal(&bench, "helix", b"hunter2").await.unwrap();
+    bench.ledger.close_session(first.agent.id, first.agent.epoch).await;
+    let mut second = crew.enrol(&bench, "pier-2").await;
+    let unkeyed = || Submission { project: Some(name("remedy")), ..submission("look-up") };
+    bench.try_submit(unkeyed()).await.unwrap();
+    let attempt = second.agent.offer().await.attempt;
+    let keyed = submit(&bench).await;
+    bench.try_submit(unkeyed()).await.unwrap();
+    second.agent.succeed(&bench, attempt).await;
+    let attempt = second.agent.offer().await.attempt;
+    bench.try_submit(unkeyed()).await.unwrap();
+
+    first.agent.connect(&bench, &[]).await;
+    first.report(&bench, KeyringState::Member, |report| crew.known(report)).await;
+    second.agent.succeed(&bench, attempt).await;
+    bench.settle().await;
+    assert_eq!(bench.run(keyed).await.agent, Some(first.agent.id));
+    assert_eq!(offers(&bench, &mut second.agent).await, 0, "the seat moved on");
+    let attempt = first.agent.offer().await.attempt;
+    first.agent.succeed(&bench, attempt).await;
+    first.agent.offer().await;
 }
 
 async fn a_secret_that_is_not_sealed_to_the_group_holds_nothing_up(disk: Disk) {
@@ -143,8 +188,12 @@ async fn ready(disk: Disk, single_agent: bool) -> Bench {
         "source": { "connection": "helix", "activity": "list" },
         "retry": { "attempts": 5 },
     });
-    let document =
-        json!({ "name": "remedy", "connections": { "helix": connection }, "operations": { "incidents": operation } });
+    let open = json!({ "connector": "http", "url": "https://desk.example", "single_agent": single_agent });
+    let document = json!({
+        "name": "remedy",
+        "connections": { "helix": connection, "desk": open },
+        "operations": { "incidents": operation, "look-up": { "source": { "connection": "desk", "activity": "list" } } },
+    });
     let project = serde_json::from_value(document).unwrap();
     bench.ledger.deploy("test".to_owned(), name("prod"), project, false).await.unwrap();
     bench

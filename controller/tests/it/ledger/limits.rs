@@ -11,7 +11,7 @@ use wherry_domain::{
 };
 use wherry_proto::{
     MAX_CURSOR, MAX_LOG_LINES, MAX_LOG_TEXT,
-    frame::{Attempt, Ending, FromAgent, FromController, Heartbeat, LogLine},
+    frame::{Attempt, Ending, FromAgent, FromController, Heartbeat, Inventory, LogLine, OwnerPolicy},
 };
 
 use crate::support::{Agent, Bench, Disk, failed, in_flight, name, on_each_store, settings, soon, submission};
@@ -19,6 +19,7 @@ use crate::support::{Agent, Bench, Disk, failed, in_flight, name, on_each_store,
 on_each_store!(
     no_agent_is_offered_more_than_its_slots_however_many_runs_wait,
     an_agent_that_says_it_has_no_free_slot_is_offered_nothing,
+    what_an_owner_changes_of_the_slots_opens_and_closes_none_that_the_agent_did_not_offer,
     one_slot_of_four_is_kept_for_callers_who_wait,
     a_full_queue_is_an_answer_and_takes_runs_again_when_one_is_over,
     the_largest_things_an_agent_may_say_do_not_stop_the_writer,
@@ -81,6 +82,42 @@ async fn an_agent_that_says_it_has_no_free_slot_is_offered_nothing(disk: Disk) {
     agent.say(&bench, beat(3, 1, in_flight(first).to_vec())).await;
     agent.frame().await;
     agent.offer().await;
+}
+
+async fn what_an_owner_changes_of_the_slots_opens_and_closes_none_that_the_agent_did_not_offer(disk: Disk) {
+    let bench = Bench::ready(disk).await;
+    let mut agent = Agent::online(&bench, "pier-1", 3).await;
+    let beat = |free_slots| FromAgent::Heartbeat(Heartbeat { number: 1, in_flight: Vec::new(), free_slots });
+    let inventory = |slots| {
+        let policy = Some(OwnerPolicy { loaded_ms: 1, fault: None, slots });
+        FromAgent::Inventory(Inventory { policy, ..Inventory::default() })
+    };
+    let offers = async |agent: &mut Agent| {
+        agent.heard(&bench).await.iter().filter(|frame| matches!(frame, FromController::Offer(_))).count()
+    };
+    // One slot from now on; the beat comes first.
+    agent.say(&bench, beat(1)).await;
+    agent.say(&bench, inventory(1)).await;
+    bench.submit("look").await;
+    assert_eq!(offers(&mut agent).await, 1, "the one is there at once");
+
+    bench.ledger.close_session(agent.id, agent.epoch).await;
+    let mut agent = Agent::online(&bench, "pier-2", 1).await;
+    // Outside of its hours it offers none, however many there are.
+    agent.say(&bench, beat(0)).await;
+    agent.say(&bench, inventory(3)).await;
+    bench.submit("look").await;
+    assert_eq!(offers(&mut agent).await, 0);
+    agent.say(&bench, beat(3)).await;
+    assert_eq!(offers(&mut agent).await, 1);
+
+    bench.ledger.close_session(agent.id, agent.epoch).await;
+    let mut agent = Agent::online(&bench, "pier-3", 1).await;
+    agent.say(&bench, beat(2)).await;
+    agent.say(&bench, inventory(2)).await;
+    bench.submit("look").await;
+    bench.submit("look").await;
+    assert_eq!(offers(&mut agent).await, 2, "both, and not after another beat");
 }
 
 async fn one_slot_of_four_is_kept_for_callers_who_wait(disk: Disk) {

@@ -17,6 +17,7 @@ use wherry_proto::frame::{
 use wherry_trust::{
     keys::SigningKey,
     sealing::secret::{Place, SealedSecret},
+    token::{EnrolmentToken, SpkiPin},
 };
 
 use crate::support::{Agent, Bench, Crew, Disk, name, on_each_store, submission};
@@ -35,6 +36,7 @@ on_each_store!(
     only_the_agent_that_was_asked_says_that_tokens_were_given_back,
     tokens_are_given_back_also_if_whoever_asked_has_gone,
     tokens_go_with_their_connection,
+    whoever_gives_tokens_of_a_connection_that_is_gone_back_still_gets_its_document_for_a_while,
     an_epoch_that_only_a_copy_needs_is_named_to_whoever_tends_until_the_copy_is_sealed_anew,
 );
 
@@ -212,6 +214,36 @@ async fn tokens_go_with_their_connection(disk: Disk) {
     one.connect(&bench, &[]).await;
     let known = claim(&bench, &mut one, 0, Intent::Look).await;
     assert!(known.owner && known.newest.is_none() && known.generation == 0);
+}
+
+async fn whoever_gives_tokens_of_a_connection_that_is_gone_back_still_gets_its_document_for_a_while(disk: Disk) {
+    let bench = ready(disk).await;
+    bench.ledger.create_environment("test".to_owned(), name("lab"), name("tokyo")).await.unwrap();
+    let token = EnrolmentToken::generate(SpkiPin::of_spki(b"root")).unwrap();
+    let (who, id) = ("test".to_owned(), token.id().to_string());
+    bench.ledger.create_enrolment_token(who, name("tokyo"), id, token.auth_hash(), 600, None).await.unwrap();
+    let stranger = Agent::enrol_with(&bench, "pier-9", 1, &token).await;
+    let mut one = Agent::online(&bench, "pier-1", 1).await;
+    let owned = claim(&bench, &mut one, 0, Intent::Refresh).await;
+    assert!(publish(&bench, &mut one, owned.fence, 1, b"first").await);
+    let asked_by = async |one: &mut Agent| {
+        let OAuthAsked::Disconnect { deployment: Some(digest) } = order(one).await.asked else { panic!("not asked") };
+        digest
+    };
+    // A deployment without the connection.
+    deploy(&bench, "other").await;
+    let digest = asked_by(&mut one).await;
+    bench.ledger.document_for(one.identity.clone(), digest).await.unwrap();
+
+    deploy(&bench, "jira").await;
+    let owned = claim(&bench, &mut one, 0, Intent::Refresh).await;
+    assert!(publish(&bench, &mut one, owned.fence, 1, b"second").await);
+    bench.ledger.undeploy("test".to_owned(), name("prod"), name("accounts")).await.unwrap();
+    let digest = asked_by(&mut one).await;
+    bench.ledger.document_for(one.identity.clone(), digest).await.unwrap();
+    bench.ledger.document_for(stranger.identity.clone(), digest).await.unwrap_err();
+    bench.pass(Duration::from_secs(600)).await;
+    bench.ledger.document_for(one.identity.clone(), digest).await.unwrap_err();
 }
 
 async fn an_epoch_that_only_a_copy_needs_is_named_to_whoever_tends_until_the_copy_is_sealed_anew(disk: Disk) {

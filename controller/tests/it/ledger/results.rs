@@ -25,7 +25,7 @@ async fn a_result_is_acknowledged_only_when_it_is_durable() {
     let attempt = agent.offer().await.attempt;
     bench.memory().hold();
     let report = agent.report(&bench, attempt, Outcome::Succeeded).await;
-    held(&bench).await;
+    bench.held().await;
     assert!(agent.hears_nothing(), "acknowledged before it was durable");
     bench.memory().release();
     agent.acknowledged(report.seq).await;
@@ -40,7 +40,7 @@ async fn a_result_that_a_power_cut_took_was_not_acknowledged_and_comes_again() {
     let attempt = agent.offer().await.attempt;
     bench.memory().hold();
     let report = agent.report(&bench, attempt, Outcome::Succeeded).await;
-    held(&bench).await;
+    bench.held().await;
     bench.memory().crash();
     agent.stream_breaks_without_a_word().await;
     let bench = bench.restart().await;
@@ -59,7 +59,7 @@ async fn a_submission_that_a_power_cut_took_was_not_confirmed() {
     let mut asked = Box::pin(async move { ledger.submit(submission("post")).await });
     tokio::select! {
         _ = &mut asked => panic!("confirmed before it was durable"),
-        () = held(&bench) => (),
+        () = bench.held() => (),
     }
     bench.memory().crash();
     assert_eq!(soon(asked).await.err().unwrap().code.as_str(), "controller.stopping");
@@ -181,14 +181,4 @@ async fn an_interrupted_run_that_may_not_be_repeated_waits_for_a_person(disk: Di
     assert_eq!(bench.state(run).await, "unknown");
     bench.ledger.retry(run, "ada".to_owned()).await.unwrap();
     assert_eq!(agent.offer().await.attempt.fence.attempt(), 2);
-}
-
-/// A commit is under way.
-async fn held(bench: &Bench) {
-    soon(async {
-        while bench.memory().held() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
 }

@@ -16,7 +16,7 @@ use wherry_trust::release::{DescriptorDigest, Publisher, Release, one_line, sign
 use crate::support::{Agent, Answer as Answered, Api, Bench, Disk, desk, name, publisher_key, release, soon};
 
 pub(super) const DEPLOYMENTS: &str = "/v1/environments/prod/deployments";
-const POST: &str = "/v1/environments/prod/actions/crm/post";
+pub(super) const POST: &str = "/v1/environments/prod/actions/crm/post";
 const LIST: &str = "/v1/environments/prod/actions/crm/list";
 
 /// The desk's project, whose operation `look` names an alias.
@@ -377,7 +377,7 @@ fn request(api: &Api, path: &str, body: &Value, key: &str) -> axum::http::Reques
 }
 
 /// The agent reports the end of what it was offered.
-async fn end(api: &Api, agent: &mut Agent, offer: &Offer, outcome: Outcome, answer: Option<&str>) {
+pub(super) async fn end(api: &Api, agent: &mut Agent, offer: &Offer, outcome: Outcome, answer: Option<&str>) {
     let ended = agent.ended(offer.attempt, Ending::Ended(outcome));
     let report = Report { answer: answer.map(|text| text.as_bytes().to_vec()), ..ended };
     agent.say(&api.bench, FromAgent::Result(report)).await;

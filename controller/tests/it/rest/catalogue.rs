@@ -16,7 +16,10 @@ async fn a_connector_is_published_once_and_listed_by_its_newest_version() {
     let first = api.send(upload(&api, "acme-crm", "1.2.0", &key)).await.with(201);
     assert_eq!((&first["publisher"], &first["version"]), (&json!("acme"), &json!("1.2.0")));
     assert_eq!(first["activities"][0], json!({ "name": "list", "kind": "source", "side_effects": "read" }));
-    assert_eq!(api.send(upload(&api, "acme-crm", "1.2.0", &key)).await.with(200)["digest"], first["digest"]);
+    assert_eq!(first.get("unchanged"), None);
+    let again = api.send(upload(&api, "acme-crm", "1.2.0", &key)).await.with(200);
+    let seen = |one: &Value| [&one["digest"], &one["published_at"]].map(Clone::clone);
+    assert_eq!((seen(&again), &again["unchanged"]), (seen(&first), &json!(true)));
     api.send(upload(&api, "acme-crm", "1.10.0", &key)).await.with(201);
     api.send(upload(&api, "acme-crm", "1.9.0", &key)).await.with(201);
     let newest = api.get("/v1/connectors").await.with(200);

@@ -19,6 +19,7 @@ async fn a_run_is_accepted_at_once_and_told_in_full_when_it_is_over() {
     let accepted = api.post(LOOK, &json!({ "variables": { "table": "Incidents" } })).await.with(202);
     assert_eq!((&accepted["state"], &accepted["attempt"]), (&json!("queued"), &json!(0)));
     assert_eq!((&accepted["operation"], &accepted["submitted_by"]), (&json!("look"), &json!("administrator")));
+    assert_eq!(accepted["side_effects"], "read");
     let path = format!("/v1/runs/{}", accepted["id"].as_str().unwrap());
     let mut agent = Agent::online(&api.bench, "pier-1", 1).await;
     let attempt = agent.offer().await.attempt;

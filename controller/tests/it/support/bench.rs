@@ -141,6 +141,16 @@ impl Bench {
         self.disk.memory.as_ref().unwrap()
     }
 
+    /// A commit is under way, and is held.
+    pub(crate) async fn held(&self) {
+        soon(async {
+            while self.memory().held() == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Time passes, and the writer notices.
     pub(crate) async fn pass(&self, duration: Duration) {
         self.hand.advance(duration);

@@ -4,7 +4,7 @@ use wherry_domain::{
     failure::{Failure, FailureClass},
     fence::Fence,
     id::AgentId,
-    run::{AGENT_LOST, Event, MAX_LOSSES, Outcome, State, Terms},
+    run::{AGENT_LOST, Event, MAX_LOSSES, Outcome, State, Terms, WORKER_DIED},
     time::Timestamp,
 };
 
@@ -99,8 +99,12 @@ impl Model {
             Event::Reported { outcome, .. } if free => self.answer_while_waiting(outcome),
             Event::Reported { outcome, jitter, .. } => {
                 let Outcome::Failed(failure) = outcome else { return self.end(outcome.clone()) };
-                self.failures += 1;
                 let harmless = !failure.effects_begun || self.terms.side_effects.may_repeat();
+                if !harmless && failure.code == WORKER_DIED {
+                    self.begun = true;
+                    return if self.lease.is_some() { self.lose(now, false) } else { vec![] };
+                }
+                self.failures += 1;
                 let wait = self.terms.retry.delay(self.failures, *jitter);
                 match wait.filter(|_| harmless && failure.class == FailureClass::Retry && !self.cancel) {
                     Some(wait) => self.wait(now.plus(wait), false),

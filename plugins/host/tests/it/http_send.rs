@@ -76,7 +76,7 @@ async fn failures_of_the_system_end_the_run_behind_what_was_sent() {
         (301, "http.redirected", ErrorKind::Config),
     ] {
         let server = Server::start(|request| {
-            Reply::status(request.json()["status"].as_u64().unwrap() as u16).header("retry-after", "7")
+            Reply::status(request.json()["status"].as_u64().unwrap() as u16).header("retry-after", "70")
         })
         .await;
         let records = [200, status, 200].map(|status| json!({"status": status}));

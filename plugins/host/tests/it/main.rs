@@ -12,6 +12,7 @@ mod kit;
 mod limits;
 mod loading;
 mod outside;
+mod patience;
 mod pooled;
 mod support;
 mod transforms;

@@ -1,5 +1,6 @@
 //! Requests that Jira wants later. A refusal for asking too often says that nothing was done, so the same request may
-//! go out again, which is true of no other failure here.
+//! go out again, which is true of no other failure here. The kit's own patience is not enough: Jira does not always say
+//! how long, and it wants those who were told the same to come back one after the other.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use wherry_sdk::http::{Answer, RequestBuilder};
 use wherry_sdk::prelude::*;
 use wherry_sdk::warn;
 
-use crate::{Cx, refusal};
+use crate::Cx;
 
 /// How often a request goes out at most.
 const TRIES: u32 = 6;
@@ -20,15 +21,13 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(120);
 /// Time that must be left after a wait.
 const RESERVE: Duration = Duration::from_secs(5);
-/// How long to wait before asking again whether to stop.
-const SLICE: Duration = Duration::from_millis(250);
 
 /// Sends a request, later if Jira wants it later.
 pub(super) fn send<'c>(cx: &'c Cx<'_>, request: impl Fn() -> RequestBuilder<'c>) -> Result<Answer> {
     let mut tried = 1;
     loop {
-        let refused = match request().start()?.hand_over() {
-            Err(error) if error.kind == Kind::Throttled => refusal::with_patience(error, cx.now()),
+        let refused = match request().impatient().start()?.hand_over() {
+            Err(error) if error.kind == Kind::Throttled => error,
             answered => return answered,
         };
         let wait = spread(refused.retry_after.unwrap_or_else(|| FIRST * 2_u32.pow(tried - 1)).max(SHORTEST));
@@ -37,7 +36,7 @@ pub(super) fn send<'c>(cx: &'c Cx<'_>, request: impl Fn() -> RequestBuilder<'c>)
         }
         warn!(cx, "Jira asks for patience", seconds = wait.as_secs());
         cx.count("throttled", 1);
-        pause(cx, wait)?;
+        cx.pause(wait)?;
         tried += 1;
     }
 }
@@ -46,15 +45,4 @@ pub(super) fn send<'c>(cx: &'c Cx<'_>, request: impl Fn() -> RequestBuilder<'c>)
 fn spread(wait: Duration) -> Duration {
     let thousandths = u32::try_from(RandomState::new().hash_one(()) % 334).unwrap_or_default();
     wait + wait * thousandths / 1_000
-}
-
-#[allow(clippy::disallowed_methods, reason = "the box has no event for the end of a wait; it is cut into short ones")]
-fn pause(cx: &Cx<'_>, mut left: Duration) -> Result<()> {
-    while !left.is_zero() {
-        cx.stop_if_asked()?;
-        let slice = left.min(SLICE);
-        std::thread::sleep(slice);
-        left -= slice;
-    }
-    Ok(())
 }

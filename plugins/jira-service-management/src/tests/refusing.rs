@@ -88,3 +88,16 @@ fn limits_say_how_long_to_wait_in_either_way() {
     assert_eq!(wait(Reply::status(503).header("retry-after", "3")), Some(3));
     assert_eq!(wait(Reply::status(429)), None);
 }
+
+#[test]
+fn a_query_waits_out_a_short_limit_in_either_way() {
+    let list = format!("{DESK}/servicedesk?limit=100&start=0");
+    let ran = bench("cloud")
+        .on("GET", &list, Reply::status(429).header("retry-after", "7"))
+        .on("GET", &list, Reply::status(429).header("x-ratelimit-reset", "2001-09-09T01:47Z"))
+        .on("GET", &list, page(json!([]), true))
+        .run("query", json!({ "table": "ServiceDesks" }));
+    // 20 s to the full minute, of which 7 have passed.
+    assert_eq!(ran.waits().iter().map(|wait| wait.as_secs()).collect::<Vec<_>>(), [7, 13]);
+    assert!(ran.result().is_ok());
+}

@@ -26,12 +26,19 @@ pub struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    received: u64,
 }
 
 impl Answer {
     /// An answer from its parts; header names in lower case.
     pub const fn new(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Self {
-        Self { status, headers, body }
+        Self { status, headers, body, received: 0 }
+    }
+
+    /// The same, received at that time.
+    pub(crate) const fn at(mut self, now: u64) -> Self {
+        self.received = now;
+        self
     }
 
     pub(crate) fn read(mut head: Head, limit: usize) -> Result<Self> {
@@ -47,7 +54,7 @@ impl Answer {
                 return Err(Error::data("http.answer_too_large", message));
             }
         }
-        Ok(Self { status: head.status, headers: head.headers, body })
+        Ok(Self::new(head.status, head.headers, body))
     }
 
     /// The head, and the beginning of the body as far as it comes.
@@ -63,7 +70,13 @@ impl Answer {
                 }
             }
         }
-        Self { status: head.status, headers: head.headers, body }
+        Self::new(head.status, head.headers, body)
+    }
+
+    /// When it was received, in seconds since 1970: what headers that name a time are measured against. 0 for an answer
+    /// that was made from its parts.
+    pub const fn received_at(&self) -> u64 {
+        self.received
     }
 
     /// The HTTP status.

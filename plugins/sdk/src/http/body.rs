@@ -44,19 +44,12 @@ impl Body {
         self.len() == 0
     }
 
-    /// Hands its bytes to `take`, in order.
-    pub fn write_to(self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        for piece in self.0 {
-            match piece {
-                Piece::Bytes(bytes) => take(&bytes)?,
-                Piece::Blob(mut blob) => {
-                    while let Some(chunk) = blob.read()? {
-                        take(&chunk)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+    /// Hands its bytes to `take`, in order. A request that is sent again hands on the same.
+    pub fn write_to(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Bytes(bytes) => take(bytes),
+            Piece::Blob(blob) => blob.write_to(&mut take),
+        })
     }
 
     /// JSON.

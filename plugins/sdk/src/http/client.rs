@@ -1,5 +1,7 @@
 //! The client of one invocation.
 
+use std::cell::Cell;
+
 use super::answer::Answer;
 use super::request::RequestBuilder;
 use super::url::Base;
@@ -15,12 +17,17 @@ pub struct Client<'h> {
     pub(crate) user_agent: String,
     pub(crate) refusal: fn(&Answer) -> Option<Error>,
     pub(crate) accepts: fn(&Answer) -> Result<()>,
+    /// Whether whatever runs may be done again.
+    pub(crate) repeatable: bool,
+    /// Whether the log says already that the system asks for patience.
+    pub(crate) told: Cell<bool>,
 }
 
 impl<'h> Client<'h> {
-    pub(crate) fn new<C: Connector>(host: &'h dyn Host, base: Base) -> Self {
+    pub(crate) fn new<C: Connector>(host: &'h dyn Host, base: Base, repeatable: bool) -> Self {
         let user_agent = format!("wherry-{}/{}", C::NAME, C::VERSION);
-        Self { host, base, user_agent, refusal: C::refusal, accepts: C::accepts }
+        let (refusal, accepts) = (C::refusal, C::accepts);
+        Self { host, base, user_agent, refusal, accepts, repeatable, told: Cell::new(false) }
     }
 
     /// Where its paths lie.

@@ -9,11 +9,12 @@ use super::answer::{Answer, BODY_BYTES};
 use super::body::Body;
 use super::client::Client;
 use super::multipart::Multipart;
+use super::patience::Patience;
 use super::url::{Target, encode};
 use super::{Method, Request};
 use crate::blobs::{Blob, Blobs};
 use crate::error::{Error, Result};
-use crate::host::Exchange;
+use crate::host::{Exchange, Head};
 use crate::xml;
 
 const JSON: &str = "application/json";
@@ -29,6 +30,8 @@ pub struct RequestBuilder<'c> {
     body: Content,
     limit: usize,
     any_status: bool,
+    repeatable: bool,
+    patient: bool,
     fault: Option<Error>,
 }
 
@@ -56,6 +59,8 @@ impl<'c> RequestBuilder<'c> {
             body: Content::None,
             limit: BODY_BYTES,
             any_status: false,
+            repeatable: false,
+            patient: true,
             fault,
         }
     }
@@ -166,7 +171,25 @@ impl<'c> RequestBuilder<'c> {
         self
     }
 
-    /// Takes an answer with any status. By default one other than 2xx is an error.
+    /// Says that it may be carried out twice without harm, because the system recognises a repetition by a key in it, or
+    /// because it changes nothing. The kit then waits out a 503 with `Retry-After`, as it does for a `GET` and within
+    /// activities that are not [`Unsafe`](crate::SideEffects::Unsafe). A 429 needs no such word: what was refused was not
+    /// carried out.
+    #[must_use]
+    pub const fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// Makes an error at once of an answer that asks for patience, for connectors that wait in their own way, with
+    /// [`Context::pause`](crate::Context::pause).
+    #[must_use]
+    pub const fn impatient(mut self) -> Self {
+        self.patient = false;
+        self
+    }
+
+    /// Takes an answer with any status, also one that asks for patience. By default one other than 2xx is an error.
     #[must_use]
     pub const fn any_status(mut self) -> Self {
         self.any_status = true;
@@ -203,7 +226,7 @@ impl<'c> RequestBuilder<'c> {
             let message = "a GET request has no body; use the method POST or drop the body";
             return Err(Error::config("http.body_invalid", message));
         }
-        Ok(Request { method: self.method, target, headers, body })
+        Ok(Request { method: self.method, target, headers, body, repeatable: self.repeatable, patient: self.patient })
     }
 
     /// Sends it; gives the whole answer.
@@ -221,9 +244,10 @@ impl<'c> RequestBuilder<'c> {
     /// handle.
     pub fn download(self, blobs: Blobs<'_>) -> Result<(Answer, String)> {
         let pending = self.start()?;
-        let mut head = pending.exchange.wait()?;
-        if !(200..=299).contains(&head.status) {
-            let answer = pending.client.judge(Answer::read(head, pending.limit)?, pending.any_status)?;
+        let limit = pending.limit;
+        let mut head = pending.head(Answer::read)?;
+        if !is_success(head.status) {
+            let answer = Answer::read(head, limit)?;
             let mut file = blobs.create();
             file.write(answer.body())?;
             return Ok((answer, file.finish()?));
@@ -239,42 +263,68 @@ impl<'c> RequestBuilder<'c> {
 /// A request that is on its way. Dropping it gives it up.
 pub struct Pending<'c> {
     client: &'c Client<'c>,
+    request: Request,
     exchange: Box<dyn Exchange>,
     limit: usize,
     any_status: bool,
 }
 
+/// How the body of an answer is read, at most so many bytes of it.
+type Read = fn(Head, usize) -> Result<Answer>;
+
 impl Pending<'_> {
     /// Waits for the whole answer.
+    ///
+    /// Where the system asks for patience, the request goes out again by itself: after a 429, which says that nothing was
+    /// done, and after a 503 if it may be carried out twice ([`RequestBuilder::repeatable`]). That takes a `Retry-After`
+    /// of at most a minute, and so much time left for the invocation; after the eighth wait for one request, and with a
+    /// longer wait or none, the refusal is an error with the time to wait. The log says it once.
     pub fn wait(self) -> Result<Answer> {
-        let answer = Answer::read(self.exchange.wait()?, self.limit)?;
-        self.client.judge(answer, self.any_status)
+        self.answer(Answer::read)
     }
 
     /// Waits where only the status of the answer matters. What breaks off or goes on behind that changes nothing of
-    /// what the system has done.
+    /// what the system has done. Patience is as with [`Pending::wait`].
     pub fn hand_over(self) -> Result<Answer> {
-        let answer = Answer::glance(self.exchange.wait()?);
-        self.client.judge(answer, self.any_status)
+        self.answer(|head, _| Ok(Answer::glance(head)))
     }
+
+    fn answer(self, read: Read) -> Result<Answer> {
+        let (client, limit, any_status) = (self.client, self.limit, self.any_status);
+        let answer = read(self.head(read)?, limit)?.at(client.host.now());
+        if any_status { Ok(answer) } else { (client.accepts)(&answer).map(|()| answer) }
+    }
+
+    /// The head of an answer whose status is wanted.
+    fn head(self, read: Read) -> Result<Head> {
+        let Self { client, request, mut exchange, limit, any_status } = self;
+        let mut patience = Patience::default();
+        loop {
+            let head = exchange.wait()?;
+            if any_status || is_success(head.status) {
+                return Ok(head);
+            }
+            let answer = read(head, limit)?.at(client.host.now());
+            patience.wait_out(client, &request, &answer)?;
+            exchange = client.host.transport().start(&request)?;
+        }
+    }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..=299).contains(&status)
 }
 
 impl Client<'_> {
     /// Sends a request that was built before.
     pub fn start(&self, request: Request) -> Result<Pending<'_>> {
-        let exchange = self.host.transport().start(request)?;
-        Ok(Pending { client: self, exchange, limit: BODY_BYTES, any_status: false })
+        let exchange = self.host.transport().start(&request)?;
+        Ok(Pending { client: self, request, exchange, limit: BODY_BYTES, any_status: false })
     }
 
-    fn judge(&self, answer: Answer, any_status: bool) -> Result<Answer> {
-        if any_status {
-            return Ok(answer);
-        }
-        if answer.is_success() {
-            return (self.accepts)(&answer).map(|()| answer);
-        }
-        let own = (self.refusal)(&answer);
-        Err(own.unwrap_or_else(|| answer.error(self.host.now())))
+    /// What a status other than 2xx means.
+    pub(super) fn refused(&self, answer: &Answer) -> Error {
+        (self.refusal)(answer).unwrap_or_else(|| answer.error(answer.received_at()))
     }
 }
 

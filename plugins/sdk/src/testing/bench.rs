@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -122,6 +123,12 @@ impl<C: Connector> Bench<C> {
         self.change(|scene| scene.cancel_after = Some(asked))
     }
 
+    /// The time that the invocation has; 5 minutes by default. On the bench time passes in waits only.
+    #[must_use]
+    pub fn time_limit(self, time: Duration) -> Self {
+        self.change(|scene| scene.time_limit = Some(time))
+    }
+
     /// The records for a target.
     #[must_use]
     pub fn input(mut self, records: impl IntoIterator<Item = Value>) -> Self {
@@ -208,6 +215,12 @@ impl Ran {
     /// Method and path of each request.
     pub fn calls(&self) -> Vec<String> {
         self.requests().iter().map(|sent| format!("{} {}", sent.method, sent.path)).collect()
+    }
+
+    /// The waits that it made, in order: because the system asked for patience, or with
+    /// [`Context::pause`](crate::Context::pause). None of them took time.
+    pub fn waits(&self) -> Vec<Duration> {
+        self.scene.pauses.borrow().clone()
     }
 
     /// Lines of the script that nothing asked for.

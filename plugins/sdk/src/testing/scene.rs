@@ -14,6 +14,9 @@ use crate::host::{BlobSink, BlobSource, Host, Level, Lines, RowSink, RowSource, 
 /// Files by their handles.
 pub(super) type Files = Rc<RefCell<BTreeMap<String, Vec<u8>>>>;
 
+/// What an operation has that says nothing else.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+
 /// Everything around one invocation.
 #[derive(Default)]
 pub(super) struct Scene {
@@ -27,10 +30,19 @@ pub(super) struct Scene {
     /// The host asks to stop when it has been asked so often whether it does.
     pub(super) cancel_after: Option<u64>,
     pub(super) asked: Cell<u64>,
+    pub(super) time_limit: Option<Duration>,
+    pub(super) pauses: RefCell<Vec<Duration>>,
     pub(super) logs: RefCell<Vec<(Level, String, Value)>>,
     pub(super) counters: RefCell<BTreeMap<String, u64>>,
     pub(super) state: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(super) files: Files,
+}
+
+impl Scene {
+    /// Time passes in pauses only.
+    fn passed(&self) -> Duration {
+        self.pauses.borrow().iter().sum()
+    }
 }
 
 impl Host for Scene {
@@ -63,7 +75,7 @@ impl Host for Scene {
     }
 
     fn remaining(&self) -> Duration {
-        Duration::from_secs(60)
+        self.time_limit.unwrap_or(TIME_LIMIT).saturating_sub(self.passed())
     }
 
     fn is_cancelled(&self) -> bool {
@@ -76,7 +88,15 @@ impl Host for Scene {
     }
 
     fn now(&self) -> u64 {
-        1_000_000_000
+        1_000_000_000 + self.passed().as_secs()
+    }
+
+    fn pause(&self, time: Duration) -> bool {
+        if self.is_cancelled() {
+            return false;
+        }
+        self.pauses.borrow_mut().push(time);
+        true
     }
 
     fn log(&self, level: Level, message: &str, fields: Option<&str>) {

@@ -123,16 +123,16 @@ impl Script {
 }
 
 impl Transport for Script {
-    fn start(&self, request: Request) -> Result<Box<dyn Exchange>> {
+    fn start(&self, request: &Request) -> Result<Box<dyn Exchange>> {
         let mut body = Vec::new();
-        if let Some(content) = request.body {
+        if let Some(content) = &request.body {
             content.write_to(|bytes| {
                 body.extend_from_slice(bytes);
                 Ok(())
             })?;
         }
-        let path = request.target.path_and_query;
-        let sent = Sent { method: request.method.as_str().to_owned(), path, headers: request.headers, body };
+        let path = request.target.path_and_query.clone();
+        let sent = Sent { method: request.method.as_str().to_owned(), path, headers: request.headers.clone(), body };
         let reply = self.reply(&sent);
         self.sent.borrow_mut().push(sent);
         Ok(Box::new(reply))

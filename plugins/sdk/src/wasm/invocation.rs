@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::bindings::wasi::clocks::wall_clock;
+use super::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use super::bindings::wherry::connector::invocations::Invocation;
 use super::bindings::wherry::connector::{blobs, state, telemetry};
 use super::transport::WasiHttp;
 use crate::error::Result;
 use crate::host::{BlobSink, BlobSource, Host, Level, Transport};
+
+/// The contract has no event for a wish to stop: as often a pause asks for it. The host lets a connector go on for 2 s.
+const SLICE: Duration = Duration::from_millis(250);
 
 /// The host of the agent, as one invocation sees it.
 pub(super) struct Guest<'i>(&'i Invocation);
@@ -71,6 +74,16 @@ impl Host for Guest<'_> {
 
     fn now(&self) -> u64 {
         wall_clock::now().seconds
+    }
+
+    fn pause(&self, time: Duration) -> bool {
+        let mut left = time;
+        while !left.is_zero() && !self.0.cancelled() {
+            let slice = left.min(SLICE);
+            monotonic_clock::subscribe_duration(u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX)).block();
+            left -= slice;
+        }
+        !self.0.cancelled()
     }
 
     fn log(&self, at: Level, message: &str, fields: Option<&str>) {

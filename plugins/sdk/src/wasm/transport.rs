@@ -16,8 +16,8 @@ const READ_BYTES: u64 = 256 << 10;
 pub(super) struct WasiHttp;
 
 impl Transport for WasiHttp {
-    fn start(&self, request: Request) -> Result<Box<dyn Exchange>> {
-        let outgoing = OutgoingRequest::new(headers(&request)?);
+    fn start(&self, request: &Request) -> Result<Box<dyn Exchange>> {
+        let outgoing = OutgoingRequest::new(headers(request)?);
         let scheme = if request.target.origin.https { Scheme::Https } else { Scheme::Http };
         let placed = outgoing
             .set_method(&method(request.method))
@@ -28,7 +28,7 @@ impl Transport for WasiHttp {
         let body = outgoing.body().map_err(|()| broken("its body cannot be written"))?;
         let future = outgoing_handler::handle(outgoing, None).map_err(|code| failed(&code))?;
         // Whoever does not want the body says why in the answer; so the answer comes first.
-        let written = write(body, request.body);
+        let written = write(body, request.body.as_ref());
         Ok(Box::new(Sent { future, written }))
     }
 }
@@ -104,7 +104,7 @@ const fn method(method: Method) -> WasiMethod {
     }
 }
 
-fn write(outgoing: OutgoingBody, body: Option<Body>) -> Result<()> {
+fn write(outgoing: OutgoingBody, body: Option<&Body>) -> Result<()> {
     if let Some(body) = body {
         let stream = outgoing.write().map_err(|()| gone())?;
         body.write_to(|bytes| write_all(&stream, bytes))?;

@@ -57,12 +57,12 @@ fn batches_are_acknowledged_and_their_keys_are_stable_over_attempts() {
 fn a_failure_of_the_system_keeps_what_was_done_before_it() {
     let ran = bench()
         .on("POST", "/one", Reply::status(200))
-        .on("POST", "/one", Reply::status(503).header("retry-after", "2"))
+        .on("POST", "/one", Reply::status(503).header("retry-after", "90"))
         .input([json!(1), json!(2), json!(3)])
         .run("write", json!({ "what": "one by one" }));
     assert_eq!((ran.acked(), ran.calls().len()), (1, 2));
     let error = ran.error();
-    assert_eq!((error.kind, error.retry_after.map(|wait| wait.as_secs())), (Kind::Transient, Some(2)));
+    assert_eq!((error.kind, error.retry_after.map(|wait| wait.as_secs())), (Kind::Transient, Some(90)));
 }
 
 #[test]

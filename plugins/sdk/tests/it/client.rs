@@ -85,8 +85,8 @@ fn retry_hints_are_seconds_or_dates_and_at_most_a_day() {
         let reply = Reply::status(429).header("Retry-After", value);
         perform("x", &[("GET", "/items/x?q=1&q=2", reply)]).error().retry_after.map(|wait| wait.as_secs())
     };
-    assert_eq!((wait("7"), wait("9999999"), wait("soon")), (Some(7), Some(86_400), None));
-    assert_eq!(wait("Sun, 09 Sep 2001 01:46:50 GMT"), Some(10));
+    assert_eq!((wait("70"), wait("9999999"), wait("soon")), (Some(70), Some(86_400), None));
+    assert_eq!(wait("Sun, 09 Sep 2001 01:48:00 GMT"), Some(80));
 }
 
 #[test]

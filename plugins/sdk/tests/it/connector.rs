@@ -148,6 +148,8 @@ fn perform(cx: &Context<Options>, params: Params, out: &mut Writer) -> Result<Do
             out.push(&cx.state().keys("")?)?;
             http.get("/items").send()?
         }
+        "keyed" => http.post("/jobs").header("x-once", &cx.key()).repeatable().send()?,
+        "impatient" => http.post("/jobs").impatient().send()?,
         "limited" => http.get("/items").limit(10).send()?,
         "raw" => {
             let answer = http.get("/items").send()?;

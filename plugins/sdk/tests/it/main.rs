@@ -6,4 +6,5 @@ mod client;
 mod connector;
 mod descriptor;
 mod guide;
+mod patience;
 mod reading;

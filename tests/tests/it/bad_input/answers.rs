@@ -14,8 +14,9 @@ use wherry_tests::world::{Connection, Operation, Project, World, desk::requests}
 #[tokio::test]
 async fn a_system_that_answers_nonsense_fails_the_run_with_the_reason() -> Result<()> {
     let world = World::start().await?.with_desk().await?;
-    let boom =
-        |fault: &str| Operation::from("system", "query", json!({ "path": "/boom", "query": { "fault": fault } }));
+    // A shorter wait would be carried out by the connector itself.
+    let query = |fault: &str| json!({ "fault": fault, "retry_after_s": 90 });
+    let boom = |fault: &str| Operation::from("system", "query", json!({ "path": "/boom", "query": query(fault) }));
     let project = Project::named("answers")
         .connection("system", Connection::to(&world.sandbox.url))
         .connection("stranger", Connection::to(&world.sandbox.url).basic("nobody", "desk-password"))

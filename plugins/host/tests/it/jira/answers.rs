@@ -44,7 +44,7 @@ async fn each_refusal_has_its_code_and_kind() {
         ("login", "http.html_answer", ErrorKind::Config),
         ("empty", "http.empty_answer", ErrorKind::Data),
     ] {
-        sandbox.misbehave("/rest/servicedeskapi/servicedesk", &json!({ "fault": fault, "retry_after_s": 4 }));
+        sandbox.misbehave("/rest/servicedeskapi/servicedesk", &json!({ "fault": fault, "retry_after_s": 90 }));
         assert_eq!(agent(desks()).await, (code.to_owned(), kind), "{fault}");
     }
     sandbox.misbehave("/rest/servicedeskapi/servicedesk", &json!({ "fault": "half" }));
@@ -60,13 +60,18 @@ async fn a_wrong_login_on_data_center_speaks_of_the_captcha() {
 }
 
 #[tokio::test]
-async fn a_limit_passes_and_the_next_attempt_succeeds() {
+async fn a_short_limit_is_waited_out_and_a_longer_one_is_left_to_the_next_attempt() {
     let sandbox = Sandbox::start("cloud", 5);
-    let rule = json!({ "fault": "throttle", "times": 1, "retry_after_s": 4 });
-    sandbox.misbehave("/rest/servicedeskapi/servicedesk", &rule);
     let connector = jira();
+    for fault in ["throttle", "unavailable"] {
+        let rule = json!({ "fault": fault, "times": 2, "retry_after_s": 1 });
+        sandbox.misbehave("/rest/servicedeskapi/servicedesk", &rule);
+        assert_eq!(sandbox.invoke("query", &desks()).on(&connector).await.records().len(), 2, "{fault}");
+    }
+    let rule = json!({ "fault": "throttle", "times": 1, "retry_after_s": 90 });
+    sandbox.misbehave("/rest/servicedeskapi/servicedesk", &rule);
     let first = sandbox.invoke("query", &desks()).on(&connector).await;
-    assert_eq!(first.fault().retry_after_ms(), Some(4_000));
+    assert_eq!(first.fault().retry_after_ms(), Some(90_000));
     assert_eq!(sandbox.invoke("query", &desks()).on(&connector).await.records().len(), 2);
 }
 

@@ -106,10 +106,10 @@ async fn a_retry_goes_on_where_the_first_attempt_broke_off() {
         let sandbox = Sandbox::start(flavour, 230);
         let whole = read(&sandbox, params.clone()).await;
         let skip = if path.ends_with("comment") { 0 } else { 3 };
-        sandbox.misbehave(path, &json!({ "fault": "unavailable", "skip": skip, "times": 1, "retry_after_s": 3 }));
+        sandbox.misbehave(path, &json!({ "fault": "unavailable", "skip": skip, "times": 1, "retry_after_s": 90 }));
         let connector = jira();
         let first = sandbox.invoke("query", &params).on(&connector).await;
-        assert_eq!((first.code().as_str(), first.fault().retry_after_ms()), ("http.server_error", Some(3_000)));
+        assert_eq!((first.code().as_str(), first.fault().retry_after_ms()), ("http.server_error", Some(90_000)));
         let cursor = first.cursor().unwrap();
         let second = sandbox.invoke("query", &params).task(|task| task.cursor = Some(cursor)).on(&connector).await;
         let both = [first.records(), second.records()].concat();

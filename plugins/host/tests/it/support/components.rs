@@ -18,6 +18,10 @@ pub(crate) fn http() -> Connector {
     load(&host(), "http")
 }
 
+pub(crate) fn http_with(settings: HostSettings) -> Connector {
+    load(&Host::new(settings).unwrap(), "http")
+}
+
 pub(crate) fn hostile() -> Connector {
     load(&host(), "hostile")
 }

@@ -1,8 +1,8 @@
 //! What the agent must remember of its runs: one record per attempt, written twice at most.
 //!
 //! STARTED is durable before the first effect, FINISHED before anyone hears of the result. A declined offer leaves no
-//! trace. Nor does the beginning of a read that a caller waits for, and its result waits for no sync: whatever becomes of
-//! this process, reading once more changes nothing, and the caller's answer was never to outlive it. Acknowledged results are removed with a later commit, so that a run alone costs exactly two syncs. The
+//! trace. Nor does a read that a caller waits for: whatever becomes of this process, reading once more changes nothing, and
+//! the caller's answer was never to outlive it. Acknowledged results are removed with a later commit, so that a run alone costs exactly two syncs. The
 //! record with the highest number stays until a higher one is durable: it is what the counter is read back from.
 
 mod outbox;
@@ -19,7 +19,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use wherry_daemon::store::{Batch, Commit, Direction, SharedStore, Space, StoreError, StoreStats, record as typed};
+use wherry_daemon::store::{Batch, Direction, SharedStore, Space, StoreError, StoreStats, record as typed};
 use wherry_domain::name::Name;
 use wherry_proto::{
     MAX_IN_FLIGHT, MAX_STATES,
@@ -160,39 +160,26 @@ impl Journal {
     /// If the store failed for good.
     pub async fn finished(&self, ended: Ended, release: impl FnOnce()) -> Result<(), StoreError> {
         let finished = Arc::new(self.number(ended));
-        self.stored(&finished, self.write(&finished)?).await?;
-        self.queue(finished, release);
-        Ok(())
-    }
-
-    /// As [`Self::finished`], for a read that a caller waits for: the controller hears of it before the disk does.
-    ///
-    /// # Errors
-    /// If the store failed for good.
-    pub async fn finished_reading(&self, ended: Ended, release: impl FnOnce()) -> Result<(), StoreError> {
-        let finished = Arc::new(self.number(ended));
-        // Before its acknowledgement can remove it.
-        let commit = self.write(&finished)?;
-        self.queue(Arc::clone(&finished), release);
-        self.stored(&finished, commit).await
-    }
-
-    /// Waits until the result is durable.
-    async fn stored(&self, finished: &Arc<Finished>, mut commit: Commit) -> Result<(), StoreError> {
-        while let Err(error) = commit.await {
-            if !error.is_retryable() {
-                return Err(error);
+        loop {
+            match self.write(&finished)?.await {
+                Ok(()) => break,
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(code = error.code(), %error, "the store takes no result now");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error),
             }
-            tracing::warn!(code = error.code(), %error, "the store takes no result now");
-            tokio::time::sleep(AGAIN).await;
-            commit = self.write(finished)?;
         }
+        self.lock().durable(finished);
+        release();
+        self.changed.notify_one();
         Ok(())
     }
 
-    /// From now on the result may go to the controller.
-    fn queue(&self, finished: Arc<Finished>, release: impl FnOnce()) {
-        self.lock().may_go(finished);
+    /// Queues the result of a read that a caller waits for; it is not written and ends with this process.
+    pub fn pass_on(&self, ended: Ended, release: impl FnOnce()) {
+        let finished = Arc::new(self.number(ended));
+        self.lock().pass_on(finished);
         release();
         self.changed.notify_one();
     }
@@ -278,7 +265,7 @@ impl Journal {
         .within_limits()
     }
 
-    fn write(&self, finished: &Arc<Finished>) -> Result<Commit, StoreError> {
+    fn write(&self, finished: &Arc<Finished>) -> Result<wherry_daemon::store::Commit, StoreError> {
         let value = typed::encode(SCHEMA, &Record::Finished(Arc::clone(finished)))?;
         let states = finished.report.states.iter().map(|state| typed::encode(SCHEMA, state));
         let states: Vec<Vec<u8>> = states.collect::<Result<_, _>>()?;

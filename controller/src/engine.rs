@@ -130,7 +130,7 @@ pub struct Ledger {
     pub store: SharedStore,
     writing: Arc<Mutex<()>>,
     asking: Arc<Semaphore>,
-    described: Arc<descriptors::Ready>,
+    ready: Arc<descriptors::Ready>,
 }
 
 /// The writer; [`Engine::run`] is its life.
@@ -157,8 +157,8 @@ impl Ledger {
         let (jobs, inbox) = mpsc::channel(INBOX);
         let directory = state.directory.clone();
         let (writing, asking) = (Arc::default(), asks::places());
-        let described = Arc::default();
-        let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing, asking, described };
+        let ready = Arc::default();
+        let ledger = Self { jobs, directory, files, store: Arc::clone(&store), writing, asking, ready };
         Ok((ledger, Engine { state, store, clock, inbox, settling: Settling::default() }))
     }
 
@@ -235,11 +235,11 @@ impl Engine {
             let wait = self.state.next_deadline().map_or(Duration::from_secs(60), |at| at.since(self.clock.now()));
             tokio::select! {
                 biased;
-                settled = self.settling.next() => {
+                settled = self.settling.next(self.store.as_ref()) => {
                     self.state.acknowledge(settled?);
                     continue;
                 }
-                taken = self.inbox.recv_many(&mut jobs, TURN) => if taken == 0 { return self.settle(true).await },
+                taken = self.inbox.recv_many(&mut jobs, TURN) => if taken == 0 { return self.settle().await },
                 () = tokio::time::sleep(wait) => (),
             }
             self.turn(&mut jobs).await?;
@@ -247,8 +247,9 @@ impl Engine {
     }
 
     async fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<(), StoreError> {
-        let everything = jobs.iter().any(|job| job.needs.settled);
-        self.settle(everything).await?;
+        if self.settling.is_full() || jobs.iter().any(|job| job.needs.settled) {
+            self.settle().await?;
+        }
         let has_room = !jobs.iter().any(|job| job.needs.room) || self.store.has_room();
         let mut turn = Turn::new(&mut self.state, self.store.as_ref(), &self.clock, has_room);
         let mut replies = Vec::with_capacity(jobs.len());
@@ -260,9 +261,10 @@ impl Engine {
         turn.place();
         let Decided { commits, mut outgoing, waits } = turn.finish()?;
         let stored = if waits {
+            self.settling.let_go(self.store.as_ref());
             commit(self.store.as_ref(), commits).await
         } else {
-            self.settle_later(commits, std::mem::take(&mut outgoing.acks));
+            self.settling.hold(commits, std::mem::take(&mut outgoing.acks));
             Ok(())
         };
         let refusal = stored.as_ref().copied().map_err(|_| Refusal::stopping());

@@ -36,6 +36,7 @@ use crate::{
     keyring::Keys,
     policy::Policy,
     private_file::{self, FileError},
+    recent::Recent,
 };
 
 /// Largest file read back: as many releases as the locks of many environments name.
@@ -44,6 +45,8 @@ const MAX_FILE: u64 = 64 << 20;
 const AGAIN: Duration = Duration::from_secs(30);
 /// How long the fetch of one release may take, the call included.
 const FETCH: Duration = Duration::from_secs(60);
+/// Releases whose verification is remembered.
+const ADMITTED: usize = 128;
 /// The controller did not answer in time.
 const SILENT: Code = Code::new("controller.unavailable");
 /// The file cannot be written.
@@ -101,6 +104,27 @@ struct Inner {
     changes: watch::Sender<u64>,
     heard: watch::Sender<Option<Arc<Catalogue>>>,
     refusal: Mutex<Option<(Code, String)>>,
+    admitted: Mutex<Admitted>,
+}
+
+/// Releases that were admitted under what is believed. A signature once verified holds until something else is believed,
+/// and verifying costs more than all else that an attempt asks here.
+struct Admitted {
+    under: Arc<Believed>,
+    releases: Recent<Name, (Locked, VerifiedRelease)>,
+}
+
+impl Admitted {
+    fn new(under: Arc<Believed>) -> Self {
+        Self { under, releases: Recent::new(ADMITTED) }
+    }
+
+    fn get(&mut self, under: &Arc<Believed>, name: &Name, locked: &Locked) -> Option<VerifiedRelease> {
+        if !Arc::ptr_eq(&self.under, under) {
+            *self = Self::new(Arc::clone(under));
+        }
+        self.releases.get(name).filter(|(known, _)| known == locked).map(|(_, release)| release)
+    }
 }
 
 impl Chain {
@@ -117,12 +141,14 @@ impl Chain {
             Err(error) if error.is_missing() => Believed::default(),
             Err(error) => return Err(error.into()),
         };
+        let believed = Arc::new(believed);
         let chain = Self(Arc::new(Inner {
             settings,
-            believed: ArcSwap::from_pointee(believed),
+            believed: ArcSwap::new(Arc::clone(&believed)),
             changes: watch::Sender::new(0),
             heard: watch::Sender::new(None),
             refusal: Mutex::default(),
+            admitted: Mutex::new(Admitted::new(believed)),
         }));
         let moved = Arc::downgrade(&chain.0);
         // What was decided under another policy is decided again, as under another catalogue.
@@ -253,7 +279,21 @@ impl Locks for Chain {
 
     fn admit(&self, name: &Name, locked: &Locked) -> Result<VerifiedRelease, Failure> {
         self.named(name)?;
-        let release = self.in_force().admit(name, locked).map_err(|error| refused(&error))?;
+        let believed = self.in_force();
+        let remembered = || self.0.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered().get(&believed, name, locked);
+        let release = match known {
+            Some(release) => release,
+            None => {
+                let release = believed.admit(name, locked).map_err(|error| refused(&error))?;
+                let mut admitted = remembered();
+                // Not what was believed before.
+                if Arc::ptr_eq(&admitted.under, &believed) {
+                    admitted.releases.insert(name.clone(), (locked.clone(), release.clone()));
+                }
+                release
+            }
+        };
         self.allowed(name, release)
     }
 

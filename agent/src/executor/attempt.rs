@@ -216,12 +216,11 @@ impl Attempting {
         let reading = reading && states.is_empty();
         let ended = Ended { attempt, ending: ending.clone(), counts, earlier, duration, log, cursor, states, trial };
         let release = move || drop((permit, running));
-        let stored = if reading {
-            shared.journal.finished_reading(ended, release).await
-        } else {
-            shared.journal.finished(ended, release).await
-        };
-        match stored {
+        if reading {
+            shared.journal.pass_on(ended, release);
+            return tell(attempt, &ending, counts, duration);
+        }
+        match shared.journal.finished(ended, release).await {
             Ok(()) => tell(attempt, &ending, counts, duration),
             Err(error) => {
                 tracing::error!(run = %attempt.run, code = error.code(), %error, "a result could not be journalled");

@@ -18,15 +18,25 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 enum Kept {
-    /// Numbered, and may not go yet.
+    /// Numbered, not durable.
     Writing,
-    /// Durable as far as it has to be, waits for its acknowledgement.
+    /// Durable, waits for its acknowledgement.
     Waiting(Arc<Finished>),
+    /// Never written, waits for its acknowledgement.
+    Passing(Arc<Finished>),
     /// Acknowledged; its record holds the highest number.
     Marker(Attempt, u8),
 }
 
 impl Kept {
+    /// What waits for its acknowledgement.
+    const fn result(&self) -> Option<&Arc<Finished>> {
+        match self {
+            Self::Waiting(finished) | Self::Passing(finished) => Some(finished),
+            Self::Writing | Self::Marker(..) => None,
+        }
+    }
+
     /// What is left of a result that nobody waits for.
     fn marker(finished: &Finished) -> Self {
         let states = u8::try_from(finished.report.states.len()).unwrap_or(u8::MAX);
@@ -63,12 +73,17 @@ impl Outbox {
         seq
     }
 
-    pub(super) fn may_go(&mut self, finished: Arc<Finished>) {
+    pub(super) fn durable(&mut self, finished: Arc<Finished>) {
         self.results.insert(finished.report.seq, Kept::Waiting(finished));
         self.release_markers();
     }
 
+    pub(super) fn pass_on(&mut self, finished: Arc<Finished>) {
+        self.results.insert(finished.report.seq, Kept::Passing(finished));
+    }
+
     pub(super) fn acknowledged(&mut self, up_to: u64) {
+        self.results.retain(|seq, kept| *seq > up_to || !matches!(kept, Kept::Passing(_)));
         for kept in self.results.range_mut(..=up_to).map(|(_, kept)| kept) {
             if let Kept::Waiting(finished) = kept {
                 *kept = Kept::marker(finished);
@@ -79,16 +94,15 @@ impl Outbox {
 
     /// The attempt's record goes with the next commit, whatever it says.
     pub(super) fn forget(&mut self, attempt: Attempt) {
-        let waiting = self.results.values_mut().find_map(|kept| match kept {
-            Kept::Waiting(finished) if finished.report.attempt == attempt => {
+        let found =
+            self.results.iter().find(|(_, kept)| kept.result().is_some_and(|result| result.report.attempt == attempt));
+        match found.map(|(seq, kept)| (*seq, kept)) {
+            Some((seq, Kept::Waiting(finished))) => {
                 let marker = Kept::marker(finished);
-                Some((kept, marker))
+                self.results.insert(seq, marker);
             }
-            Kept::Waiting(_) | Kept::Writing | Kept::Marker(..) => None,
-        });
-        match waiting {
-            Some((kept, marker)) => *kept = marker,
-            None => self.pruned.push((attempt, 0)),
+            Some((seq, Kept::Passing(_))) => drop(self.results.remove(&seq)),
+            Some((_, Kept::Writing | Kept::Marker(..))) | None => self.pruned.push((attempt, 0)),
         }
         self.release_markers();
     }
@@ -97,16 +111,13 @@ impl Outbox {
         let after = sent.saturating_add(1);
         self.results.range(after..).find_map(|(_, kept)| match kept {
             Kept::Marker(..) => None,
-            Kept::Waiting(finished) => Some(Some(Arc::clone(finished))),
+            Kept::Waiting(finished) | Kept::Passing(finished) => Some(Some(Arc::clone(finished))),
             Kept::Writing => Some(None),
         })?
     }
 
     pub(super) fn waiting(&self) -> impl Iterator<Item = Attempt> + '_ {
-        self.results.values().filter_map(|kept| match kept {
-            Kept::Waiting(finished) => Some(finished.report.attempt),
-            Kept::Writing | Kept::Marker(..) => None,
-        })
+        self.results.values().filter_map(|kept| kept.result().map(|finished| finished.report.attempt))
     }
 
     /// The removals for the next commit. Should that commit be refused, the records are sent again after a restart
@@ -117,7 +128,8 @@ impl Outbox {
 
     /// Markers below the highest durable record have served their purpose.
     fn release_markers(&mut self) {
-        let highest = self.results.iter().rev().find(|(_, kept)| !matches!(kept, Kept::Writing));
+        let written = |kept: &Kept| matches!(kept, Kept::Waiting(_) | Kept::Marker(..));
+        let highest = self.results.iter().rev().find(|(_, kept)| written(kept));
         let Some(highest) = highest.map(|(seq, _)| *seq) else { return };
         while let Some((&seq, Kept::Marker(attempt, states))) = self.results.first_key_value() {
             if seq >= highest {

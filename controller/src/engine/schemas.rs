@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jsonschema::{PatternOptions, ValidationError, error::ValidationErrorKind as Kind};
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind as Kind};
 use serde_json::{Map, Value};
 use wherry_domain::{
     failure::Code,
@@ -93,20 +93,36 @@ pub(super) enum Texts {
     Plain,
 }
 
-/// Every fault of a value. A schema that cannot be read says nothing: its connector does.
-pub(super) fn faults(schema: &Map<String, Value>, value: &Value, at: &[&str], texts: Texts) -> Vec<Fault> {
-    let schema = Value::Object(schema.clone());
-    // Without backtracking, so that no pattern of a stranger takes for ever; and nothing is fetched.
-    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-    let validator = match options.build(&schema) {
-        Ok(validator) => validator,
-        Err(error) => {
-            tracing::warn!(error = %error.masked(), "a connector's schema cannot be read and is not checked");
-            return Vec::new();
+/// A schema that is ready to judge values.
+pub(super) struct Schema {
+    said: Value,
+    validator: Validator,
+}
+
+impl Schema {
+    /// Nothing, if it cannot be read: its connector says what is wrong then.
+    pub(super) fn read(schema: &Map<String, Value>) -> Option<Self> {
+        let said = Value::Object(schema.clone());
+        // Without backtracking, so that no pattern of a stranger takes for ever; and nothing is fetched.
+        let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+        match options.build(&said) {
+            Ok(validator) => Some(Self { said, validator }),
+            Err(error) => {
+                tracing::warn!(error = %error.masked(), "a connector's schema cannot be read and is not checked");
+                None
+            }
         }
-    };
-    let errors = validator.iter_errors(value).filter(|error| texts == Texts::Plain || !excused(error));
-    errors.take(MAX_FAULTS).flat_map(|error| told((&schema, value), &error, at)).collect()
+    }
+
+    /// Every fault of a value.
+    pub(super) fn faults(&self, value: &Value, at: &[&str], texts: Texts) -> Vec<Fault> {
+        let errors = self.validator.iter_errors(value).filter(|error| texts == Texts::Plain || !excused(error));
+        errors.take(MAX_FAULTS).flat_map(|error| told((&self.said, value), &error, at)).collect()
+    }
+}
+
+fn faults(schema: &Map<String, Value>, value: &Value, at: &[&str], texts: Texts) -> Vec<Fault> {
+    Schema::read(schema).map(|schema| schema.faults(value, at, texts)).unwrap_or_default()
 }
 
 /// Whether the value is to be filled in later: nobody knows yet what it will be.

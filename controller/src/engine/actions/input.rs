@@ -10,11 +10,14 @@ use wherry_proto::{MAX_ACTION, MAX_ACTIVITY};
 use super::{Call, activity};
 use crate::engine::{
     Ledger, Refusal,
-    schemas::{Texts, faults},
+    descriptors::InputSchemas,
+    schemas::{Schema, Texts},
 };
 
 /// Most records in one call.
 const MAX_RECORDS: usize = 1_000;
+/// Bytes of input that are looked through at once; more of them would hold up other callers.
+const SMALL: usize = 16 << 10;
 /// Faults told of one call.
 const MAX_FAULTS: usize = 50;
 
@@ -32,21 +35,29 @@ impl Ledger {
             let (current, connection) = turn.find_called(&environment, project.as_ref(), &name)?;
             let connector = turn.connector_of(&current, &environment, &connection)?;
             let (kind, class) = activity(connector, &wanted)?;
-            Ok((connector.name.clone(), connector.version.clone(), kind, class))
+            Ok((connector.descriptor, kind, class))
         });
-        let (connector, version, kind, class) = found.await?;
+        let (descriptor, kind, class) = found.await?;
         if kind == ActivityKind::Source && !call.records.is_empty() {
             let message = format!("{} yields records and takes none: leave records out", call.activity);
             return Err(Refusal::invalid("action.input_invalid", message));
         }
-        let described = self.descriptor(connector, version).await?;
         let input = wire(&call)?;
-        let Some(described) = described else { return Ok((call, input, class)) };
-        let work = move || {
-            let found = described.activity(&call.activity).map(|activity| of(&call, activity)).unwrap_or_default();
-            (call, found)
+        let schemas = match descriptor {
+            Some(descriptor) => self.input_schemas(descriptor, &call.activity).await?,
+            None => None,
         };
-        let (call, found) = tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::stopping())?;
+        let Some(schemas) = schemas else { return Ok((call, input, class)) };
+        let (call, found) = if input.0.len() + input.1.len() <= SMALL {
+            let found = faults(&call, &schemas);
+            (call, found)
+        } else {
+            let work = move || {
+                let found = faults(&call, &schemas);
+                (call, found)
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::stopping())?
+        };
         if found.is_empty() {
             return Ok((call, input, class));
         }
@@ -55,12 +66,13 @@ impl Ledger {
     }
 }
 
-fn of(call: &Call, activity: &wherry_trust::release::DescribedActivity) -> Vec<Fault> {
+fn faults(call: &Call, schemas: &InputSchemas) -> Vec<Fault> {
     let with = Value::Object(call.with.clone());
-    let mut found = faults(&activity.config_schema, &with, &["with"], Texts::Plain);
-    if let Some(schema) = &activity.input_schema {
+    let of_with = |schema: &Schema| schema.faults(&with, &["with"], Texts::Plain);
+    let mut found = schemas.with.as_ref().map(of_with).unwrap_or_default();
+    if let Some(schema) = &schemas.record {
         for (row, record) in call.records.iter().enumerate() {
-            found.extend(faults(schema, record, &["records", &row.to_string()], Texts::Plain));
+            found.extend(schema.faults(record, &["records", &row.to_string()], Texts::Plain));
             if found.len() >= MAX_FAULTS {
                 break;
             }

@@ -17,11 +17,11 @@ async fn a_read_is_answered_before_the_disk_has_it_and_its_agent_may_forget_it_o
     api.bench.memory().hold();
     let called = read(&api, &mut agent).await;
     read(&api, &mut agent).await;
+    api.bench.held().await;
     assert!(agent.hears_nothing(), "acknowledged before it was durable");
     let mut list = Box::pin(api.get("/v1/runs"));
     assert!(futures::poll!(list.as_mut()).is_pending(), "somebody was shown what is not durable");
     api.bench.memory().release();
-    agent.acknowledged(1).await;
     agent.acknowledged(2).await;
     assert_eq!(soon(list).await.with(200)["items"].as_array().unwrap().len(), 2);
     assert_eq!(api.bench.state(called.attempt.run).await, "succeeded");
@@ -57,6 +57,7 @@ async fn a_power_cut_takes_reads_with_it_and_nothing_that_was_waited_for() {
     agent.acknowledged(1).await;
     api.bench.memory().hold();
     let lost = read(&api, &mut agent).await;
+    api.bench.held().await;
     api.bench.memory().crash();
     agent.stream_breaks_without_a_word().await;
     let bench = restarted(api).await;
@@ -74,6 +75,7 @@ async fn a_disk_that_fails_under_a_read_ends_the_controller() {
     let mut agent = Agent::online(&api.bench, "pier-1", 4).await;
     api.bench.memory().hold();
     read(&api, &mut agent).await;
+    api.bench.held().await;
     api.bench.memory().break_down();
     agent.stream_breaks_without_a_word().await;
     assert_eq!(api.get("/v1/runs").await.problem(503), "controller.stopping");
@@ -89,8 +91,8 @@ async fn a_result_for_a_run_stays_durable_first_beside_reads() {
     read(&api, &mut agent).await;
     let report = agent.ended(offer.attempt, Ending::Ended(Outcome::Succeeded));
     agent.say(&api.bench, FromAgent::Result(report.clone())).await;
+    api.bench.held().await;
     api.bench.memory().release();
-    agent.acknowledged(1).await;
     agent.acknowledged(report.seq).await;
     let record = api.bench.run(run).await;
     assert_eq!(record.stored.state, State::Finished { outcome: Outcome::Succeeded });

@@ -6,7 +6,7 @@
 //!
 //! Jobs that arrive while a commit is under way share the next one, so the number of syncs follows
 //! the disk and not the load. A job either changes nothing and is refused, or everything it changed
-//! is durable before its reply is sent. Reads that callers wait for are the one exception: see [`settling`].
+//! is durable before its reply is sent. Reads that callers wait for are the one exception: see `settling`.
 
 use std::{
     sync::{Arc, Mutex},

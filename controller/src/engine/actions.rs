@@ -82,7 +82,7 @@ pub(super) struct Input {
 }
 
 impl Ledger {
-    /// Calls an activity. The run is durable when this answers, unless it only reads: see [`super::settling`].
+    /// Calls an activity. The run is durable when this answers, unless it only reads.
     ///
     /// # Errors
     /// If there is no such connection or activity, the input is not what the connector asks for, the connection is

@@ -224,7 +224,6 @@ async fn head_of(response: Response<Body>, protected: &[HeaderName]) -> (AnswerH
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use wherry_host::EgressFuture;
 
     use super::*;
@@ -257,7 +256,7 @@ mod tests {
         let ToWorker::Answer { exchange: 0, answer: Ok(AnswerHead { status: 200, body, .. }), .. } = frame else {
             panic!("{frame:?}")
         };
-        assert!(matches!(body, BodyHead::Whole(data) if data == Bytes::from(vec![7; CHUNK])));
+        assert!(matches!(body, BodyHead::Whole(data) if data == vec![7; CHUNK]));
         assert!(sent.try_recv().is_err() && exchanges.open.is_empty());
         assert_eq!(exchanges.leave(0), Ok(()), "it left before it heard");
     }

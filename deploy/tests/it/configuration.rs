@@ -56,6 +56,7 @@ fn the_agent_accepts_the_example_of_a_policy_with_and_without_its_comments() {
     let known = serde_json::json!({
         "connectors": ["allowed", "publishers"], "network": ["allowed", "denied"],
         "answers": ["describe", "actions", "connector_text"], "files": ["roots"],
+        "listeners": ["allowed"],
         "work": ["slots", "hours", "timezone"], "deployments": ["require_signed_deployments", "operators"],
     });
     let sections = serde_json::to_value(RawPolicy::default()).unwrap();

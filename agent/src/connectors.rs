@@ -15,6 +15,7 @@ mod prepare;
 mod promise;
 pub(crate) mod quarantine;
 mod release;
+mod revoked;
 mod stock;
 mod sweep;
 mod take;
@@ -52,7 +53,7 @@ pub use self::{
     chain::{Chain, ChainFileError, ChainSettings},
     compiler::{CompileError, compile_in_this_process, say_why},
     locks::Locks,
-    take::{Blame, Taken},
+    take::{Asked, Blame, Taken},
     walls::{WorkerMode, WorkerRules},
 };
 use self::{
@@ -245,10 +246,10 @@ impl Connectors {
         there()
     }
 
-    /// Whether an attempt that takes part in the trial runs on the version on trial now.
-    pub(crate) fn is_on_trial(&self, environment: &Name, name: &Name) -> bool {
-        let choice = self.0.stock.choose(environment, name, true);
-        matches!(choice, Ok(Some(Choice { place: Place::Trial, .. })))
+    /// The version that an attempt should run on now, and whether that is the one on trial. None where no lock says so.
+    pub(crate) fn would_run(&self, environment: &Name, name: &Name, on_trial: bool) -> Option<(semver::Version, bool)> {
+        let Choice { locked, place, .. } = self.0.stock.choose(environment, name, on_trial).ok()??;
+        Some((locked.version, place == Place::Trial))
     }
 
     /// A session began, whose controller has to be told what is here, or ended.

@@ -23,7 +23,7 @@ use wherry_daemon::store::{Batch, Direction, SharedStore, Space, StoreError, Sto
 use wherry_domain::name::Name;
 use wherry_proto::{
     MAX_IN_FLIGHT, MAX_STATES,
-    frame::{Attempt, ConnectionState, Counts, Ending, InFlight, LogLine, Report, Stage},
+    frame::{Attempt, ConnectionState, Counts, Ending, InFlight, LogLine, Ran, Report, Stage},
 };
 
 use self::{outbox::Outbox, record::Record};
@@ -73,6 +73,8 @@ pub struct Ended {
     pub states: Vec<ConnectionState>,
     /// Connectors of which it ran on the version on trial.
     pub trial: Vec<Name>,
+    /// Which versions it ran on; none if that was not written down before its process died.
+    pub ran: Option<Vec<Ran>>,
 }
 
 /// What a newly opened journal found.
@@ -88,10 +90,10 @@ pub struct Found {
 
 impl Ended {
     /// Its process died; nothing more is known.
-    fn interrupted((attempt, trial): (Attempt, Vec<Name>)) -> Self {
+    fn interrupted((attempt, trial, ran): Interrupted) -> Self {
         let (counts, duration) = (Counts::default(), Duration::ZERO);
         let (ending, log, states) = (Ending::Interrupted, Vec::new(), Vec::new());
-        Self { attempt, ending, counts, earlier: counts, duration, log, cursor: None, states, trial }
+        Self { attempt, ending, counts, earlier: counts, duration, log, cursor: None, states, trial, ran }
     }
 }
 
@@ -135,13 +137,14 @@ impl Journal {
         }
     }
 
-    /// Makes durable that the attempt begins, and of which connectors it uses the version on trial. Nothing of it may
-    /// begin before this resolves.
+    /// Makes durable that the attempt begins, and if it uses the version on trial of some connectors, on which versions
+    /// it runs. Nothing of it may begin before this resolves.
     ///
     /// # Errors
     /// Those of the store; the attempt then must not begin.
-    pub async fn started(&self, attempt: Attempt, trial: &[Name]) -> Result<(), StoreError> {
-        let record = if trial.is_empty() { Record::Started } else { Record::Began { trial: trial.to_vec() } };
+    pub async fn started(&self, attempt: Attempt, trial: &[Name], ran: &[Ran]) -> Result<(), StoreError> {
+        let began = || Record::Began { trial: trial.to_vec(), ran: Some(ran.to_vec()) };
+        let record = if trial.is_empty() { Record::Started } else { began() };
         let value = typed::encode(SCHEMA, &record)?;
         let commit = {
             let mut outbox = self.lock();
@@ -256,10 +259,10 @@ impl Journal {
 
     /// Gives the result its number. Results may become durable in another order; the outbox sends them in this one.
     fn number(&self, ended: Ended) -> Finished {
-        let Ended { attempt, ending, counts, earlier, duration, log, cursor, states, trial } = ended;
+        let Ended { attempt, ending, counts, earlier, duration, log, cursor, states, trial, ran } = ended;
         let seq = self.lock().take_seq();
         Finished {
-            report: Report { seq, attempt, ending, counts, duration, log, earlier, states, trial, answer: None },
+            report: Report { seq, attempt, ending, counts, duration, log, earlier, states, trial, answer: None, ran },
             cursor,
         }
         .within_limits()
@@ -285,7 +288,7 @@ impl Journal {
 }
 
 /// An attempt that began and did not end, and what it tried.
-type Interrupted = (Attempt, Vec<Name>);
+type Interrupted = (Attempt, Vec<Name>, Option<Vec<Ran>>);
 
 fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Interrupted>, Found), StoreError> {
     let mut outbox = Outbox::new(least_seq);
@@ -297,8 +300,8 @@ fn read(store: &SharedStore, least_seq: u64) -> Result<(Outbox, Vec<Interrupted>
         after = Some(last.clone());
         for (key, value) in &page {
             match (record::attempt(key), typed::decode(SCHEMA, value)) {
-                (Some(attempt), Ok(Record::Started)) => interrupted.push((attempt, Vec::new())),
-                (Some(attempt), Ok(Record::Began { trial })) => interrupted.push((attempt, trial)),
+                (Some(attempt), Ok(Record::Started)) => interrupted.push((attempt, Vec::new(), None)),
+                (Some(attempt), Ok(Record::Began { trial, ran })) => interrupted.push((attempt, trial, ran)),
                 (Some(_), Ok(Record::Finished(finished))) => {
                     found.finished += 1;
                     outbox.restore(with_states(store, finished)?);

@@ -10,10 +10,13 @@ use reqwest::{Method, RequestBuilder, Response};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use url::Url;
+use wherry_domain::duration;
 
+use crate::clock::Stopwatch;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::screen::Screen;
 use crate::settings::{Access, is_this_machine};
 pub(crate) use events::{Event, EventStream};
 
@@ -28,6 +31,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TRIES: u32 = 3;
 /// Longest pause that the controller may ask for before the next try.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How much longer than its caller's limit a request may take: the controller answers 3 s after it at the latest.
+const GRACE: Duration = Duration::from_secs(5);
 /// Largest part of a list that may be asked for.
 const PAGE: usize = 200;
 /// More than any list of an organisation that is not cut on purpose.
@@ -53,11 +58,20 @@ pub(crate) struct Call<'a> {
     query: Vec<(&'static str, String)>,
     body: Body,
     idempotency_key: Option<String>,
+    within: Option<Within>,
+}
+
+/// How long the one who calls wants to wait for everything, tries and pauses between them.
+#[derive(Clone, Copy)]
+struct Within {
+    begun: Stopwatch,
+    limit: Duration,
+    screen: Screen,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn get(path: &'a [&'a str]) -> Self {
-        Self { method: Method::GET, path, query: Vec::new(), body: Body::None, idempotency_key: None }
+        Self { method: Method::GET, path, query: Vec::new(), body: Body::None, idempotency_key: None, within: None }
     }
 
     pub(crate) fn post(path: &'a [&'a str], body: Body) -> Self {
@@ -82,6 +96,14 @@ impl<'a> Call<'a> {
     #[must_use]
     pub(crate) fn key(mut self, key: String) -> Self {
         self.idempotency_key = Some(key);
+        self
+    }
+
+    /// Gives up once `limit` is over, says on a terminal when it waits for another try, and tells the controller how
+    /// much time is left as the parameter `timeout`.
+    #[must_use]
+    pub(crate) fn within(mut self, limit: Duration, screen: Screen) -> Self {
+        self.within = Some(Within { begun: Stopwatch::start(), limit, screen });
         self
     }
 
@@ -122,7 +144,10 @@ impl Client {
             if !again || tries == TRIES {
                 return Err(error);
             }
-            tokio::time::sleep(pause(&error, tries)).await;
+            match call.within {
+                None => tokio::time::sleep(pause(&error, tries).min(LONGEST_PAUSE)).await,
+                Some(within) => within.wait(pause(&error, tries), error).await?,
+            }
             tries += 1;
         }
     }
@@ -181,6 +206,7 @@ impl Client {
 
     /// Opens a stream of server-sent events, after the event of that id.
     pub(crate) async fn events(&self, path: &[&str], after: Option<&str>) -> Outcome<EventStream> {
+        named(path)?;
         let mut request = self.request(&Call::get(path)).header(ACCEPT, "text/event-stream");
         if let Some(after) = after.and_then(|after| HeaderValue::from_str(after).ok()) {
             request = request.header("last-event-id", after);
@@ -197,7 +223,12 @@ impl Client {
     }
 
     async fn try_once(&self, call: &Call<'_>) -> Outcome<Value> {
-        let request = self.request(call).timeout(TIMEOUT);
+        named(call.path)?;
+        let left = call.within.map(|within| within.left());
+        // The controller takes no time of nothing.
+        let said = left.map(|left| duration::format(left.max(Duration::from_millis(1))));
+        let limit = left.map_or(TIMEOUT, |left| left + GRACE);
+        let request = self.request(call).query(&said.map(|said| ("timeout", said)).as_slice()).timeout(limit);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
@@ -247,7 +278,7 @@ impl Client {
             Some(problem) => CliError::refused(status.as_u16(), problem),
             None => {
                 let mut error = self.not_a_controller(&format!("it answered {status} without a reason"));
-                error.exit = Exit::of_refusal(status.as_u16(), "");
+                error.exit = Exit::of_refusal(status.as_u16(), "", false);
                 error
             }
         }
@@ -274,6 +305,36 @@ impl Client {
     }
 }
 
+impl Within {
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.begun.elapsed())
+    }
+
+    /// Waits for the next try, or gives the error back at once if there is no time for another one.
+    async fn wait(&self, pause: Duration, error: CliError) -> Outcome {
+        if pause >= self.left() {
+            return Err(error);
+        }
+        if self.screen.is_live() {
+            self.screen.progress(&format!("{}; the next try is in {:.1} s", error.message, pause.as_secs_f64()));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+/// Refuses what cannot be part of a path: it would be left out, and the request would mean something else.
+fn named(path: &[&str]) -> Outcome {
+    let Some(place) = path.iter().position(|part| matches!(*part, "" | "." | "..")) else { return Ok(()) };
+    let what = place.checked_sub(1).and_then(|before| path.get(before)).copied().unwrap_or_default();
+    let message = match path.get(place).copied() {
+        Some("") | None => format!("a name among {what} is empty"),
+        Some(dots) => format!("{dots} is no name among {what}"),
+    };
+    Err(CliError::new(Exit::Invalid, codes::NAME_EMPTY, message)
+        .fix("give the name; in a script, look at its variables"))
+}
+
 /// Reads JSON from a system that wants no credentials and gets none.
 pub(crate) async fn fetch_open(base: Url, path: &str) -> Outcome<Value> {
     let client = Client::new(Access { url: base, token: String::new().into() })?;
@@ -283,10 +344,11 @@ pub(crate) async fn fetch_open(base: Url, path: &str) -> Outcome<Value> {
     serde_json::from_slice(&body).map_err(|_| client.not_a_controller("its answer is not JSON"))
 }
 
+/// How long to wait before the next try: what the controller asks for, or what grows from try to try.
 fn pause(error: &CliError, tries: u32) -> Duration {
     let asked = error.problem.as_ref().and_then(|problem| problem.get("retry_after_ms")?.as_u64());
     let own = Duration::from_millis(250) * 4_u32.pow(tries - 1);
-    asked.map_or(own, Duration::from_millis).min(LONGEST_PAUSE)
+    asked.map_or(own, Duration::from_millis)
 }
 
 /// The causes of an error, without the address, which every message of reqwest repeats.

@@ -13,6 +13,8 @@ pub(crate) const PLAIN_HTTP: Code = Code::new("client.plain_http");
 pub(crate) const UNREACHABLE: Code = Code::new("client.unreachable");
 /// Something else than a controller of this version answered.
 pub(crate) const ANSWER_UNEXPECTED: Code = Code::new("client.answer_unexpected");
+/// A name that is part of an address is none.
+pub(crate) const NAME_EMPTY: Code = Code::new("client.name_empty");
 /// The HTTP client cannot be set up.
 pub(crate) const UNUSABLE: Code = Code::new("client.unusable");
 /// There is no place to keep the sign-in.
@@ -110,3 +112,15 @@ pub(crate) const SECRET_NO_KEYRING: Code = Code::new("secret.no_keyring");
 pub(crate) const SECRET_UNACCEPTABLE: Code = Code::new("secret.unacceptable");
 /// A file is not a recovery key of the group.
 pub(crate) const RECOVERY_KEY_INVALID: Code = Code::new("recovery.key_invalid");
+/// An environment has nothing to do with a connector; the controller uses the same code.
+pub(crate) const LOCK_CONNECTOR_MISSING: Code = Code::new("lock.connector_missing");
+/// The lock that the controller sends to be signed is not what was asked for.
+pub(crate) const LOCK_NOT_AS_ASKED: Code = Code::new("lock.not_as_asked");
+/// It changes more than was asked for, and nobody is asked.
+pub(crate) const LOCK_UNASKED_CHANGES: Code = Code::new("lock.unasked_changes");
+/// A connector asks for more than it was given, and nobody agreed; the controller uses the same code.
+pub(crate) const LOCK_CAPABILITIES_GROWN: Code = Code::new("lock.capabilities_grown");
+/// The controller signs with a key that no list signed here named.
+pub(crate) const CATALOGUE_KEY_CHANGED: Code = Code::new("catalogue.key_changed");
+/// The controller shows an older publishers list than was signed here; agents use the same code.
+pub(crate) const CATALOGUE_ROLLED_BACK: Code = Code::new("catalogue.rolled_back");

@@ -29,7 +29,7 @@ use crate::error::Outcome;
 use crate::exit;
 use crate::screen::{Format, Screen};
 use crate::settings;
-pub(crate) use connector::moves::sign_planned;
+pub(crate) use connector::moves::{Action, Asked as AskedMove, sign_planned};
 pub(crate) use project::{Asked, submit};
 
 /// Runs project operations on private agents inside customers' networks.

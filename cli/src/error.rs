@@ -53,7 +53,8 @@ impl CliError {
         let text = |key: &str| problem.get(key).and_then(Value::as_str).map(str::to_owned);
         let code = text("code").unwrap_or_default();
         let message = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("status {status}"));
-        let mut error = Self::new(Exit::of_refusal(status, &code), Code::received(&code), message);
+        let exit = Exit::of_refusal(status, &code, text("run").is_some());
+        let mut error = Self::new(exit, Code::received(&code), message);
         if status == 401 {
             error.fix = Some("sign in: wherry login URL --token-file FILE".into());
         }

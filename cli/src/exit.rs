@@ -47,8 +47,8 @@ into ~/.config/wherry/config.toml; WHERRY_CONFIG names another file. SSL_CERT_FI
 certificate authorities to trust..";
 
 impl Exit {
-    /// The code for a refusal by the controller.
-    pub(crate) fn of_refusal(status: u16, code: &str) -> Self {
+    /// The code for a refusal by the controller; `run` says whether its answer names one, as those of actions do.
+    pub(crate) fn of_refusal(status: u16, code: &str, run: bool) -> Self {
         const TRUST: [&str; 4] = [
             "connector.signature_invalid",
             "connector.publisher_untrusted",
@@ -57,6 +57,14 @@ impl Exit {
         ];
         if TRUST.contains(&code) || code.starts_with("envelope.") {
             return Self::Untrusted;
+        }
+        match code {
+            "action.timed_out" => return Self::TimedOut,
+            "action.unknown" => return Self::RunFailed,
+            // These name a run that did not fail: it may go on, or it went well before.
+            "controller.stopping" | "action.answer_gone" => {}
+            _ if run => return Self::RunFailed,
+            _ => {}
         }
         match status {
             400 | 405 | 411 | 413 | 415 | 422 => Self::Invalid,
@@ -83,19 +91,32 @@ mod tests {
     #[test]
     fn refusals_become_the_documented_codes() {
         let table = [
-            (404, "agent.not_found", Exit::NotFound),
-            (401, "access.denied", Exit::Denied),
-            (409, "resource.in_use", Exit::Conflict),
-            (422, "project.invalid", Exit::Invalid),
-            (422, "connector.altered", Exit::Untrusted),
-            (422, "envelope.signature_invalid", Exit::Untrusted),
-            (429, "controller.busy", Exit::Limited),
-            (503, "controller.stopping", Exit::Unavailable),
-            (507, "store.full", Exit::Unavailable),
-            (500, "", Exit::Failed),
+            (404, "agent.not_found", false, Exit::NotFound),
+            (401, "access.denied", false, Exit::Denied),
+            (409, "resource.in_use", false, Exit::Conflict),
+            (422, "project.invalid", false, Exit::Invalid),
+            (422, "connector.altered", false, Exit::Untrusted),
+            (422, "envelope.signature_invalid", false, Exit::Untrusted),
+            (429, "controller.busy", false, Exit::Limited),
+            (503, "controller.stopping", false, Exit::Unavailable),
+            (507, "store.full", false, Exit::Unavailable),
+            (500, "", false, Exit::Failed),
+            (502, "", false, Exit::Unavailable),
+            (422, "action.input_invalid", false, Exit::Invalid),
+            (429, "action.throttled", false, Exit::Limited),
+            (403, "action.answers_not_allowed", false, Exit::Denied),
+            (504, "action.timed_out", true, Exit::TimedOut),
+            (504, "action.unknown", true, Exit::RunFailed),
+            (502, "http.server_error", true, Exit::RunFailed),
+            (422, "http.params_invalid", true, Exit::RunFailed),
+            (422, "record.rejected", true, Exit::RunFailed),
+            (403, "agent_policy.host", true, Exit::RunFailed),
+            (502, "envelope.signer_unknown", true, Exit::Untrusted),
+            (503, "controller.stopping", true, Exit::Unavailable),
+            (410, "action.answer_gone", true, Exit::NotFound),
         ];
-        for (status, code, exit) in table {
-            assert_eq!(Exit::of_refusal(status, code), exit, "{status} {code}");
+        for (status, code, run, exit) in table {
+            assert_eq!(Exit::of_refusal(status, code, run), exit, "{status} {code}");
         }
     }
 }

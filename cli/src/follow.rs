@@ -194,7 +194,7 @@ impl View {
             self.line("its agent, or the process of its connector, was lost after effects may have begun: it waits for that agent, or for you (wherry run retry, wherry run cancel)");
         }
         if !self.screen.is_live() && (changed || due) {
-            self.screen.note(&summary);
+            self.screen.progress(&summary);
             self.last_line = Some(Stopwatch::start());
         }
         self.last_state = state;
@@ -204,7 +204,7 @@ impl View {
         if self.screen.is_live() {
             self.bar.println(text);
         } else {
-            self.screen.note(text);
+            self.screen.progress(text);
         }
     }
 

@@ -1,15 +1,20 @@
 //! What this tool keeps beside the sign-in: the operator's own key, and how far it has read each group's roster.
 //!
 //! `operator.key` is the private key that invites agents and signs secrets. `rosters/<controller>/<group>.json` holds
-//! the founding and the head of a roster, so that a controller that shows another one later is found out.
+//! the founding and the head of a roster, so that a controller that shows another one later is found out;
+//! `locks/<controller>/<environment>.json` and `publishers/<controller>.json` the last documents of their kind that were
+//! signed here, for the same reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use wherry_domain::digest::Digest;
+use wherry_domain::lock::Lock;
 use wherry_domain::name::Name;
+use wherry_trust::chain::PublishersList;
 use wherry_trust::keys::SigningKey;
 use wherry_trust::sealing::roster::Head;
 
@@ -19,6 +24,8 @@ use crate::settings;
 
 /// A pin has about 200 bytes.
 const LIMIT: u64 = 4 * 1024;
+/// What was signed is no larger than what agents read of it: a lock 160 KiB, a publishers list 96 KiB.
+const SIGNED_LIMIT: u64 = 160 << 10;
 
 /// The folder with the keys.
 #[derive(Debug, Clone)]
@@ -62,20 +69,29 @@ impl Keystore {
     }
 
     pub(crate) fn pin(&self, controller: &Url, group: &Name) -> Outcome<Option<Pin>> {
-        let file = self.pin_file(controller, group);
-        let bytes = match fs::metadata(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(&file, error)),
-            Ok(metadata) if metadata.len() > LIMIT => return Err(unreadable(&file, "it is too large")),
-            Ok(_) => fs::read(&file).map_err(|error| unreadable(&file, error))?,
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|_| unreadable(&file, "it is not what this tool writes"))
+        read(&self.pin_file(controller, group), LIMIT)
     }
 
     pub(crate) fn set_pin(&self, controller: &Url, group: &Name, pin: &Pin) -> Outcome {
-        let file = self.pin_file(controller, group);
-        let bytes = serde_json::to_vec(pin).map_err(|error| unwritable(&file, error))?;
-        settings::write_private(&file, &bytes)
+        write(&self.pin_file(controller, group), pin)
+    }
+
+    /// The last lock of an environment that was signed here.
+    pub(crate) fn signed_lock(&self, controller: &Url, environment: &Name) -> Outcome<Option<Lock>> {
+        read(&self.lock_file(controller, environment), SIGNED_LIMIT)
+    }
+
+    pub(crate) fn set_signed_lock(&self, controller: &Url, lock: &Lock) -> Outcome {
+        write(&self.lock_file(controller, &lock.environment), lock)
+    }
+
+    /// The last publishers list that was signed here.
+    pub(crate) fn signed_publishers(&self, controller: &Url) -> Outcome<Option<PublishersList>> {
+        read(&self.publishers_file(controller), SIGNED_LIMIT)
+    }
+
+    pub(crate) fn set_signed_publishers(&self, controller: &Url, list: &PublishersList) -> Outcome {
+        write(&self.publishers_file(controller), list)
     }
 
     /// Forgets what was seen of a group. `false` if that was nothing.
@@ -89,10 +105,38 @@ impl Keystore {
     }
 
     fn pin_file(&self, controller: &Url, group: &Name) -> PathBuf {
-        let host: String = controller.host_str().unwrap_or_default().chars().map(file_character).collect();
-        let port = controller.port_or_known_default().unwrap_or_default();
-        self.folder.join("rosters").join(format!("{host}-{port}")).join(Path::new(&format!("{group}.json")))
+        self.folder.join("rosters").join(place(controller)).join(Path::new(&format!("{group}.json")))
     }
+
+    /// Where the last lock of an environment that was signed here lies.
+    pub(crate) fn lock_file(&self, controller: &Url, environment: &Name) -> PathBuf {
+        self.folder.join("locks").join(place(controller)).join(format!("{environment}.json"))
+    }
+
+    fn publishers_file(&self, controller: &Url) -> PathBuf {
+        self.folder.join("publishers").join(format!("{}.json", place(controller)))
+    }
+}
+
+/// A controller as the name of a file.
+fn place(controller: &Url) -> String {
+    let host: String = controller.host_str().unwrap_or_default().chars().map(file_character).collect();
+    format!("{host}-{}", controller.port_or_known_default().unwrap_or_default())
+}
+
+fn read<T: DeserializeOwned>(file: &Path, limit: u64) -> Outcome<Option<T>> {
+    let bytes = match fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(file, error)),
+        Ok(metadata) if metadata.len() > limit => return Err(unreadable(file, "it is too large")),
+        Ok(_) => fs::read(file).map_err(|error| unreadable(file, error))?,
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| unreadable(file, "it is not what this tool writes"))
+}
+
+fn write(file: &Path, value: &impl Serialize) -> Outcome {
+    let bytes = serde_json::to_vec(value).map_err(|error| unwritable(file, error))?;
+    settings::write_private(file, &bytes)
 }
 
 /// Addresses in brackets and anything else that a file name should not hold become hyphens.

@@ -43,7 +43,10 @@ async fn main() -> ExitCode {
     // Fails only if a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match commands::run(cli, screen).await {
-        Ok(()) => Exit::Done.into(),
+        Ok(()) => {
+            screen.finish();
+            Exit::Done.into()
+        }
         Err(error) => {
             screen.error(&error);
             error.exit.into()

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use indicatif::ProgressBar;
@@ -9,6 +10,10 @@ use serde_json::Value;
 
 use crate::error::CliError;
 use crate::table::{self, Column, Medium};
+use crate::text::plain;
+
+/// Most remarks that wait.
+const MAX_NOTES: usize = 100;
 
 /// How data is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -82,6 +87,15 @@ impl Screen {
         }
     }
 
+    /// As [`Screen::done`], with what the controller warns of. Programs find the warnings in the answer.
+    pub(crate) fn done_but(&self, sentence: &str, item: &Value) {
+        self.done(sentence, item);
+        if !self.is_json() {
+            let warnings = item.get("warnings").and_then(Value::as_array).into_iter().flatten();
+            warnings.filter_map(Value::as_str).for_each(|warning| self.note(&format!("warning: {}", plain(warning))));
+        }
+    }
+
     /// Text for stdout as it is.
     pub(crate) fn raw(&self, text: &str) {
         out(text);
@@ -91,8 +105,28 @@ impl Screen {
         out(&format!("{value:#}\n"));
     }
 
-    /// A remark on stderr.
+    /// A remark on stderr. With JSON, unless a person watches, remarks wait for the end of the command and are `notes` of
+    /// the one document there: of the problem, if there is one.
     pub(crate) fn note(&self, text: &str) {
+        if self.is_json() && !io::stderr().is_terminal() {
+            let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
+            if notes.len() < MAX_NOTES {
+                notes.push(text.to_owned());
+            }
+            return;
+        }
+        self.appeal(text);
+    }
+
+    /// How far things are, on stderr; with JSON for a terminal only.
+    pub(crate) fn progress(&self, text: &str) {
+        if !self.is_json() || io::stderr().is_terminal() {
+            self.appeal(text);
+        }
+    }
+
+    /// What somebody has to act upon before this goes on, on stderr whatever the format.
+    pub(crate) fn appeal(&self, text: &str) {
         let _ = writeln!(io::stderr(), "{text}");
     }
 
@@ -109,11 +143,33 @@ impl Screen {
     /// The last thing a failed command writes.
     pub(crate) fn error(&self, error: &CliError) {
         let shown = match self.format {
-            Format::Json => format!("{:#}\n", error.to_problem()),
+            Format::Json => format!("{:#}\n", with_notes(error.to_problem(), notes())),
             Format::Table => error.shown(),
         };
         let _ = io::stderr().write_all(shown.as_bytes());
     }
+
+    /// The remarks that waited for the end of a command that went well.
+    pub(crate) fn finish(&self) {
+        let notes = notes();
+        if !notes.is_empty() {
+            self.appeal(&format!("{:#}", with_notes(Value::Object(serde_json::Map::new()), notes)));
+        }
+    }
+}
+
+/// Remarks that wait for the end of the command.
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn notes() -> Vec<String> {
+    std::mem::take(&mut *NOTES.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn with_notes(mut document: Value, notes: Vec<String>) -> Value {
+    if let Some(fields) = document.as_object_mut().filter(|_| !notes.is_empty()) {
+        fields.insert("notes".to_owned(), notes.into());
+    }
+    document
 }
 
 /// Set when the reader of stdout, such as `head`, went away.

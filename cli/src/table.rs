@@ -18,6 +18,8 @@ enum Show {
     Time,
     Span,
     List,
+    /// As a list, but where one thing is shown on a terminal, each entry has a line.
+    Lines,
 }
 
 /// One column, or one line of a single thing.
@@ -51,6 +53,10 @@ pub(crate) const fn duration(title: &'static str, path: &'static str) -> Column 
 
 pub(crate) const fn list(title: &'static str, path: &'static str) -> Column {
     Column { title, path, show: Show::List }
+}
+
+pub(crate) const fn lines(title: &'static str, path: &'static str) -> Column {
+    Column { title, path, show: Show::Lines }
 }
 
 /// The width of a terminal, or a pipe.
@@ -89,13 +95,16 @@ pub(crate) fn rows(columns: &[Column], items: &[Value], medium: Medium) -> Strin
 pub(crate) fn fields(columns: &[Column], item: &Value, medium: Medium) -> String {
     let known: Vec<_> = columns
         .iter()
-        .map(|column| (column.title.to_lowercase(), column.cell(item, medium)))
-        .filter(|(_, cell)| !cell.is_empty())
+        .map(|column| (column.title.to_lowercase(), column.cells(item, medium)))
+        .filter(|(_, cells)| cells.iter().any(|cell| !cell.is_empty()))
         .collect();
     let width = known.iter().map(|(title, _)| title.chars().count()).max().unwrap_or_default();
-    let line = |(title, cell): &(String, String)| match medium {
-        Medium::Pipe => format!("{title}\t{cell}\n"),
-        Medium::Terminal { .. } => format!("{title:<width$}  {cell}\n"),
+    let line = |(title, cells): &(String, Vec<String>)| match medium {
+        Medium::Pipe => format!("{title}\t{}\n", cells.join(", ")),
+        Medium::Terminal { .. } => {
+            let titles = std::iter::once(title.as_str()).chain(std::iter::repeat(""));
+            titles.zip(cells).map(|(title, cell)| format!("{title:<width$}  {cell}\n")).collect()
+        }
     };
     known.iter().map(line).collect()
 }
@@ -110,7 +119,15 @@ impl Column {
     const fn is_short(&self) -> bool {
         match self.show {
             Show::Count | Show::Bytes | Show::Time | Show::Span => true,
-            Show::Text | Show::List => false,
+            Show::Text | Show::List | Show::Lines => false,
+        }
+    }
+
+    /// What is shown of one thing, a line each.
+    fn cells(&self, item: &Value, medium: Medium) -> Vec<String> {
+        match (self.show, at(item, self.path)) {
+            (Show::Lines, Some(Value::Array(items))) => items.iter().map(simple).collect(),
+            (_, _) => vec![self.cell(item, medium)],
         }
     }
 
@@ -134,7 +151,7 @@ impl Column {
                 (Some(millis), Medium::Terminal { .. }) => span(millis),
                 (Some(_) | None, _) => number.to_string(),
             },
-            (Show::List, Value::Array(items)) => items.iter().map(simple).collect::<Vec<_>>().join(", "),
+            (Show::List | Show::Lines, Value::Array(items)) => items.iter().map(simple).collect::<Vec<_>>().join(", "),
             (Show::Text, Value::Bool(flag)) => if *flag { "yes" } else { "no" }.to_owned(),
             (_, other) => simple(other),
         }
@@ -196,5 +213,16 @@ mod tests {
     fn one_thing_is_shown_without_its_empty_fields() {
         let shown = fields(COLUMNS, &json!({"name": "eu-1", "seen": null}), Medium::Pipe);
         assert_eq!(shown, "name\teu-1\n");
+    }
+
+    #[test]
+    fn lines_stand_below_each_other_on_a_terminal_and_beside_each_other_in_a_pipe() {
+        let columns = &[text("NAME", "name"), lines("ON DISK", "disk")];
+        let item = json!({"name": "eu-1", "disk": ["http 1.0.0", "crm 2.0.0"]});
+        let now = "2026-01-02T00:00:00Z".parse().unwrap();
+        let shown = fields(columns, &item, Medium::Terminal { width: 40, now });
+        assert_eq!(shown, "name     eu-1\non disk  http 1.0.0\n         crm 2.0.0\n");
+        assert_eq!(fields(columns, &item, Medium::Pipe), "name\teu-1\non disk\thttp 1.0.0, crm 2.0.0\n");
+        assert_eq!(fields(columns, &json!({"name": "eu-1", "disk": []}), Medium::Pipe), "name\teu-1\n");
     }
 }

@@ -65,6 +65,14 @@ impl Area {
         }
     }
 
+    /// What a person can do about a failure with that code. The policy of an agent's owner is nobody else's to correct.
+    pub fn advice_on(self, code: &Code) -> &'static str {
+        if code.as_str().starts_with("agent_policy.") || code.as_str() == "egress.policy_denied" {
+            return "the policy of the agent's owner does not allow this: ask them to change policy.toml on the agent's host, or test with another agent";
+        }
+        self.advice()
+    }
+
     /// What a person can do about a failure in it.
     pub const fn advice(self) -> &'static str {
         match self {
@@ -182,6 +190,17 @@ mod tests {
         }
         assert_eq!(area("connector.altered", None), Area::Connector);
         assert_eq!(area("", None), Area::Connector);
+    }
+
+    #[test]
+    fn what_an_owners_policy_refuses_sends_people_to_the_owner() {
+        for code in ["agent_policy.connector", "agent_policy.file", "egress.policy_denied"] {
+            let code = Code::received(code);
+            let advice = Area::of(&code, None).advice_on(&code);
+            assert!(advice.contains("owner") && !advice.contains("project"), "{code}: {advice}");
+        }
+        let other = Code::received("egress.denied");
+        assert_eq!(Area::of(&other, None).advice_on(&other), Area::Configuration.advice());
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //!                        (also where the process died that ran a connector)
 //! ```
 //!
+//! What may repeat depends on the version of a connector that an attempt runs on. A run is of the strictest class that it
+//! was ever judged to be of.
+//!
 //! Three rules hold whatever arrives: a finished run never changes; only the current fence moves a
 //! run; a run whose effects may not repeat is never dispatched twice by itself once an agent may
 //! have begun.
@@ -27,6 +30,7 @@ use crate::{
     time::Timestamp,
 };
 
+mod class;
 mod words;
 
 pub use words::{Effect, Event, Outcome, Reason, State, Stored};
@@ -66,6 +70,8 @@ pub struct Run {
     cancel_asked: bool,
     given_up: bool,
     begun: bool,
+    acted: bool,
+    raised: bool,
     due: Timestamp,
 }
 
@@ -81,18 +87,23 @@ impl Run {
             cancel_asked: false,
             given_up: false,
             begun: false,
+            acted: false,
+            raised: false,
             due: now,
         }
     }
 
     /// A run read back after a restart: whatever lease it had counts as granted now.
     pub fn restored(terms: Terms, stored: Stored, now: Timestamp) -> Self {
-        let Stored { state, fence, failures, losses, cancel_asked, given_up, begun } = stored;
+        let Stored { state, fence, failures, losses, cancel_asked, given_up, begun, acted, raised } = stored;
+        let side_effects = raised.map_or(terms.side_effects, |raised| raised.max(terms.side_effects));
+        let terms = Terms { side_effects, ..terms };
         let due = match state {
             State::Leased { .. } => terms.lease.lost_at(now, terms.offline_term),
             State::Queued { .. } | State::Unknown { .. } | State::Finished { .. } => now,
         };
-        Self { terms, state, fence, failures, losses, cancel_asked, given_up, begun, due }
+        let raised = raised.is_some();
+        Self { terms, state, fence, failures, losses, cancel_asked, given_up, begun, acted, raised, due }
     }
 
     /// As [`Run::restored`], from a copy of what another controller remembered: since then that one may have given
@@ -105,8 +116,14 @@ impl Run {
 
     /// What to keep on disk.
     pub fn stored(&self) -> Stored {
-        let Self { fence, failures, losses, cancel_asked, given_up, begun, .. } = *self;
-        Stored { state: self.state.clone(), fence, failures, losses, cancel_asked, given_up, begun }
+        let Self { fence, failures, losses, cancel_asked, given_up, begun, acted, .. } = *self;
+        let raised = self.raised.then_some(self.terms.side_effects);
+        Stored { state: self.state.clone(), fence, failures, losses, cancel_asked, given_up, begun, acted, raised }
+    }
+
+    /// What may be done again without asking, as far as it is known by now.
+    pub const fn side_effects(&self) -> SideEffects {
+        self.terms.side_effects
     }
 
     /// Where it is.
@@ -131,6 +148,7 @@ impl Run {
     /// anyone outside would see.
     pub fn on(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         match event {
+            Event::Judged { side_effects, last } => self.judged(side_effects, last),
             Event::Placed { agent, generation } => self.placed(agent, generation, now),
             Event::Renewed { fence } => self.renewed(fence, now),
             Event::Declined { fence } => self.declined(fence, now),
@@ -254,6 +272,7 @@ impl Run {
             return self.in_doubt(now);
         }
         self.failures = self.failures.saturating_add(1);
+        self.acted |= failure.effects_begun;
         let again = match failure.class {
             FailureClass::Retry if harmless && !self.cancel_asked => self.terms.retry.delay(self.failures, jitter),
             FailureClass::Retry | FailureClass::Permanent => None,

@@ -20,11 +20,13 @@ mod action;
 mod agent;
 mod ask;
 mod catalogue;
+mod class;
 mod controller;
 mod keyring;
 mod oauth;
 mod path;
 mod policy;
+mod ran;
 mod state;
 
 /// Most connectors of an operation: one for each step, and room for what comes.

@@ -13,6 +13,7 @@ mod state;
 use serde::{Deserialize, Serialize};
 use wherry_domain::{
     digest::Digest,
+    effects::SideEffects,
     failure::Failure,
     fence::Fence,
     id::{InstanceId, RunId},
@@ -52,6 +53,8 @@ pub enum FromAgent {
         attempt: Attempt,
         /// Why.
         failure: Failure,
+        /// The class of the attempt on this agent, where that is why.
+        side_effects: Option<SideEffects>,
     },
     /// How far a run is.
     Progress {
@@ -284,6 +287,9 @@ pub struct Offer {
     /// What to do instead of the operation.
     #[serde(default)]
     pub action: Option<Action>,
+    /// The class that the controller counts with, if it says so.
+    #[serde(default)]
+    pub side_effects: Option<SideEffects>,
 }
 
 /// How many records went where.
@@ -349,6 +355,19 @@ pub struct Report {
     /// Empty where the agent's owner lets none out, which tells that apart from an answer that is gone.
     #[serde(skip)]
     pub answer: Option<Vec<u8>>,
+    /// What the attempt ran on, or could for good not be made ready on; empty if it ended before it ran on any. None if
+    /// that is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran: Option<Vec<Ran>>,
+}
+
+/// A version of a connector that an attempt ran on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ran {
+    /// Of which connector.
+    pub connector: Name,
+    /// Which one.
+    pub version: semver::Version,
 }
 
 /// A line of a run's log, from the host's own templates.

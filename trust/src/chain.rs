@@ -26,7 +26,7 @@ use crate::keys::{PublicKey, sha256};
 pub use believed::{Believed, Held};
 pub use error::ChainError;
 pub use index::{INDEX_LIFE_MS, Index, Listed, MAX_RELEASES, MAX_REVOKED};
-pub use lock::{approved, entry, peek_lock, read_lock, reread, sign_lock};
+pub use lock::{entry, grown, peek_lock, read_lock, reread, sign_lock, speaks_of_auth};
 pub use proposed::{Context, Documents, Proposed, Wanted};
 pub use publishers::{MAX_LISTED_PUBLISHERS, OPERATOR_LIFE_MS, PublishersList};
 pub use step::{StepError, step};

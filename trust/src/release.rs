@@ -29,6 +29,8 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.wherry.release+json";
 pub const CONTRACT: &str = "wherry:connector@1.0.0";
 /// The version of the document itself.
 pub const FORMAT: u32 = 1;
+/// Before a way to authenticate among what was approved.
+pub(crate) const AUTH: &str = "auth ";
 
 /// What a publisher states about one version of a connector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,16 @@ pub struct Release {
     /// What changed, for the person who decides about an upgrade.
     #[serde(default)]
     pub notes: String,
+}
+
+impl Release {
+    /// Everything that people agree to when they let it run, one readable entry each: its capabilities, and the ways to
+    /// authenticate that it can make the agent use.
+    #[must_use]
+    pub fn asks(&self) -> BTreeSet<String> {
+        let asks = self.capabilities.beyond(&Capabilities::default()).into_iter();
+        asks.chain(self.auth.iter().map(|method| format!("{AUTH}{method}"))).collect()
+    }
 }
 
 /// The bytes of a component, named so that they can be fetched from anywhere.

@@ -25,12 +25,12 @@ use wherry_domain::{
 };
 use wherry_proto::{frame::Catalogue, wire::fetch_connector_response::Part};
 use wherry_trust::{
-    chain::{Believed, ChainError, Context, Documents, Wanted},
+    chain::{Believed, ChainError, Context, Documents, PublishersList, Wanted},
     dsse::{Envelope, Limits},
     release::VerifiedRelease,
 };
 
-use super::{fetch, locks::Locks};
+use super::{fetch, locks::Locks, revoked::Judged};
 use crate::{
     controller::Controller,
     keyring::Keys,
@@ -216,13 +216,17 @@ impl Chain {
         let mut proposed = before.propose(&documents, &context).map_err(|error| refused(&error))?;
         for wanted in proposed.wanted() {
             let json = self.fetch(&wanted).await?;
-            proposed.supply(&wanted, &json).map_err(|error| refused(&error))?;
+            proposed.supply(&wanted, &json).map_err(|error| unsupplied(&error, &wanted, (publishers, &json)))?;
         }
         let next = proposed.finish().map_err(|error| refused(&error))?;
         if next == *before {
             return Ok(());
         }
         let (path, json) = (path.clone(), next.to_json());
+        if json.len() as u64 > MAX_FILE {
+            // It could not be read back.
+            return Err(refused(&ChainError::TooLarge));
+        }
         let kept = spawn_blocking(move || private_file::write(&path, &json)).await;
         kept.map_err(|error| Failure::retry(NOT_KEPT, error.to_string()))?
             .map_err(|error| Failure::retry(NOT_KEPT, error.to_string()))?;
@@ -285,7 +289,10 @@ impl Locks for Chain {
         let release = match known {
             Some(release) => release,
             None => {
-                let release = believed.admit(name, locked).map_err(|error| refused(&error))?;
+                let release = believed.admit(name, locked).map_err(|error| {
+                    let list = believed.publishers().map(|held| held.document.as_ref());
+                    Judged { name, locked, list, envelope: believed.release(locked) }.failure(&error)
+                })?;
                 let mut admitted = remembered();
                 // Not what was believed before.
                 if Arc::ptr_eq(&admitted.under, &believed) {
@@ -300,7 +307,11 @@ impl Locks for Chain {
     fn judge(&self, name: &Name, locked: &Locked, envelope: &[u8]) -> Result<VerifiedRelease, Failure> {
         let envelope = Envelope::from_json(envelope, &Limits::default())
             .map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
-        let release = self.in_force().judge(name, locked, &envelope).map_err(|error| refused(&error))?;
+        let believed = self.in_force();
+        let release = believed.judge(name, locked, &envelope).map_err(|error| {
+            let list = believed.publishers().map(|held| held.document.as_ref());
+            Judged { name, locked, list, envelope: Some(&envelope) }.failure(&error)
+        })?;
         self.allowed(name, release)
     }
 
@@ -311,6 +322,14 @@ impl Locks for Chain {
     fn refusal(&self) -> Option<(Code, String)> {
         self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Why a release that came for a catalogue is not believed.
+fn unsupplied(error: &ChainError, wanted: &Wanted, (publishers, release): (&[u8], &[u8])) -> Failure {
+    let list = PublishersList::read(publishers).ok().map(|(list, _)| list);
+    let envelope = Envelope::from_json(release, &Limits::default()).ok();
+    let Wanted { name, locked } = wanted;
+    Judged { name, locked, list: list.as_ref(), envelope: envelope.as_ref() }.failure(error)
 }
 
 fn refused(error: &ChainError) -> Failure {

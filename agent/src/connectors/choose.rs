@@ -22,8 +22,10 @@ pub(super) enum Place {
 pub(super) struct Choice {
     pub(super) locked: Locked,
     pub(super) place: Place,
-    /// What it should have been, and why it is not.
+    /// What it should have been: that is quarantined here, or still being made ready.
     pub(super) instead_of: Option<Locked>,
+    /// The next in line, which may run while this one is being made ready.
+    pub(super) meanwhile: Option<(Locked, Place)>,
 }
 
 /// There is none.
@@ -55,9 +57,12 @@ pub(super) fn choose(
     let current = lock.connectors.get(name).map(|locked| (locked, Place::Lock));
     let before = way_back(lock, name, before).map(|locked| (locked, Place::Before));
     let mut wanted: Option<&Locked> = None;
-    for (locked, place) in [trial, current, before].into_iter().flatten() {
+    let mut in_turn = [trial, current, before].into_iter().flatten();
+    while let Some((locked, place)) = in_turn.next() {
         if !quarantined(locked.wasm) {
-            return Ok(Choice { locked: locked.clone(), place, instead_of: wanted.cloned() });
+            let next = in_turn.find(|(next, _)| next.wasm != locked.wasm && !quarantined(next.wasm));
+            let meanwhile = next.map(|(next, place)| (next.clone(), place));
+            return Ok(Choice { locked: locked.clone(), place, instead_of: wanted.cloned(), meanwhile });
         }
         wanted = wanted.or(Some(locked));
     }
@@ -97,6 +102,21 @@ mod tests {
         assert_eq!(chosen(&lock, false, Some(1), &[2]), Ok((1, Place::Before, Some(2))));
         assert_eq!(chosen(&lock, false, Some(1), &[2, 1]), Err(NoChoice::Quarantined(Box::new(locked(2)))));
         assert_eq!(chosen(&lock, false, None, &[2]), Err(NoChoice::Quarantined(Box::new(locked(2)))));
+    }
+
+    #[test]
+    fn what_may_run_meanwhile_is_the_next_in_line_that_is_not_quarantined() {
+        let meanwhile = |on_trial, bad: &[u8]| {
+            let (lock, before) = (lock(1, &[("http", 2)], &[("http", 3)]), locked(1));
+            let bad: Vec<Digest> = bad.iter().map(|v| locked(*v).wasm).collect();
+            let name = "http".parse().unwrap();
+            let choice = choose(&lock, &name, on_trial, Some(&before), |digest| bad.contains(&digest)).unwrap();
+            choice.meanwhile.map(|(locked, place)| (locked.version.major, place))
+        };
+        assert_eq!(meanwhile(true, &[]), Some((2, Place::Lock)));
+        assert_eq!(meanwhile(true, &[2]), Some((1, Place::Before)));
+        assert_eq!(meanwhile(false, &[]), Some((1, Place::Before)));
+        assert_eq!(meanwhile(false, &[1]), None);
     }
 
     #[test]

@@ -39,11 +39,11 @@ const QUARANTINED: Code = Code::new("connector.quarantined");
 /// Longest explanation that travels, in characters.
 const MAX_WORDS: usize = 200;
 
-/// Under which locks and quarantines something was decided. Equal ones decide alike.
+/// Under which locks, and with what of them ready or quarantined, something was decided. Equal ones decide alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stand {
     chain: u64,
-    quarantines: u64,
+    shifts: u64,
 }
 
 /// See the module.
@@ -89,7 +89,7 @@ impl Stock {
 
     pub(super) fn stand(&self) -> Stand {
         let chain = *self.chain.borrow();
-        Stand { chain, quarantines: self.lock().quarantines }
+        Stand { chain, shifts: self.lock().shifts }
     }
 
     /// What an attempt of the environment runs on; nothing where the deployment itself says so.
@@ -102,6 +102,10 @@ impl Stock {
         let state = self.lock();
         let before = state.before.of(environment, name);
         let choice = choose(&lock, name, on_trial, before, |digest| state.held.contains_key(&digest));
+        let choice = choice.map(|choice| {
+            let coming = state.is_coming(name, &choice.locked);
+            Choice { meanwhile: choice.meanwhile.filter(|_| coming), ..choice }
+        });
         choice.map(Some).map_err(|reason| match reason {
             NoChoice::NotLocked => Failure::permanent(
                 NOT_LOCKED,
@@ -150,7 +154,7 @@ impl Stock {
             state.unwritten.insert(locked.wasm);
         }
         state.held.insert(locked.wasm, held);
-        state.quarantines += 1;
+        state.shifts += 1;
         drop(state);
         self.nudge();
     }
@@ -175,6 +179,7 @@ impl Stock {
         let judged = Judged::of(name, locked);
         let healed = state.trouble.remove(&judged).is_some();
         if state.ready.insert(judged) || healed {
+            state.shifts += 1;
             drop(state);
             self.nudge();
         }
@@ -196,6 +201,7 @@ impl Stock {
         let passes = failure.class == FailureClass::Retry;
         let (code, message) = (failure.code.clone(), failure.message.chars().take(MAX_WORDS).collect());
         state.trouble.insert(judged, Trouble { code, message, passes, tries: tries.saturating_add(1), again });
+        state.shifts += 1;
         drop(state);
         self.nudge();
     }
@@ -293,7 +299,7 @@ impl Stock {
             if let Err(error) = self.quarantine.remove(held.digest) {
                 tracing::warn!(%error, "a quarantine that is over will be back after a restart");
             }
-            state.quarantines += 1;
+            state.shifts += 1;
         }
     }
 }

@@ -36,6 +36,21 @@ pub struct Taken {
     pub blame: Blame,
 }
 
+/// Which connector an attempt asks for.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The environment it runs in.
+    pub environment: &'a Name,
+    /// The connector.
+    pub name: &'a Name,
+    /// What the deployment pins.
+    pub deployed: Option<&'a ConnectorPin>,
+    /// Whether it takes part in the trial.
+    pub on_trial: bool,
+    /// Whether it may begin on the version before, while the one it should run on is still being made ready.
+    pub at_once: bool,
+}
+
 /// Whom a failure is counted against.
 #[derive(Clone)]
 pub struct Blame {
@@ -46,44 +61,34 @@ pub struct Blame {
 }
 
 impl Connectors {
-    /// The connector that an attempt of the environment runs on, ready to run. `deployed` is what its deployment pins,
-    /// which counts on an agent that knows no locks only. What fails while the lock moves on to something else is not
-    /// wanted any more: then that is taken.
+    /// The connector that an attempt runs on, ready to run. What its deployment pins counts on an agent that knows no
+    /// locks only. What fails while the lock moves on to something else is not wanted any more: then that is taken.
     ///
     /// # Errors
     /// If no version may run, or it cannot be fetched, is not what it should be, or nobody trusted signed it.
-    pub async fn take(
-        &self,
-        environment: &Name,
-        name: &Name,
-        deployed: Option<&ConnectorPin>,
-        on_trial: bool,
-    ) -> Result<Taken, Failure> {
+    pub async fn take(&self, asked: Asked<'_>) -> Result<Taken, Failure> {
         let mut moves = MOVES;
         loop {
-            let choice = self.0.stock.choose(environment, name, on_trial)?;
+            let choice = self.0.stock.choose(asked.environment, asked.name, asked.on_trial)?;
             let chosen = choice.as_ref().map(|choice| choice.locked.clone());
-            match self.take_chosen(name, deployed, choice).await {
-                Err(_) if moves > 0 && self.moved_on(environment, name, on_trial, chosen.as_ref()) => moves -= 1,
+            let choice = choice.map(|choice| self.0.at_once(asked, choice));
+            match self.take_chosen(asked, choice).await {
+                Err(_) if moves > 0 && self.moved_on(asked, chosen.as_ref()) => moves -= 1,
                 taken => return taken,
             }
         }
     }
 
     /// Whether something else would be chosen now.
-    fn moved_on(&self, environment: &Name, name: &Name, on_trial: bool, before: Option<&Locked>) -> bool {
-        let now = self.0.stock.choose(environment, name, on_trial);
+    fn moved_on(&self, asked: Asked<'_>, before: Option<&Locked>) -> bool {
+        let now = self.0.stock.choose(asked.environment, asked.name, asked.on_trial);
         now.is_ok_and(|now| now.as_ref().map(|choice| &choice.locked) != before)
     }
 
-    async fn take_chosen(
-        &self,
-        name: &Name,
-        deployed: Option<&ConnectorPin>,
-        choice: Option<Choice>,
-    ) -> Result<Taken, Failure> {
+    async fn take_chosen(&self, asked: Asked<'_>, choice: Option<Choice>) -> Result<Taken, Failure> {
+        let Asked { name, deployed, .. } = asked;
         let blame = |locked| Blame { inner: Arc::clone(&self.0), name: name.clone(), locked };
-        let Some(Choice { locked, place, instead_of }) = choice else {
+        let Some(Choice { locked, place, instead_of, .. }) = choice else {
             let pin = deployed.ok_or_else(|| {
                 Failure::permanent(UNPINNED, format!("the deployment pins no connector {name}, deploy it again"))
             })?;
@@ -93,12 +98,15 @@ impl Connectors {
         };
         let warning = instead_of.map(|wanted| self.0.instead(name, &wanted, &locked));
         let (version, on_trial) = (locked.version.clone(), place == Place::Trial);
-        let title = match place {
-            Place::Lock | Place::Trial => Title::Locked(locked.clone()),
-            Place::Before => Title::Before(locked.clone()),
-        };
-        let loaded = self.0.load(name, title).await?;
+        let loaded = self.0.load(name, title(locked.clone(), place)).await?;
         Ok(Taken { loaded, version, on_trial, warning, blame: blame(Some(locked)) })
+    }
+}
+
+const fn title(locked: Locked, place: Place) -> Title {
+    match place {
+        Place::Lock | Place::Trial => Title::Locked(locked),
+        Place::Before => Title::Before(locked),
     }
 }
 
@@ -113,12 +121,25 @@ impl Blame {
 }
 
 impl Inner {
+    /// What was chosen, or what can run in its place at once while it is still being made ready: nobody waits for an
+    /// upgrade.
+    fn at_once(&self, asked: Asked<'_>, choice: Choice) -> Choice {
+        let Some((locked, place)) = choice.meanwhile.clone().filter(|_| asked.at_once) else { return choice };
+        // What was deployed with a newer version may use what only that one offers.
+        let known = asked.deployed.is_none_or(|pin| pin.version <= locked.version);
+        let here = || matches!(self.recall(asked.name, &title(locked.clone(), place)), Ok(Some(_)));
+        if !known || !here() {
+            return choice;
+        }
+        Choice { instead_of: Some(choice.locked), locked, place, meanwhile: None }
+    }
+
     /// What the log of a run says that runs on another version than its environment's.
     fn instead(&self, name: &Name, wanted: &Locked, locked: &Locked) -> String {
-        let code = self.stock.held(wanted.wasm).map(|held| format!(" ({})", held.code)).unwrap_or_default();
-        format!(
-            "connector {name} {} is quarantined on this agent{code}: this run uses {}",
-            wanted.version, locked.version
-        )
+        let why = match self.stock.held(wanted.wasm) {
+            Some(held) => format!("is quarantined on this agent ({})", held.code),
+            None => "is still being made ready on this agent".to_owned(),
+        };
+        format!("connector {name} {} {why}: this run uses {}", wanted.version, locked.version)
     }
 }

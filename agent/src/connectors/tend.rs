@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     convert::Infallible,
+    pin::pin,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -50,7 +51,15 @@ impl Connectors {
             let (goal, again) = inner.stock.next_goal();
             let untold = inner.tell(&mut told, goal.is_some(), *sessions.borrow_and_update());
             if let Some(goal) = goal {
-                inner.make_ready(goal).await;
+                let mut ready = pin!(inner.make_ready(goal));
+                tokio::select! {
+                    () = &mut ready => {}
+                    () = inner.clock.sleep_until(told.at.plus(COALESCE)) => {
+                        // What was held back is said while this takes its time.
+                        inner.tell(&mut told, false, *sessions.borrow_and_update());
+                        ready.await;
+                    }
+                }
                 continue;
             }
             let now = inner.clock.now();

@@ -158,8 +158,9 @@ impl Set {
     }
 
     async fn fails(&self) -> String {
-        let taken = self.connectors.take(&"prod".parse().unwrap(), &http(), None, false).await;
-        taken.err().unwrap().message
+        let (environment, name) = ("prod".parse().unwrap(), http());
+        let asked = Asked { environment: &environment, name: &name, deployed: None, on_trial: false, at_once: true };
+        self.connectors.take(asked).await.err().unwrap().message
     }
 
     fn asked(&self) -> Vec<u64> {

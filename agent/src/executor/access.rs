@@ -11,14 +11,18 @@ use wherry_domain::{
     project::{Connection, Snapshot, template::Scope},
 };
 use wherry_host::{ConnectorFault, Descriptor, Egress};
+use wherry_proto::frame::Ran;
 use wherry_trust::release::Activity;
 use wherry_worker::Runner;
 
-use super::plan::{Workshop, invalid};
+use super::{
+    plan::{Workshop, invalid},
+    words,
+};
 use crate::{
     auth::{AuthFailure, Made, Scheme, token::Wanted},
     certificates::{self, Seen},
-    connectors::{Blame, Loaded, Taken},
+    connectors::{Asked, Blame, Loaded, Taken},
     egress::{Destination, Endpoint, Identity, TlsChoice},
     net::Trace,
     oauth::sites,
@@ -45,6 +49,8 @@ pub(super) struct Ground<'a> {
     pub(super) snapshot: &'a Snapshot,
     /// Connectors of which the version on trial is wanted.
     pub(super) trial: &'a [Name],
+    /// Whether it may run on the version before, while a connector that was moved is still being made ready.
+    pub(super) at_once: bool,
 }
 
 /// A connection that can be used.
@@ -56,6 +62,8 @@ pub(super) struct Access {
     blame: Blame,
     /// The connector, if this is its version on trial.
     pub(super) on_trial: Option<Name>,
+    /// Which version of the connector it is.
+    pub(super) ran: Ran,
     /// Name and version of the connector.
     title: String,
     /// What its release offers.
@@ -96,7 +104,7 @@ impl Access {
     /// token yet.
     pub(super) async fn at(
         workshop: &Workshop,
-        (Ground { snapshot, trial }, name): (Ground<'_>, &Name),
+        (Ground { snapshot, trial, at_once }, name): (Ground<'_>, &Name),
         scope: &Scope<'_>,
         site: Option<String>,
     ) -> Result<Self, Failure> {
@@ -106,7 +114,8 @@ impl Access {
         // Before anything of it is fetched or compiled.
         rules.connector(uses).map_err(|refusal| refused(name, &refusal))?;
         let (deployed, on_trial) = (snapshot.connectors.get(uses), trial.contains(uses));
-        let taken = workshop.connectors.take(&snapshot.environment, uses, deployed, on_trial).await?;
+        let asked = Asked { environment: &snapshot.environment, name: uses, deployed, on_trial, at_once };
+        let taken = workshop.connectors.take(asked).await?;
         let Taken { loaded, version, on_trial, warning, blame } = taken;
         let (title, policies) = (format!("{uses} {version}"), workshop.policies(&snapshot.environment));
         published(&policies.allowed_publishers, &title, &loaded.publisher)?;
@@ -134,6 +143,7 @@ impl Access {
             _loaded: loaded,
             blame,
             on_trial: on_trial.then(|| uses.clone()),
+            ran: Ran { connector: uses.clone(), version },
             title,
             activities,
             descriptor,
@@ -178,6 +188,16 @@ impl Access {
     /// A way out of its own with no connection open, noted in `trace`.
     pub(super) fn traced_egress(&self, trace: &Trace) -> Arc<dyn Egress> {
         Arc::new(self.endpoint.traced(trace))
+    }
+
+    /// A failure of its connector, in words and under a code that may leave.
+    pub(super) fn failure(&self, fault: &ConnectorFault, out: bool) -> Failure {
+        words::failure(&self.descriptor, fault, out)
+    }
+
+    /// The code of an error that its connector reported, as it may leave.
+    pub(super) fn error_code(&self, code: &str) -> Code {
+        words::code(&self.descriptor, code)
     }
 
     /// Its connector failed: some failures are counted against the version.

@@ -143,7 +143,7 @@ impl Asking {
         let outcome = outcome.map_err(|fault| {
             access.judge(&fault);
             tracing::info!(ask = %id, %connection, %fault, said = words::said(&fault), "a connector failed");
-            trouble(words::failure(&fault, self.shared.allowed.connector_text()), complaint(&fault))
+            trouble(access.failure(&fault, self.shared.allowed.connector_text()), complaint(&fault))
         })?;
         document(question, outcome).map_err(|failure| trouble(failure, None))
     }

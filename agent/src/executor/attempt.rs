@@ -15,7 +15,7 @@ use wherry_domain::{
     time::Timestamp,
 };
 use wherry_host::Blobs;
-use wherry_proto::frame::{self, Attempt, ConnectionState, Counts, FromAgent, LogLine, Offer};
+use wherry_proto::frame::{self, Attempt, ConnectionState, Counts, FromAgent, LogLine, Offer, Ran};
 
 use super::{
     Shared,
@@ -34,6 +34,8 @@ use crate::{
 
 /// Bytes of files that the connectors of one run may keep.
 const BLOB_BYTES: usize = 64 << 20;
+/// What the agent would run the attempt on is of a stricter class than the controller counts with.
+const STRICTER: Code = Code::new("connector.class_stricter");
 /// A defect of ours.
 const DEFECT: Code = Code::new("agent.defect");
 
@@ -47,6 +49,10 @@ pub(super) struct Attempting {
     worked: Timestamp,
     /// Connectors of which it runs on the version on trial.
     trial: Vec<Name>,
+    /// The versions of connectors that it runs on.
+    ran: Vec<Ran>,
+    /// The class that the controller counts with, if it says so.
+    counted: Option<SideEffects>,
     /// It only reads, for a caller who waits: see [`crate::journal`].
     reading: bool,
 }
@@ -72,12 +78,14 @@ impl Remains {
 impl Attempting {
     pub(super) fn new(shared: Arc<Shared>, permit: Permit, running: Running) -> Self {
         let began = shared.clock.now();
-        Self { shared, permit, running, began, worked: began, trial: Vec::new(), reading: false }
+        let (trial, ran) = (Vec::new(), Vec::new());
+        Self { shared, permit, running, began, worked: began, trial, ran, counted: None, reading: false }
     }
 
     /// Carries the attempt out. Every way out of here ends in a result, a refusal, or a record that tells the next
     /// process.
     pub(super) async fn run(mut self, mut offer: Offer) {
+        self.counted = offer.side_effects;
         if let Some(action) = offer.action.take() {
             return self.act(offer, action).await;
         }
@@ -93,14 +101,14 @@ impl Attempting {
             Ok((plan, errand)) => self.begin(errand, &plan).await,
             Err(failure) if failure.code == LOCK_BEHIND => self.decline(failure).await,
             Err(failure) => {
-                self.trial = self.shared.plans.tried(&offer, &failure).await;
+                (self.trial, self.ran) = self.shared.plans.tried(&offer, None, &failure).await;
                 self.failed_early(failure).await;
             }
         }
     }
 
     async fn begin(mut self, errand: Errand, plan: &Plan) {
-        self.trial = plan.trial();
+        (self.trial, self.ran) = (plan.trial(), plan.ran());
         if let Some((attempting, machine)) = self.started(plan.class, plan.offline_term).await {
             attempting.work(errand, plan, machine).await;
         }
@@ -108,6 +116,10 @@ impl Attempting {
 
     /// Writes down that the attempt begins; nothing is returned if it does not.
     async fn started(mut self, class: SideEffects, offline_term: Duration) -> Option<(Self, Execution)> {
+        if let Some(counted) = self.counted.filter(|counted| class > *counted) {
+            self.give_back(stricter(class, counted), Some(class)).await;
+            return None;
+        }
         let now = self.shared.clock.now();
         self.running.allow_offline(offline_term);
         let mut machine = Execution::new(self.running.attempt().fence, class);
@@ -122,7 +134,7 @@ impl Attempting {
         machine.on(Event::Begin, now);
         self.worked = now;
         if !self.reading
-            && let Err(error) = self.shared.journal.started(self.running.attempt(), &self.trial).await
+            && let Err(error) = self.shared.journal.started(self.running.attempt(), &self.trial, &self.ran).await
         {
             self.not_journalled(&error).await;
             return None;
@@ -201,27 +213,33 @@ impl Attempting {
     }
 
     async fn decline(self, failure: Failure) {
+        self.give_back(failure, None).await;
+    }
+
+    /// `side_effects` is the class of the attempt here, where that is why.
+    async fn give_back(self, failure: Failure, side_effects: Option<SideEffects>) {
         let Self { shared, permit, running, .. } = self;
         let attempt = running.attempt();
         drop((permit, running));
         // Without a stream the next hello does not name the attempt, which says the same.
-        shared.voice.say_soon(FromAgent::Declined { attempt, failure }).await;
+        shared.voice.say_soon(FromAgent::Declined { attempt, failure, side_effects }).await;
     }
 
     async fn finish(self, remains: Remains) {
-        let Self { shared, permit, running, worked, trial, reading, .. } = self;
+        let Self { shared, permit, running, worked, trial, ran, reading, .. } = self;
         let attempt = running.attempt();
         let duration = shared.clock.now().since(worked);
         let Remains { ending, counts, earlier, log, cursor, states } = remains;
         let reading = reading && states.is_empty();
-        let ended = Ended { attempt, ending: ending.clone(), counts, earlier, duration, log, cursor, states, trial };
+        let (told, ran) = (ending.clone(), Some(ran));
+        let ended = Ended { attempt, ending, counts, earlier, duration, log, cursor, states, trial, ran };
         let release = move || drop((permit, running));
         if reading {
             shared.journal.pass_on(ended, release);
-            return tell(attempt, &ending, counts, duration);
+            return tell(attempt, &told, counts, duration);
         }
         match shared.journal.finished(ended, release).await {
-            Ok(()) => tell(attempt, &ending, counts, duration),
+            Ok(()) => tell(attempt, &told, counts, duration),
             Err(error) => {
                 tracing::error!(run = %attempt.run, code = error.code(), %error, "a result could not be journalled");
                 shared.shutdown.cancel(error.to_string(), Exit::Store);
@@ -232,6 +250,12 @@ impl Attempting {
     fn store_failed(&self, error: &StoreError) {
         self.shared.shutdown.cancel(error.to_string(), Exit::Store);
     }
+}
+
+/// The controller would repeat what may not be repeated.
+fn stricter(class: SideEffects, counted: SideEffects) -> Failure {
+    let message = format!("the attempt is {class} on this agent, and the controller counts it as {counted}");
+    Failure::retry(STRICTER, message)
 }
 
 fn remains(mut flow: Flow<'_>, plan: &Plan, ending: Ending) -> Remains {

@@ -16,7 +16,7 @@ use wherry_domain::{
     policy::Policies,
     project::{Operation, Snapshot, Step as ProjectStep, template::Scope},
 };
-use wherry_proto::frame::Action;
+use wherry_proto::frame::{Action, Ran};
 use wherry_trust::release::ActivityKind;
 
 use super::{
@@ -93,6 +93,12 @@ impl Plan {
     pub(super) fn trial(&self) -> Vec<Name> {
         let trial: BTreeSet<&Name> = self.steps().filter_map(|step| step.access.on_trial.as_ref()).collect();
         trial.into_iter().cloned().collect()
+    }
+
+    /// The versions of connectors that it uses, once each.
+    pub(super) fn ran(&self) -> Vec<Ran> {
+        let ran: BTreeSet<&Ran> = self.steps().map(|step| &step.access.ran).collect();
+        ran.into_iter().cloned().collect()
     }
 
     /// What the log of every run has to say of its connections, once each.

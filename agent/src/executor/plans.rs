@@ -1,6 +1,7 @@
 //! From an offer to a plan; plans that hold for every run of an operation are made once.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -15,7 +16,7 @@ use wherry_domain::{
     name::Name,
     project::{Snapshot, template::Scope},
 };
-use wherry_proto::frame::{Action, Desired, Offer};
+use wherry_proto::frame::{Action, Desired, Offer, Ran};
 
 use super::{
     access::{Access, Ground},
@@ -93,14 +94,33 @@ impl Plans {
         Ok(plan)
     }
 
-    /// Connectors of which an attempt that could not be made ready, for good, was to run on the version on trial.
-    pub(super) async fn tried(&self, offer: &Offer, failure: &Failure) -> Vec<Name> {
-        if offer.trial.is_empty() || failure.class == FailureClass::Retry {
-            return Vec::new();
+    /// What an attempt was to run on that could not be made ready, for good, and of which connectors that was the version
+    /// on trial. Whatever may pass by itself says nothing of a version.
+    pub(super) async fn tried(
+        &self,
+        offer: &Offer,
+        action: Option<&Action>,
+        failure: &Failure,
+    ) -> (Vec<Name>, Vec<Ran>) {
+        let (mut trial, mut ran) = (Vec::new(), Vec::new());
+        if failure.class == FailureClass::Retry {
+            return (trial, ran);
         }
-        let Ok(snapshot) = self.deployments.get(offer.deployment).await else { return Vec::new() };
-        let on_trial = |name: &&Name| self.workshop.connectors.is_on_trial(&snapshot.environment, name);
-        offer.trial.iter().filter(on_trial).cloned().collect()
+        let Ok(snapshot) = self.deployments.get(offer.deployment).await else { return (trial, ran) };
+        let operation = snapshot.project.operations.get(&offer.operation).filter(|_| action.is_none());
+        let steps = operation.into_iter().flat_map(|operation| operation.steps().map(|step| &step.connection));
+        let used = steps.chain(action.map(|action| &action.connection));
+        let used: BTreeSet<&Name> = used.filter_map(|name| snapshot.project.connector_of(name)).collect();
+        for name in used {
+            let wanted = offer.trial.contains(name);
+            let Some((version, on_trial)) = self.workshop.connectors.would_run(&snapshot.environment, name, wanted)
+            else {
+                continue;
+            };
+            ran.push(Ran { connector: name.clone(), version });
+            trial.extend(on_trial.then(|| name.clone()));
+        }
+        (trial, ran)
     }
 
     /// What an action calls, with its credential as it is now.
@@ -110,7 +130,7 @@ impl Plans {
         self.catch_up(offer, &snapshot).await?;
         let run = offer.attempt.run.to_string();
         let scope = Scope { vars: &snapshot.project.variables, run: &run, agent: self.agent.as_str() };
-        let ground = Ground { snapshot: &snapshot, trial: &offer.trial };
+        let ground = Ground { snapshot: &snapshot, trial: &offer.trial, at_once: true };
         let called = Called::make(&self.workshop, ground, action, &scope).await?;
         called.step.access.refresh(&self.workshop)?;
         Ok(called)
@@ -161,7 +181,7 @@ impl Plans {
         let variables = plan::variables(snapshot, &offer.variables)?;
         let run = offer.attempt.run.to_string();
         let scope = Scope { vars: &variables, run: &run, agent: self.agent.as_str() };
-        let ground = Ground { snapshot, trial: &offer.trial };
+        let ground = Ground { snapshot, trial: &offer.trial, at_once: true };
         let plan = Arc::new(Plan::make(&self.workshop, ground, &offer.operation, &scope).await?);
         if plan.reusable && offer.variables.is_empty() {
             let stand = self.workshop.connectors.stand();
@@ -189,7 +209,7 @@ fn id(offer: &Offer) -> Id {
     (offer.deployment, offer.operation.clone(), offer.trial.clone())
 }
 
-/// Questions are about what everybody runs on.
+/// Questions are about what everybody runs on, and who asks them waits for it.
 const fn untried(snapshot: &Snapshot) -> Ground<'_> {
-    Ground { snapshot, trial: &[] }
+    Ground { snapshot, trial: &[], at_once: false }
 }

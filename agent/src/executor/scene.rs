@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use wherry_daemon::clock::Clock;
-use wherry_domain::{
-    effects::SideEffects,
-    failure::{Code, Failure},
-};
+use wherry_domain::{effects::SideEffects, failure::Failure};
 use wherry_host::{Blobs, ConnectorError, ConnectorFault, Egress, Level, Outcome, Task};
 
 use super::{
@@ -97,7 +94,7 @@ impl Scene<'_> {
         }
         tracing::info!(run, row, code, message, "refused");
         let told = if self.text { words::cut(message) } else { "its reason is in the agent's log".to_owned() };
-        log.warn(format!("{}: record {row} was refused ({}); {told}", step.label, Code::received(code)));
+        log.warn(format!("{}: record {row} was refused ({}); {told}", step.label, step.access.error_code(code)));
     }
 
     /// How many refusals of this attempt are not told one by one, if any.
@@ -126,7 +123,7 @@ impl Scene<'_> {
         step.access.judge(fault);
         let said = words::said(fault);
         tracing::info!(run = self.errand.run, step = step.label, %fault, said, details, "a connector failed");
-        let failure = words::failure(fault, self.text);
+        let failure = step.access.failure(fault, self.text);
         Failure { message: format!("{}: {}", step.label, failure.message), ..failure }
     }
 }

@@ -1,15 +1,28 @@
 //! How the failures of connectors are told: in the host's own words, and in theirs only where the agent's owner lets them
 //! out.
 
-use wherry_domain::failure::Failure;
-use wherry_host::ConnectorFault;
+use wherry_domain::failure::{Code, Failure};
+use wherry_host::{ConnectorFault, Descriptor};
 
 /// Most characters of a connector's words that leave.
 const MAX_WORDS: usize = 400;
 
+/// Stands for a code that the connector does not declare.
+const UNDECLARED: Code = Code::new("connector.error_undeclared");
+
+/// The code of a connector's own error, as it may leave: one that was made up at run time could say anything.
+pub(super) fn code(descriptor: &Descriptor, code: &str) -> Code {
+    if descriptor.declares_error(code) { Code::received(code) } else { UNDECLARED }
+}
+
 /// The failure for the controller. `out` says whether the connector's own words may leave.
-pub(super) fn failure(fault: &ConnectorFault, out: bool) -> Failure {
-    let failure = fault.failure();
+pub(super) fn failure(descriptor: &Descriptor, fault: &ConnectorFault, out: bool) -> Failure {
+    let mut failure = fault.failure();
+    if let ConnectorFault::Reported(error) = fault
+        && error.cause.is_none()
+    {
+        failure.code = code(descriptor, &error.code);
+    }
     // What the host itself saw says more than the connector's words: nobody needs to look for them.
     let Some(words) = said(fault).filter(|_| out || !was_seen(fault)) else { return failure };
     let message = if out {
@@ -54,6 +67,15 @@ mod tests {
 
     use super::*;
 
+    fn descriptor() -> Descriptor {
+        let document = serde_json::json!({
+            "schemaVersion": 1, "name": "crm", "version": "1.0.0", "errors": ["crm.odd"],
+            "connection": { "configSchema": {} },
+            "activities": [{ "name": "query", "kind": "source", "sideEffects": "read", "configSchema": {} }],
+        });
+        Descriptor::parse(&document.to_string()).unwrap()
+    }
+
     fn reported(message: &str) -> ConnectorFault {
         ConnectorFault::Reported(Box::new(ConnectorError {
             kind: ErrorKind::Data,
@@ -68,21 +90,24 @@ mod tests {
     #[test]
     fn a_connectors_words_leave_only_where_the_owner_says_so() {
         let fault = reported("customer 4711\nis odd");
-        let kept = failure(&fault, false);
+        let kept = failure(&descriptor(), &fault, false);
         assert_eq!(
             kept.message,
             "the connector reported unacceptable data; the connector's own words are in the agent's log"
         );
-        assert_eq!(failure(&fault, true).message, "the connector reported unacceptable data: customer 4711 is odd");
+        assert_eq!(
+            failure(&descriptor(), &fault, true).message,
+            "the connector reported unacceptable data: customer 4711 is odd"
+        );
         let panicked = ConnectorFault::Trap { reason: "unreachable".into(), output: "4711".into(), cause: None };
-        assert!(!failure(&panicked, false).message.contains("4711"));
-        assert!(failure(&panicked, true).message.ends_with(": 4711"));
+        assert!(!failure(&descriptor(), &panicked, false).message.contains("4711"));
+        assert!(failure(&descriptor(), &panicked, true).message.ends_with(": 4711"));
     }
 
     #[test]
     fn where_a_connector_says_nothing_nothing_is_added() {
-        assert_eq!(failure(&reported(""), false).message, "the connector reported unacceptable data");
-        assert_eq!(failure(&ConnectorFault::Cancelled, false), ConnectorFault::Cancelled.failure());
+        assert_eq!(failure(&descriptor(), &reported(""), false).message, "the connector reported unacceptable data");
+        assert_eq!(failure(&descriptor(), &ConnectorFault::Cancelled, false), ConnectorFault::Cancelled.failure());
     }
 
     #[test]
@@ -90,8 +115,22 @@ mod tests {
         let ConnectorFault::Reported(mut error) = reported("4711 did not answer") else { unreachable!() };
         error.cause = Some(EgressError::RequestAborted);
         let fault = ConnectorFault::Reported(error);
-        assert_eq!(failure(&fault, false), fault.failure());
-        assert!(failure(&fault, true).message.ends_with(": 4711 did not answer"));
+        assert_eq!(failure(&descriptor(), &fault, false), fault.failure());
+        assert!(failure(&descriptor(), &fault, true).message.ends_with(": 4711 did not answer"));
+    }
+
+    #[test]
+    fn a_code_leaves_only_if_it_was_declared_or_is_the_kits() {
+        let told = |said: &str| {
+            let ConnectorFault::Reported(mut error) = reported("") else { unreachable!() };
+            error.code = said.into();
+            failure(&descriptor(), &ConnectorFault::Reported(error), true).code.as_str().to_owned()
+        };
+        assert_eq!(told("crm.odd"), "crm.odd");
+        assert_eq!(told("http.not_found"), "http.not_found");
+        for made_up in ["crm.customer-4711", "worker.died", "agent_policy.host", "sandbox.trap", ""] {
+            assert_eq!(told(made_up), "connector.error_undeclared", "{made_up}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wherry_domain::{fence::Fence, id::RunId, name::Name};
-use wherry_proto::frame::{Attempt, Report};
+use wherry_proto::frame::{Attempt, Ran, Report};
 
 /// Most bytes of the log in a record. Log, cursor and failure together must fit into one value of the store.
 const MAX_LOG: usize = 16 << 10;
@@ -24,6 +24,9 @@ pub(super) enum Record {
     Began {
         /// Which.
         trial: Vec<Name>,
+        /// On which versions it runs; none if an agent wrote it that did not say.
+        #[serde(default)]
+        ran: Option<Vec<Ran>>,
     },
     /// It is over.
     Finished(#[serde(with = "shared")] Arc<Finished>),

@@ -3,14 +3,14 @@
 use super::*;
 use wherry_daemon::store::{MemoryStore, Store};
 use wherry_domain::{fence::Fence, id::RunId, run::Outcome};
-use wherry_proto::frame::Wrapped;
+use wherry_proto::frame::{Ran, Wrapped};
 
 #[tokio::test]
 async fn runs_one_after_the_other_cost_two_commits_each_and_leave_nothing_behind() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
     for run in 1..=10 {
-        journal.started(attempt(run), &[]).await.unwrap();
+        journal.started(attempt(run), &[], &[]).await.unwrap();
         journal.finished(ended(run), || ()).await.unwrap();
         let sent = journal.next_result(0).unwrap();
         journal.acknowledged(sent.report.seq);
@@ -75,9 +75,9 @@ async fn the_result_of_a_read_is_never_written_and_gone_when_it_was_heard() {
 async fn a_full_disk_refuses_new_runs_and_still_takes_results() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
-    journal.started(attempt(1), &[]).await.unwrap();
+    journal.started(attempt(1), &[], &[]).await.unwrap();
     store.set_full(true);
-    assert_eq!(journal.started(attempt(2), &[]).await.unwrap_err().code(), "store.full");
+    assert_eq!(journal.started(attempt(2), &[], &[]).await.unwrap_err().code(), "store.full");
     journal.finished(ended(1), || ()).await.unwrap();
     assert!(journal.next_result(0).is_some());
 }
@@ -86,7 +86,7 @@ async fn a_full_disk_refuses_new_runs_and_still_takes_results() {
 async fn what_a_dead_process_had_begun_is_a_result_and_what_it_had_finished_is_sent_again() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
-    journal.started(attempt(1), &[]).await.unwrap();
+    journal.started(attempt(1), &[], &[]).await.unwrap();
     journal.finished(ended(2), || ()).await.unwrap();
     drop(journal);
     store.crash();
@@ -104,14 +104,16 @@ async fn what_an_attempt_tried_is_said_also_after_the_end_of_its_process() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
     let tried = vec!["http".parse().unwrap()];
-    journal.started(attempt(1), &tried).await.unwrap();
-    journal.finished(Ended { trial: tried.clone(), ..ended(2) }, || ()).await.unwrap();
+    let ran = vec![Ran { connector: "http".parse().unwrap(), version: "1.1.0".parse().unwrap() }];
+    journal.started(attempt(1), &tried, &ran).await.unwrap();
+    journal.finished(Ended { trial: tried.clone(), ran: Some(ran.clone()), ..ended(2) }, || ()).await.unwrap();
     drop(journal);
     store.crash();
     let journal = open(&store).await;
     let reports = [journal.next_result(0).unwrap(), journal.next_result(1).unwrap()];
     assert_eq!(reports[1].report.ending, Ending::Interrupted);
-    assert!(reports.iter().all(|finished| finished.report.trial == tried), "{reports:?}");
+    let said = |one: &Arc<Finished>| one.report.trial == tried && one.report.ran.as_ref() == Some(&ran);
+    assert!(reports.iter().all(said), "{reports:?}");
 }
 
 #[tokio::test]
@@ -125,7 +127,7 @@ async fn a_store_that_lost_its_past_does_not_hand_out_a_number_twice() {
 async fn a_dropped_attempt_is_forgotten_with_the_next_commit() {
     let store = MemoryStore::new();
     let journal = open(&store).await;
-    journal.started(attempt(1), &[]).await.unwrap();
+    journal.started(attempt(1), &[], &[]).await.unwrap();
     journal.forget(attempt(1));
     journal.finished(ended(2), || ()).await.unwrap();
     drop(journal);
@@ -184,6 +186,7 @@ fn ended(run: u128) -> Ended {
         cursor: None,
         states: Vec::new(),
         trial: Vec::new(),
+        ran: Some(Vec::new()),
     }
 }
 

@@ -57,11 +57,11 @@ impl Keys {
         self.home.0
     }
 
-    /// Operators of the group's roster, if this agent is a member of it.
+    /// Operators of the group's roster, if this agent knows it. Whether it has the group's keys at present is the
+    /// controller's doing, which hands them out, and must not change whom it believes.
     pub fn operators(&self) -> Option<Vec<PublicKey>> {
         let held = self.held.load();
-        let roster = held.roster.as_ref().filter(|_| held.state == KeyringState::Member)?;
-        Some(roster.operators().copied().collect())
+        Some(held.roster.as_ref()?.operators().copied().collect())
     }
 
     /// Where a sealed secret lies, whether there is one or not.

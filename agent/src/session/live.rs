@@ -138,7 +138,7 @@ impl Session {
                 let attempt = offer.attempt;
                 if let Err(failure) = self.parts.executor.accept(offer, rhythm.terms, rhythm.alive) {
                     tracing::info!(run = %attempt.run, %failure, "declined an offer");
-                    line.send(FromAgent::Declined { attempt, failure }).await?;
+                    line.send(FromAgent::Declined { attempt, failure, side_effects: None }).await?;
                 }
             }
             FromController::Cancel(attempt) => self.parts.runs.stop(attempt, StopCause::Cancelled),

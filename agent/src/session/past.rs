@@ -27,8 +27,9 @@ impl Past {
         if self.reports.len() >= MOST {
             self.reports.pop_front();
         }
-        let Report { seq, attempt, ref ending, counts, earlier, duration, ref trial, .. } = *report;
-        let (ending, log, states, trial) = (ending.clone(), Vec::new(), Vec::new(), trial.clone());
+        let Report { seq, attempt, ref ending, counts, earlier, duration, ref trial, ref ran, .. } = *report;
+        let (ending, log, states) = (ending.clone(), Vec::new(), Vec::new());
+        let (trial, ran) = (trial.clone(), ran.clone());
         self.reports.push_back(Report {
             seq,
             attempt,
@@ -40,6 +41,7 @@ impl Past {
             states,
             trial,
             answer: None,
+            ran,
         });
     }
 
@@ -75,6 +77,7 @@ mod tests {
             states: Vec::new(),
             trial: Vec::new(),
             answer: None,
+            ran: None,
         }
     }
 

@@ -184,9 +184,22 @@ async fn what_a_revoked_publisher_key_signed_does_not_run() {
     liar.index.version += 1;
     liar.list.version += 1;
     liar.list.revoked_keys.insert(liar.acme.public());
+    let running = liar.lock.clone();
     liar.lock_to(next);
     let attack = liar.signed();
-    assert_eq!(liar.refused(attack, 1).await, "envelope.signer_unknown");
+    assert_eq!(liar.refused(attack, 1).await, "publisher.key_revoked");
+    // Of what runs, the list alone says it: no lock moves.
+    liar.lock = running;
+    liar.offer().await;
+    let refused = |state: &HoldingState| {
+        matches!(state, HoldingState::Refused { code, message }
+        if code.as_str() == "publisher.key_revoked" && message.contains("acme-crm 1.0.0"))
+    };
+    liar.inventory("a holding of a revoked key", |inventory| {
+        let mut holdings = inventory.environments.iter().flat_map(|one| &one.holdings);
+        holdings.any(|one| refused(&one.state))
+    })
+    .await;
 }
 
 #[tokio::test]

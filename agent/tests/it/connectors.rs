@@ -1,15 +1,20 @@
 //! Which connectors an agent runs, and which it does not.
 
+use std::path::Path;
+
 use wherry_domain::{digest::Digest, effects::SideEffects, run::Outcome};
 use wherry_proto::frame::{Ending, FromController};
 use wherry_trust::release::{Activity, ActivityKind};
 
-use super::support::{
-    agent::Agent,
-    controller::{Controller, digest},
-    package::Package,
-    project::{Plan, attempt, offer},
-    system::System,
+use super::{
+    stock::hex,
+    support::{
+        agent::Agent,
+        controller::{Controller, digest},
+        package::Package,
+        project::{Plan, attempt, offer},
+        system::System,
+    },
 };
 
 /// Offers one run and gives the code it failed with; empty if it succeeded.
@@ -137,14 +142,20 @@ async fn a_broken_download_goes_on_where_it_stopped() {
 async fn compiled_code_is_used_again_unless_someone_changed_it() {
     let mut controller = Controller::start().await;
     let system = System::with_items(1).await;
-    let deployment = Plan::read(&system.url()).deploy(&controller, &Package::http());
+    let package = Package::http();
+    let deployment = Plan::read(&system.url()).deploy(&controller, &package);
     let mut agent = Agent::connected(&mut controller).await;
     assert_eq!(outcome(&mut controller, 1, deployment).await, "");
     agent.kill().await;
-    let compiled = agent.data().join("compiled");
+    let (compiled, own) = (agent.data().join("compiled"), hex(&package));
+    // Other tests leave what they compiled there, too.
+    let is_own = |path: &Path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with(&own) && name.ends_with(".cwasm")
+    };
     let find = || {
         let files = std::fs::read_dir(&compiled).unwrap().map(|entry| entry.unwrap().path());
-        files.into_iter().find(|path| path.extension().is_some_and(|end| end == "cwasm")).unwrap()
+        files.into_iter().find(|path| is_own(path)).unwrap()
     };
     let mut code = std::fs::read(find()).unwrap();
     let original = digest(&code);

@@ -37,6 +37,26 @@ pub(crate) fn code(report: &Report) -> String {
     }
 }
 
+/// What it says that it ran on.
+fn ran(report: &Report) -> String {
+    let ran = report.ran.iter().flatten().map(|ran| format!("{} {}", ran.connector, ran.version));
+    ran.collect::<Vec<_>>().join(", ")
+}
+
+/// Offers an attempt that is given back for its class; which one it has here.
+async fn given_back(controller: &mut Controller, offered: Offer) -> SideEffects {
+    let wanted = offered.attempt;
+    controller.say(FromController::Offer(offered)).await;
+    let declined = |frame| {
+        assert!(!matches!(&frame, FromAgent::Result(report) if report.attempt == wanted), "{frame:?}");
+        let FromAgent::Declined { attempt, failure, side_effects } = frame else { return None };
+        (attempt == wanted).then_some((failure, side_effects))
+    };
+    let (failure, class) = controller.frame("a refusal", declined).await;
+    assert_eq!(failure.code.as_str(), "connector.class_stricter");
+    class.unwrap()
+}
+
 fn under(lock_version: u64, trial: &[&str], offered: Offer) -> Offer {
     Offer { lock_version, trial: trial.iter().map(|name| name.parse().unwrap()).collect(), ..offered }
 }
@@ -89,8 +109,10 @@ async fn attempts_on_trial_run_the_new_version_and_say_so_also_when_the_agent_di
     controller.say(catalogues.lock(&controller, &[&old], &[&new])).await;
     assert_eq!(controller.stocked(1).await.len(), 2);
     let http: Name = "http".parse().unwrap();
-    assert_eq!(run(&mut controller, under(1, &["http"], offer(1, deployment))).await.trial, vec![http.clone()]);
-    assert_eq!(run(&mut controller, under(1, &[], offer(2, deployment))).await.trial, Vec::<Name>::new());
+    let tried = run(&mut controller, under(1, &["http"], offer(1, deployment))).await;
+    assert_eq!((tried.trial.clone(), ran(&tried).as_str()), (vec![http.clone()], "http 1.0.1"));
+    let untried = run(&mut controller, under(1, &[], offer(2, deployment))).await;
+    assert_eq!((untried.trial.len(), ran(&untried).as_str()), (0, "http 1.0.0"));
     let mut slow = System::start(|_| None).await;
     let hangs = deployed(&controller, &slow.url());
     controller.say(FromController::Offer(under(1, &["http"], offer(3, hangs)))).await;
@@ -100,11 +122,66 @@ async fn attempts_on_trial_run_the_new_version_and_say_so_also_when_the_agent_di
     controller.hello().await;
     let report = controller.result().await;
     let report = if report.attempt == attempt(3, 1) { report } else { controller.result().await };
-    assert_eq!((report.attempt, &report.ending, report.trial), (attempt(3, 1), &Ending::Interrupted, vec![http]));
+    assert_eq!((report.attempt, &report.ending, &report.trial), (attempt(3, 1), &Ending::Interrupted, &vec![http]));
+    assert_eq!(ran(&report), "http 1.0.1");
     // A trial that is settled meanwhile: the attempt runs on what became of it.
     controller.say(catalogues.lock(&controller, &[&new], &[])).await;
     controller.stocked(2).await;
     assert_eq!(run(&mut controller, under(2, &["http"], offer(4, deployment))).await.trial, Vec::<Name>::new());
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_stricter_here_than_the_controller_counts_with_is_given_back() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    // The deployment was made when `send` was keyed; the release says by now that it is unsafe.
+    let package = Package::http_at("1.0.1");
+    let deployment = Plan::copy(&system.url()).deploy(&controller, &package);
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&package], &[])).await;
+    controller.stocked(1).await;
+    let counted = |class| Offer { side_effects: class, ..under(1, &[], offer(1, deployment)) };
+    assert_eq!(given_back(&mut controller, counted(Some(SideEffects::Keyed))).await, SideEffects::Unsafe);
+    let again = |number, class| Offer { attempt: attempt(number, 2), ..counted(class) };
+    assert_eq!(code(&run(&mut controller, again(1, Some(SideEffects::Unsafe))).await), "");
+    assert_eq!(
+        code(&run(&mut controller, again(2, None)).await),
+        "",
+        "a controller that does not say what it counts with"
+    );
+    let action = Action {
+        connection: "system".parse().unwrap(),
+        activity: "send".to_owned(),
+        with: br#"{"path":"/sink"}"#.to_vec(),
+        records: b"{}\n".to_vec(),
+        time: Duration::from_secs(60),
+        answer: false,
+    };
+    let called = |class| Offer { action: Some(action.clone()), attempt: attempt(3, 1), ..counted(class) };
+    assert_eq!(given_back(&mut controller, called(Some(SideEffects::Idempotent))).await, SideEffects::Unsafe);
+}
+
+#[tokio::test]
+async fn an_attempt_says_what_it_could_for_good_not_run_on_and_nothing_of_what_may_pass() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let (old, new) = (Package::http_at("1.0.0"), Package::http_at("1.0.1"));
+    let url = system.url();
+    let deployment = deployed(&controller, &url);
+    let lacking = Plan { activity: "no.such", ..Plan::read(&url) }.deploy(&controller, &old);
+    let _agent = Agent::connected(&mut controller).await;
+    controller.say(catalogues.lock(&controller, &[&old], &[&new])).await;
+    controller.stocked(1).await;
+    for (number, trial, version) in [(1, &["http"][..], "http 1.0.1"), (2, &[][..], "http 1.0.0")] {
+        let report = run(&mut controller, under(1, trial, offer(number, lacking))).await;
+        assert_eq!((code(&report).as_str(), ran(&report).as_str()), ("connector.activity_unknown", version));
+        assert_eq!(report.trial.len(), trial.len());
+    }
+    // What it is about cannot be had now, which says nothing of the connector.
+    let unknown = Digest::from_bytes([9; 32]);
+    let report = run(&mut controller, under(1, &["http"], offer(3, unknown))).await;
+    assert_eq!((report.ran.as_deref(), report.trial.len()), (Some(&[][..]), 0), "{report:?}");
+    assert_eq!(ran(&run(&mut controller, under(1, &["http"], offer(4, deployment))).await), "http 1.0.1");
 }
 
 #[tokio::test]

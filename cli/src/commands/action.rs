@@ -17,6 +17,9 @@ use crate::exit::Exit;
 /// Largest input, in bytes: what the controller takes.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// The controller answers after this long at the latest.
+const LONGEST: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Actions {
     /// Calls an activity of an alias or connection and prints the answer as JSON.
@@ -45,8 +48,8 @@ pub(crate) struct Call {
     /// Records for an activity that takes some: a JSON list, or @FILE.
     #[arg(long, value_name = "JSON")]
     records: Option<String>,
-    /// Within this time the answer is wanted, at most 60s.
-    #[arg(long, default_value = "30s", value_parser = |text: &str| duration::parse(text))]
+    /// Within this time the answer is wanted, at most 60s. A throttled call is tried again only if there is time.
+    #[arg(long, default_value = "30s", value_parser = patience)]
     timeout: Duration,
     /// The same key does it once, however often it is sent within 24 hours.
     #[arg(long, value_name = "KEY")]
@@ -70,12 +73,17 @@ impl Call {
         let key = self.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
         let request = Request::post(&path, Body::Json(json!({ "with": with, "records": records })))
             .query("project", self.project.as_ref())
-            .query("timeout", Some(duration::format(self.timeout)))
+            .within(self.timeout, context.screen)
             .key(key);
         let done = context.client()?.send(request).await?;
         context.screen.json(&done);
         Ok(())
     }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text).map_err(|error| error.to_string())?;
+    if time.is_zero() || time > LONGEST { Err("an action takes 1ms to 60s".to_owned()) } else { Ok(time) }
 }
 
 fn read(what: &str, text: &str) -> Outcome<Value> {
@@ -97,6 +105,12 @@ fn whole(from: impl Read) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_caller_waits_for_some_time_and_for_a_minute_at_most() {
+        assert_eq!(patience("60s"), Ok(Duration::from_secs(60)));
+        assert!(["0s", "61s", "soon"].into_iter().all(|text| patience(text).is_err()));
+    }
 
     #[test]
     fn input_is_json_from_the_line_or_from_a_file() {

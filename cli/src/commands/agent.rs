@@ -18,7 +18,7 @@ use crate::error::Outcome;
 use crate::keystore::Keystore;
 use crate::prompt::confirm;
 use crate::roster::Signer;
-use crate::table::{Column, count, list, text, time};
+use crate::table::{Column, count, lines, list, text, time};
 
 const AGENTS: &[Column] = &[
     text("NAME", "name"),
@@ -47,12 +47,12 @@ const AGENT: &[Column] = &[
     time("ENROLLED", "enrolled_at"),
     time("CERTIFICATE ENDS", "certificate_expires_at"),
     list("SECRETS", "secret_names"),
-    list("CONNECTORS", "stock_lines"),
+    lines("CONNECTORS", "stock_lines"),
     text("LOCKS TROUBLE", "stock_trouble.message"),
     list("MISSING WALLS", "missing_walls"),
     time("OWNER'S POLICY", "owner_policy.loaded_at"),
     text("POLICY FAULT", "owner_policy.fault"),
-    list("ON DISK", "connectors"),
+    lines("ON DISK", "on_disk"),
 ];
 
 #[derive(Debug, Subcommand)]

@@ -80,7 +80,7 @@ impl Aliases {
                 let body = Body::Json(json!({ "connection": connection }));
                 let said = client.send(Call::put(&place.path(&alias), body)).await?;
                 let sentence = format!("{alias} is {connection} in {} from the next deployment on", place.environment);
-                context.screen.done(&sentence, &said);
+                context.screen.done_but(&sentence, &said);
             }
             Self::Remove { alias, place } => {
                 client.delete(&place.path(&alias)).await?;

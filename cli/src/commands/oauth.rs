@@ -151,11 +151,11 @@ impl Connect {
     /// Shows the address, and opens it where there is a screen.
     fn send_to(&self, context: &Context, flow: &Value) {
         let url = said(flow, "url");
-        context.screen.note(&format!("Sign in here:\n\n    {}\n", crate::text::plain(url)));
+        context.screen.appeal(&format!("Sign in here:\n\n    {}\n", crate::text::plain(url)));
         if flow.get("public_client").and_then(Value::as_bool) == Some(true) {
-            context
-                .screen
-                .note("This application is a public client: whoever runs the controller could sign in for it as well.");
+            context.screen.appeal(
+                "This application is a public client: whoever runs the controller could sign in for it as well.",
+            );
         }
         if !self.no_browser && context.screen.is_live() && url.starts_with("http") {
             open(url);

@@ -77,7 +77,7 @@ impl Policies {
             Self::Set { key, value, place } => {
                 let path = path(place.environment.as_ref(), Some(key));
                 let set = client.send(Call::put(&path, Body::Json(json!({ "value": value })))).await?;
-                context.screen.done(&sentence(key, &place, &set), &set);
+                context.screen.done_but(&sentence(key, &place, &set), &set);
             }
             Self::Unset { key, place } => {
                 let path = path(place.environment.as_ref(), Some(key));

@@ -1,6 +1,7 @@
 //! The demo's second act: a new version of the connector is tried on half of the attempts and becomes everyone's; a
 //! broken one is refused by the agents and rolled back by itself; and at last somebody goes back by hand.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use wherry_trust::keys::SigningKey;
 
 use super::stage::{ENVIRONMENT, broken};
 use crate::client::{Body, Call, Client};
-use crate::commands::sign_planned;
+use crate::commands::{Action, AskedMove, sign_planned};
 use crate::error::Outcome;
 use crate::package::{self, Parts};
 use crate::table::at;
@@ -58,10 +59,19 @@ impl Publisher<'_> {
     /// runs it. A version is lowered under an operator's signature alone.
     pub(super) async fn rollback(&self, client: &Client, operator: &SigningKey) -> Outcome<String> {
         let (name, first) = self.named().ok_or_else(|| broken("the connector has no name"))?;
+        let asked = AskedMove {
+            environment: ENVIRONMENT.parse().map_err(|_| broken("the environment has no proper name"))?,
+            connector: name.parse().map_err(|_| broken("the connector has no proper name"))?,
+            action: Action::Rollback,
+            version: Some(first.clone()),
+            from: Some(semver::Version { patch: first.patch + 1, ..first.clone() }),
+            to: first.clone(),
+            added: BTreeSet::new(),
+        };
         let first = first.to_string();
         let place = |what| ["environments", ENVIRONMENT, "connectors", &name, what];
         let plan = client.post(&place("plan"), json!({ "action": "rollback" })).await?;
-        let envelope = sign_planned(&plan, operator)?;
+        let envelope = sign_planned(&plan, &asked, operator)?;
         let asked = json!({ "action": "rollback", "why": "demo", "envelope": envelope });
         let moved = client.post(&place("move"), asked).await?;
         if moved.get("to").and_then(Value::as_str) != Some(&first) {

@@ -1,5 +1,7 @@
 //! What of a replayed run is a fault.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use wherry_trust::release::{ActivityKind, Described};
 
@@ -20,6 +22,7 @@ pub(super) fn replayed(case: &Case, descriptor: &Described, report: &Report) -> 
         Finding::new(&case.name, "recording", drift(report)),
         Finding::new(&case.name, "result", result(case, report)),
         Finding::new(&case.name, "schemas", schemas(case, descriptor, report)),
+        Finding::new(&case.name, "codes", codes(report)),
         Finding::new(&case.name, "secrets", secrets(&case.content.secrets, report)),
     ]
 }
@@ -74,6 +77,18 @@ fn result(case: &Case, report: &Report) -> Vec<String> {
         );
     }
     faults
+}
+
+/// Codes that nobody but the agent's owner would see.
+fn codes(report: &Report) -> Vec<String> {
+    let all = report.error.iter().chain(report.rejected.iter().map(|one| &one.told));
+    let undeclared: BTreeSet<&str> = all.filter(|told| told.undeclared).map(|told| told.code.as_str()).collect();
+    let told = |code| {
+        format!(
+            "the code {code} is not declared in `errors` of the descriptor: people would see connector.error_undeclared"
+        )
+    };
+    undeclared.into_iter().map(told).collect()
 }
 
 fn differing(wanted: &[Value], got: &[Value]) -> Vec<String> {
@@ -175,6 +190,17 @@ mod tests {
         let other = result(&case(json!({ "records": [{ "id": 1 }, { "id": 3 }], "count": 3 })), &two());
         assert_eq!(other, [r#"record 1 is {"id":2}, not {"id":3}"#, "2 records, not 3"]);
         assert_eq!(result(&case(json!({ "error": {} })), &two()), ["it should fail, and ended as complete"]);
+    }
+
+    #[test]
+    fn a_code_that_is_not_declared_is_a_fault_wherever_it_stands() {
+        let told = |code: &str, undeclared: bool| json!({ "kind": "data", "code": code, "message": "m", "details": null, "undeclared": undeclared });
+        assert_eq!(codes(&report(json!({ "error": told("http.refused", false) }))), [""; 0]);
+        let mut rejected = told("crm.made_up", true);
+        rejected["row"] = json!(3);
+        let found = codes(&report(json!({ "error": told("crm.odd", true), "rejected": [rejected] })));
+        assert_eq!(found.len(), 2);
+        assert!(found[0].contains("crm.made_up is not declared"), "{found:?}");
     }
 
     #[test]

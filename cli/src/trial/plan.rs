@@ -93,6 +93,9 @@ pub(super) struct Told {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) details: Option<String>,
+    /// Whether an agent would keep the code to itself.
+    #[serde(default)]
+    pub(super) undeclared: bool,
 }
 
 impl fmt::Display for Told {

@@ -52,10 +52,12 @@ fn a_new_connector_has_all_it_needs_and_never_overwrites_anything() {
     assert!(String::from_utf8_lossy(&without.stderr).contains("connector.sdk_missing"));
     assert!(!nowhere.exists());
     // Cargo would refuse the package later.
-    let digit = wherry(&["connector", "new", "9books", "--sdk", REPOSITORY, "--folder", nowhere.to_str().unwrap()]);
-    assert_eq!(digit.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&digit.stderr).contains("connector.name_unsuitable"));
-    assert!(!nowhere.exists());
+    for name in ["9books", "wherry-sdk", "wherry-sdk-macros"] {
+        let refused = wherry(&["connector", "new", name, "--sdk", REPOSITORY, "--folder", nowhere.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(2), "{name}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("connector.name_unsuitable"), "{name}");
+        assert!(!nowhere.exists(), "{name}");
+    }
 }
 
 #[test]

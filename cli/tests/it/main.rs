@@ -2,11 +2,13 @@
 #![cfg(test)]
 
 mod against_a_controller;
+mod answers;
 mod demo;
 mod expr;
 mod guides;
 mod keys;
 mod kit;
+mod lying_moves;
 mod project_faults;
 mod publishers;
 mod publishing;

@@ -22,6 +22,8 @@ use wherry_trust::release::{Prefix, Publisher};
 struct Desk {
     state: Arc<Mutex<Value>>,
     posted: Arc<Mutex<Vec<Value>>>,
+    /// What is remembered of a controller, is remembered of its address.
+    port: Arc<Mutex<u16>>,
 }
 
 impl Desk {
@@ -40,7 +42,7 @@ impl Desk {
             revoked_keys: [].into(),
         };
         let state = answer(&serde_json::to_value(list.sign(&key).unwrap()).unwrap(), by_operator, &key);
-        Self { state: Arc::new(Mutex::new(state)), posted: Arc::default() }
+        Self { state: Arc::new(Mutex::new(state)), posted: Arc::default(), port: Arc::default() }
     }
 
     fn router(&self) -> Router {
@@ -75,7 +77,9 @@ impl Desk {
     }
 
     async fn run(&self, home: &Path, arguments: &[&str]) -> Output {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = *self.port.lock().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        *self.port.lock().unwrap() = listener.local_addr().unwrap().port();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_wherry"));
         command.env("WHERRY_CONFIG", home.join("config.toml")).env("WHERRY_URL", url).env("WHERRY_TOKEN", "whp_test");
@@ -141,4 +145,67 @@ async fn the_first_signature_takes_the_list_over_from_the_controller() {
     let list = desk.signed_by(home.path());
     assert_eq!((list.version, names(&list), list.operators.len()), (8, vec!["acme"], 2));
     assert!(list.operators.contains(&other));
+}
+
+#[tokio::test]
+async fn another_catalogue_key_is_signed_by_nobody_who_did_not_agree_to_it() {
+    let (desk, home) = (Desk::new(false), TempDir::new().unwrap());
+    let done = desk.run(home.path(), &["publisher", "sign", "--yes"]).await;
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let old = desk.signed_by(home.path()).catalogue_keys;
+    let new = SigningKey::generate().unwrap().public();
+    desk.state.lock().unwrap()["catalogue_key"] = json!(new);
+    let before = desk.state.lock().unwrap().clone();
+    let (key, accepted, other) = (new.to_string(), new.to_string(), old[0].to_string());
+    let trust = ["publisher", "trust", "more", &key];
+    for (more, code, exit) in [
+        (&[][..], "client.confirmation_needed", 2),
+        (&["--yes"], "catalogue.key_changed", 10),
+        (&["--yes", "--accept-catalogue-key", &other], "catalogue.key_changed", 10),
+        (&["--yes", "--accept-catalogue-key", &accepted, "--keep-catalogue-key", &key], "catalogue.key_changed", 2),
+    ] {
+        let refused = desk.run(home.path(), &[trust.as_slice(), more].concat()).await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(exit) && said.contains(&format!("code   {code}")), "{more:?}: {said}");
+        assert_eq!(*desk.state.lock().unwrap(), before, "{more:?}");
+        if exit == 10 {
+            assert!(said.contains(&format!("catalogue key {new} signs what agents may run, which is new")), "{said}");
+            assert!(said.contains(&format!("catalogue key {} counts no more", old[0])), "{said}");
+        }
+    }
+    // What was agreed to replaces what was there, unless it is to stay.
+    let agreed = [trust.as_slice(), &["--accept-catalogue-key", &accepted]].concat();
+    let keeping = [agreed.as_slice(), &["--keep-catalogue-key", &other]].concat();
+    assert!(desk.run(home.path(), &keeping).await.status.success());
+    assert_eq!(desk.signed_by(home.path()).catalogue_keys, [new, old[0]]);
+    let done = desk.run(home.path(), &["publisher", "distrust", "more", "--yes"]).await;
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success() && said.contains(&format!("{} counts no more", old[0])), "{said}");
+    assert_eq!(desk.signed_by(home.path()).catalogue_keys, [new], "the old key is good for nothing any more");
+}
+
+#[tokio::test]
+async fn a_list_that_names_a_stolen_key_is_not_brought_back() {
+    let (desk, home) = (Desk::new(false), TempDir::new().unwrap());
+    assert!(desk.run(home.path(), &["publisher", "sign", "--yes"]).await.status.success());
+    let stolen = desk.state.lock().unwrap().clone();
+    let thief = desk.signed_by(home.path()).catalogue_keys;
+    let key = SigningKey::generate().unwrap().public().to_string();
+    desk.state.lock().unwrap()["catalogue_key"] = json!(key);
+    let sign = ["publisher", "sign", "--accept-catalogue-key", &key, "--yes"];
+    assert!(desk.run(home.path(), &sign).await.status.success());
+    assert!(desk.run(home.path(), &["publisher", "revoke", "acme", "--yes"]).await.status.success());
+    let last = desk.signed_by(home.path());
+    assert!(!last.catalogue_keys.contains(&thief[0]));
+    // The thief shows what this person signed before the key was changed.
+    *desk.state.lock().unwrap() = stolen.clone();
+    let refused = desk.run(home.path(), &["publisher", "trust", "more", &key, "--yes"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(10) && said.contains("code   catalogue.rolled_back"), "{said}");
+    assert_eq!(*desk.state.lock().unwrap(), stolen, "nothing was signed");
+    // Nobody answers at a terminal either: it is told that the list is an old one, and that its key is a new one.
+    let asked = desk.run(home.path(), &["publisher", "trust", "more", &key]).await;
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(said.contains("client.confirmation_needed") && said.contains("not what was signed here"), "{said}");
+    assert!(said.contains(&format!("catalogue key {} signs what agents may run, which is new", thief[0])), "{said}");
 }

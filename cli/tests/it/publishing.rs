@@ -29,6 +29,12 @@ async fn what_is_published_already_is_told_as_unchanged_and_is_no_failure() {
     assert_eq!(text(&said.stdout), "unchanged: library 0.2.0 was published at 2026-11-22T10:00:00.000Z\n");
     let said = publish(answer, &[&file, "--output", "json"]).await;
     assert_eq!(serde_json::from_slice::<Value>(&said.stdout).unwrap(), known);
+    let mut revoked = known.clone();
+    revoked["revoked_at"] = json!("2026-11-22T11:00:00.000Z");
+    let said = publish((StatusCode::OK, revoked), &[&file]).await;
+    assert_eq!(said.status.code(), Some(0));
+    let shown = text(&said.stdout);
+    assert!(shown.contains(", was revoked at 2026-11-22T11:00:00.000Z and runs nowhere any more"), "{shown}");
     let fresh = (StatusCode::CREATED, json!({"name": "library", "version": "0.2.0"}));
     assert!(text(&publish(fresh, &[&file]).await.stdout).starts_with("name\tlibrary\n"));
 }

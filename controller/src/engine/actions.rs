@@ -62,6 +62,8 @@ pub struct Calling {
     pub over: oneshot::Receiver<Passed>,
     /// The same call came before.
     pub repeated: bool,
+    /// Whether answers may leave as things are now; when the call came first, they may have.
+    pub answers: bool,
 }
 
 /// How a call ended.
@@ -100,10 +102,11 @@ impl Ledger {
 
 impl Turn<'_> {
     fn call(&mut self, call: &Call, input: (Vec<u8>, Vec<u8>)) -> Result<Calling, Refusal> {
+        let answers = self.policies(&call.environment).allow_answers;
         if let Some(known) = self.repeated_key(call.idempotency.as_ref())? {
             let record = self.run(known)?;
             let over = self.passage(&record);
-            return Ok(Calling { record, over, repeated: true });
+            return Ok(Calling { record, over, repeated: true, answers });
         }
         self.has_place()?;
         let (current, connection) = self.find_called(&call.environment, call.project.as_ref(), &call.name)?;
@@ -126,7 +129,7 @@ impl Turn<'_> {
         }
         let record = self.run(run)?;
         let over = self.passage(&record);
-        Ok(Calling { record, over, repeated: false })
+        Ok(Calling { record, over, repeated: false, answers })
     }
 
     /// What is called, and whether its answer may leave.
@@ -183,6 +186,7 @@ impl Turn<'_> {
             tied: seats::tied_to(&snapshot.project, &called.connection),
             secrets: seats::secrets(&snapshot.project, [&called.connection]),
             connections: vec![(called.connection.clone(), connector)],
+            activities: Vec::new(),
             action: Some(called),
         })
     }

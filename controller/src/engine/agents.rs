@@ -29,7 +29,7 @@ pub struct AgentView {
     pub keys: &'static str,
     /// Why it does not follow its group's roster, if it does not.
     pub keys_trouble: Option<KeyringTrouble>,
-    /// What it has of the connectors it should have; nothing of an agent without a session.
+    /// What it has of the connectors it should have; nothing of an agent that is too old to say it.
     pub stock: Option<StockView>,
 }
 

@@ -15,6 +15,8 @@ use crate::model::MappingRecord;
 
 /// Most projects of which an environment says something, also of such that are not deployed there.
 const MAX_MAPPINGS: usize = 1_000;
+/// Doubts that are told: more than a person reads.
+const MOST_DOUBTS: usize = 100;
 /// Largest mapping of a project as JSON, in bytes: it fits into one record of the store.
 const MAX_BYTES: usize = 48 << 10;
 
@@ -27,6 +29,15 @@ pub struct MappingView {
     pub mapping: Mapping,
     /// What is deployed.
     pub deployed: Option<Arc<Snapshot>>,
+}
+
+/// What was said of a project for its next deployment.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// All of it.
+    pub mapping: Mapping,
+    /// What people may not have meant, as far as what is deployed tells.
+    pub warnings: Vec<String>,
 }
 
 impl Ledger {
@@ -62,8 +73,13 @@ impl Ledger {
         environment: Name,
         project: Name,
         mapping: Mapping,
-    ) -> Result<Mapping, Refusal> {
-        self.begin(move |turn| turn.set_mapping(&who, &environment, project, mapping)).await
+    ) -> Result<Said, Refusal> {
+        self.begin(move |turn| {
+            let warnings = turn.doubts(&environment, &project, mapping.aliases.iter())?;
+            let mapping = turn.set_mapping(&who, &environment, project, mapping)?;
+            Ok(Said { mapping, warnings })
+        })
+        .await
     }
 
     /// Maps one alias.
@@ -76,15 +92,17 @@ impl Ledger {
         environment: Name,
         project: Name,
         (alias, connection): (Name, Name),
-    ) -> Result<Mapping, Refusal> {
+    ) -> Result<Said, Refusal> {
         self.begin(move |turn| {
             let id = turn.environment(&environment)?.id;
             if let Some(current) = turn.state.current.get(&(id, project.clone())) {
                 fits(&current.snapshot, &alias)?;
             }
+            let warnings = turn.doubts(&environment, &project, std::iter::once((&alias, &connection)))?;
             let mut mapping = turn.mapping(id, &project);
             mapping.aliases.insert(alias, connection);
-            turn.set_mapping(&who, &environment, project, mapping)
+            let mapping = turn.set_mapping(&who, &environment, project, mapping)?;
+            Ok(Said { mapping, warnings })
         })
         .await
     }
@@ -120,6 +138,12 @@ impl Ledger {
 pub(super) fn load(store: &dyn Store) -> Result<BTreeMap<(EnvironmentId, Name), Mapping>, StoreError> {
     let stored = definitions::<MappingRecord>(store, "mapping")?.into_iter();
     Ok(stored.map(|one| ((one.environment, one.project), one.mapping)).collect())
+}
+
+/// What may have been meant.
+fn near<'a>(name: &Name, known: impl Iterator<Item = &'a Name>) -> String {
+    let near = nearest(name.as_str(), known.map(Name::as_str));
+    near.map_or_else(String::new, |near| format!(": did you mean {near}?"))
 }
 
 /// What is deployed would not understand the alias.
@@ -167,6 +191,34 @@ impl Turn<'_> {
         Ok(mapping)
     }
 
+    /// What of these aliases makes no sense to what is deployed: it may to the next deployment.
+    fn doubts<'a>(
+        &self,
+        environment: &Name,
+        project: &Name,
+        aliases: impl Iterator<Item = (&'a Name, &'a Name)>,
+    ) -> Result<Vec<String>, Refusal> {
+        let id = self.environment(environment)?.id;
+        let Some(current) = self.state.current.get(&(id, project.clone())) else {
+            return Ok(vec![format!("no project {project} is deployed in {environment} yet")]);
+        };
+        let deployed = &current.snapshot.project;
+        let told = aliases.flat_map(|(alias, connection)| {
+            let undeclared = (!deployed.aliases.contains_key(alias)).then(|| {
+                format!(
+                    "the deployed project {project} declares no alias {alias}{}",
+                    near(alias, deployed.aliases.keys())
+                )
+            });
+            let missing = (!deployed.connections.contains_key(connection)).then(|| {
+                let near = near(connection, deployed.connections.keys());
+                format!("the deployed project {project} has no connection {connection}{near}")
+            });
+            undeclared.into_iter().chain(missing)
+        });
+        Ok(told.take(MOST_DOUBTS).collect())
+    }
+
     /// Forgets what was said in an environment that is gone.
     pub(super) fn forget_mappings(&mut self, environment: EnvironmentId) {
         let gone: Vec<_> = self.state.mappings.keys().filter(|(id, _)| *id == environment).cloned().collect();
@@ -189,6 +241,12 @@ impl Turn<'_> {
             .map(|(_, current)| current)
             .filter(|current| project.is_none_or(|name| *name == current.deployment.project))
             .collect();
+        if let (Some(project), true) = (project, wanted.is_empty()) {
+            let message = format!(
+                "project {project} is not deployed in {environment}: see wherry project list --environment {environment}"
+            );
+            return Err(Refusal::not_found("project.not_deployed", message));
+        }
         let mut having = wanted.iter().filter_map(|current| Some((*current, current.snapshot.meant(name)?)));
         match (having.next(), having.next()) {
             (Some((one, connection)), None) => Ok((one.clone(), connection.clone())),

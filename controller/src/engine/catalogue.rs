@@ -38,9 +38,11 @@ mod index;
 mod locks;
 mod people;
 mod publishers;
+mod revoked;
 mod room;
 
-pub use people::PublishersView;
+pub use people::{PublishersView, RevokedPublisher};
+pub(super) use {publishers::named_already, revoked::is_signed_by};
 
 /// How often the controller signs anew what it signs itself, in milliseconds: each day.
 const SIGN_EACH_MS: u64 = 86_400_000;
@@ -71,6 +73,8 @@ pub(super) struct Catalogue {
     drafted: VecDeque<(Name, semver::Version)>,
     /// Publishers' keys that the next list revokes; stored, because it may be long until that one can be signed.
     revoking: BTreeSet<PublicKey>,
+    /// Under which keys releases are marked as revoked; not known before the first time.
+    judged: Option<revoked::Judged>,
     /// How many versions of each connector the index lists beside what locks name; not known before one was signed.
     newest: Option<usize>,
     /// What has to be signed anew.
@@ -130,7 +134,10 @@ pub(super) fn load(store: &dyn Store, key: CatalogueKey) -> Result<Catalogue, St
     let before = before.locks().map(|held| (held.document.environment.clone(), Arc::clone(&held.document))).collect();
     let lost = believed.publishers().is_some_and(|held| !held.document.catalogue_keys.contains(&key.public()));
     if lost {
-        tracing::error!("the catalogue key is not the one that agents know: restore ca/catalogue.key from a backup");
+        tracing::error!(
+            "the catalogue key is not the one that agents know: restore ca/catalogue.key from a backup, or, if it was \
+             replaced on purpose, have an operator run `wherry publisher sign`"
+        );
     }
     let stale = Stale { publishers: true, index: true, locks: true };
     Ok(Catalogue {
@@ -140,6 +147,7 @@ pub(super) fn load(store: &dyn Store, key: CatalogueKey) -> Result<Catalogue, St
         before,
         drafted: VecDeque::new(),
         revoking: revoking.keys,
+        judged: None,
         newest: None,
         stale,
         untold: false,
@@ -257,11 +265,16 @@ impl Turn<'_> {
         self.revoked_in_list();
         self.state.catalogue.untold = true;
         if let Some(version) = version {
-            self.state.catalogue.versions.index = version;
-            let versions = self.state.catalogue.versions;
-            self.define(VERSIONS, ONLY, &versions);
+            self.index_is(version);
         }
         Ok(())
+    }
+
+    /// An index of this version is in force: no other one gets it.
+    fn index_is(&mut self, version: u64) {
+        self.state.catalogue.versions.index = version;
+        let versions = self.state.catalogue.versions;
+        self.define(VERSIONS, ONLY, &versions);
     }
 
     /// Whatever is signed has a higher version than this.
@@ -292,7 +305,8 @@ impl Turn<'_> {
             let versions = self.state.connectors.get(&wanted.name);
             let found = versions.and_then(|versions| versions.get(&wanted.locked.version));
             let envelope = found.map_or(&[][..], |connector| connector.envelope.as_bytes());
-            proposed.supply(&wanted, envelope).map_err(|error| refused(&error))?;
+            let supplied = proposed.supply(&wanted, envelope);
+            supplied.map_err(|error| self.explained(&wanted, refused(&error)))?;
         }
         proposed.finish().map_err(|error| refused(&error))
     }

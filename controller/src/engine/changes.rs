@@ -7,9 +7,9 @@
 
 use serde::Serialize;
 use wherry_daemon::store::{Batch, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, Space, record};
-use wherry_domain::{id::RunId, run::State as RunState};
+use wherry_domain::{effects::SideEffects, id::RunId, run::State as RunState};
 
-use super::Turn;
+use super::{Turn, state::ActiveRun};
 use crate::model::{ACTIVE, DEFINITIONS, HISTORY, SCHEMA};
 
 /// A commit of this many bytes is closed at the next seam; the largest single decision, a result
@@ -66,7 +66,8 @@ impl Turn<'_> {
 
     /// Whether what becomes of the run may only be seen once it is durable.
     fn run_waits(&self, run: RunId) -> bool {
-        !self.state.runs.get(&run).is_some_and(|active| active.record.spec.is_read_for_caller())
+        let reads = |active: &ActiveRun| active.machine.side_effects() == SideEffects::Read;
+        !self.state.runs.get(&run).is_some_and(|active| active.record.spec.action.is_some() && reads(active))
     }
 
     fn keep<T: Serialize>(&mut self, space: Space, key: impl Into<Vec<u8>>, value: &T) {

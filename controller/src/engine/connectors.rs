@@ -16,11 +16,15 @@ use wherry_domain::{
 use wherry_proto::frame::Publisher as WirePublisher;
 use wherry_trust::{
     dsse::{DsseError, Envelope, Limits},
+    keys::PublicKey,
     names::AgentIdentity,
     release::{Publisher as Trusted, Release, ReleaseError, verify_release},
 };
 
-use super::{Ledger, Refusal, Turn};
+use super::{
+    Ledger, Refusal, Turn,
+    catalogue::{is_signed_by, named_already},
+};
 use crate::model::{Connector, Publisher, SCHEMA};
 
 /// Most publishers of an organisation.
@@ -47,6 +51,9 @@ impl Ledger {
             if turn.is_revoked(&trusted.key) {
                 let message = "this key was revoked and stays so: ask the publisher for a new one";
                 return Err(Refusal::conflict("publisher.key_revoked", message));
+            }
+            if let Some(known) = turn.state.publishers.values().find(|known| known.trusted.key == trusted.key) {
+                return Err(named_already(&known.trusted.name));
             }
             if turn.state.publishers.len() >= MAX_PUBLISHERS {
                 let message = format!("an organisation trusts at most {MAX_PUBLISHERS} publishers");
@@ -97,10 +104,11 @@ impl Ledger {
     /// If the envelope is malformed, its signature or publisher not trusted, the component not the
     /// one that was signed, or the version exists with other bytes.
     pub async fn publish(&self, who: String, envelope: Vec<u8>, rest: Vec<u8>) -> Result<(Connector, bool), Refusal> {
-        let publishers = self.publishers().await?.into_iter().map(|publisher| publisher.trusted).collect::<Vec<_>>();
+        let (publishers, revoked) =
+            self.act(|turn| Ok((turn.sound_publishers(), Vec::from_iter(turn.revoked_keys())))).await?;
         let parsed = Envelope::from_json(&envelope, &Limits::default())
             .map_err(|error| Refusal::invalid("connector.release_malformed", error.to_string()))?;
-        let verified = verify_release(&parsed, &publishers).map_err(|error| refused(&error))?;
+        let verified = verify_release(&parsed, &publishers).map_err(|error| unbelieved(&error, &parsed, &revoked))?;
         let contents = verified.release.contents(&rest).map_err(|error| refused(&error))?;
         // The descriptor first: what is known of a connector is there when its component is.
         let descriptor = match contents.descriptor {
@@ -209,6 +217,7 @@ impl Turn<'_> {
             auth,
             descriptor,
             revoked_ms: None,
+            key_revoked: false,
             envelope,
         };
         if record::encode(SCHEMA, &connector).is_ok_and(|bytes| bytes.len() > MAX_VALUE_BYTES) {
@@ -247,8 +256,13 @@ impl Turn<'_> {
         }
         let allowed = self.policies(environment).allowed_publishers;
         let mut newest = versions.values().rev();
+        let sound = newest.clone().filter(|connector| connector.revoked_ms.is_none());
         // If no version may run there, the newest one says why.
-        newest.clone().find(|connector| allowed.has(&connector.publisher)).or_else(|| newest.next())
+        sound
+            .clone()
+            .find(|connector| allowed.has(&connector.publisher))
+            .or_else(|| sound.clone().next())
+            .or_else(|| newest.next())
     }
 
     /// Every connector, each in the version that runs in the environment.
@@ -272,6 +286,15 @@ impl Turn<'_> {
         };
         self.chosen_here(environment).map(|connector| (connector.name.clone(), facts(connector))).collect()
     }
+}
+
+/// Why a release is not taken; a key that was revoked is more than one that nobody trusts.
+fn unbelieved(error: &ReleaseError, envelope: &Envelope, revoked: &[PublicKey]) -> Refusal {
+    if matches!(error, ReleaseError::Envelope(DsseError::TooFewSigners { .. })) && is_signed_by(envelope, revoked) {
+        let message = "the key that signed this release is revoked: publish it signed with a new one";
+        return Refusal::conflict("publisher.key_revoked", message);
+    }
+    refused(error)
 }
 
 fn refused(error: &ReleaseError) -> Refusal {

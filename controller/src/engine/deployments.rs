@@ -177,7 +177,10 @@ fn sound(project: &Project, faults: Vec<Fault>) -> Result<(), Refusal> {
     if faults.is_empty() {
         return Ok(());
     }
-    let message = format!("project {} has {} faults: correct them and deploy again", project.name, faults.len());
+    let message = match faults.len() {
+        1 => format!("project {} has a fault: correct it and deploy again", project.name),
+        many => format!("project {} has {many} faults: correct them and deploy again", project.name),
+    };
     Err(Refusal { faults, ..Refusal::invalid("project.invalid", message) })
 }
 
@@ -201,7 +204,7 @@ impl Turn<'_> {
         let incomplete = self.complete(&mut project);
         let mut faults = check::check(&project, Some(&offered));
         faults.extend(check::unsupported(&project, &self.schemes(&environment.name)));
-        faults.extend(alias::check(&project, &mapping));
+        faults.extend(alias::check(&project, &environment.name, &mapping));
         faults.extend(incomplete);
         faults.extend(faulty);
         faults.extend(self.forbidden(&environment.name, &project));

@@ -1,7 +1,9 @@
 //! What agents say during a session.
 
 use wherry_domain::{
+    effects::SideEffects,
     epoch::Epoch,
+    failure::Failure,
     id::AgentId,
     presence::Event as Presence,
     retry::Jitter,
@@ -34,7 +36,9 @@ impl Turn<'_> {
             FromAgent::Hello(_) => (),
             FromAgent::Heartbeat(beat) => self.heartbeat(agent, beat),
             FromAgent::Result(report) => self.reported(agent, epoch, report, jitter),
-            FromAgent::Declined { attempt, failure } => self.declined(agent, attempt, &failure),
+            FromAgent::Declined { attempt, failure, side_effects } => {
+                self.declined(agent, attempt, &failure, side_effects);
+            }
             FromAgent::Progress { attempt, counts, earlier } => self.progressed(agent, attempt, counts, earlier),
             FromAgent::Checkpoint { attempt, cursor, states } => {
                 if let Some(active) = self.held(agent, attempt) {
@@ -101,10 +105,13 @@ impl Turn<'_> {
         *acked = seq.max(*acked);
     }
 
-    fn declined(&mut self, agent: AgentId, attempt: Attempt, failure: &wherry_domain::failure::Failure) {
+    fn declined(&mut self, agent: AgentId, attempt: Attempt, failure: &Failure, class: Option<SideEffects>) {
         tracing::info!(%agent, run = %attempt.run, %failure, "agent gave a run back");
         if self.held(agent, attempt).is_some() {
             self.event(attempt.run, Event::Declined { fence: attempt.fence });
+            if let Some(side_effects) = class {
+                self.event(attempt.run, Event::Judged { side_effects, last: Some(agent) });
+            }
             // Until its next heartbeat the agent is full, whatever we believed.
             if let Some(AgentState { leased, session: Some(session), .. }) = self.state.agents.get_mut(&agent) {
                 session.offered = session.offered.min(u32::try_from(leased.len()).unwrap_or(u32::MAX));

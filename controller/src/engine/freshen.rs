@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use wherry_domain::{digest::Digest, lock::Mode, name::Name};
-use wherry_trust::chain::{Level, approved, step};
+use wherry_trust::chain::{Level, grown, step};
 
-use super::{Ledger, Refusal, Turn, rollouts::Canary, upgrades::release_of};
+use super::{
+    Ledger, Readiness, Refusal, Turn, classes::loosens, fitness::takes_away, rollouts::Canary, upgrades::release_of,
+};
 use crate::model::Connector;
 
 /// How long agents get to make a new version ready before the test goes on.
@@ -45,19 +47,32 @@ impl Ledger {
         let moved = self.act(move |turn| turn.freshen(&who, &asked, project.as_ref(), &connection)).await?;
         let Some((mut fresh, wasm)) = moved else { return Ok(None) };
         let moved = fresh.from != fresh.to;
+        let readiness = match moved {
+            true => self.made_ready(&environment, &fresh.name, wasm).await?,
+            false => self.readiness(environment, fresh.name.clone(), wasm).await?,
+        };
+        (fresh.agents_updated, fresh.agents_total) = (readiness.ready, readiness.agents);
+        Ok(Some(fresh))
+    }
+
+    /// Waits for a while until the agents of an environment can run a component that they are to run from now on. Those
+    /// that are slower follow by themselves, and the answer does not count them.
+    ///
+    /// # Errors
+    /// If there is no such environment.
+    pub async fn made_ready(&self, environment: &Name, name: &Name, wasm: Digest) -> Result<Readiness, Refusal> {
+        let mut readiness = Readiness::default();
         let waiting = async {
             loop {
-                let readiness = self.readiness(environment.clone(), fresh.name.clone(), wasm).await?;
-                (fresh.agents_updated, fresh.agents_total) = (readiness.ready, readiness.agents);
-                if !moved || readiness.ready + readiness.refused.len() >= readiness.agents {
+                readiness = self.readiness(environment.clone(), name.clone(), wasm).await?;
+                if readiness.ready + readiness.refused.len() >= readiness.agents {
                     return Ok(());
                 }
                 tokio::time::sleep(LOOK).await;
             }
         };
-        // Those that are slower follow by themselves, and the answer does not count them.
         tokio::time::timeout(READY_WITHIN, waiting).await.unwrap_or(Ok(()))?;
-        Ok(Some(fresh))
+        Ok(readiness)
     }
 }
 
@@ -104,7 +119,8 @@ impl Turn<'_> {
     }
 
     /// The newest version that may follow without a person's word: the same major version, trusted, not revoked,
-    /// without new capabilities, and not the one that the last canary here took back.
+    /// without new capabilities or activities that become more dangerous, with everything that there is now, which all
+    /// agents can run, and not the one that the last canary here took back.
     fn newest_quiet(
         &self,
         environment: &Name,
@@ -115,17 +131,22 @@ impl Turn<'_> {
         let allowed = self.policies(environment).allowed_publishers;
         let canary = self.state.rollouts.get(&(environment.clone(), name.clone()));
         let taken_back = canary.and_then(Canary::taken_back);
+        let versions = self.state.connectors.get(name)?;
+        let here = versions.get(now).and_then(|here| Some((here, release_of(here)?)));
+        let here = here.as_ref().map(|(here, release)| (*here, release));
         let fits = |one: &&Connector| {
-            let asks = release_of(one).map(|release| approved(&release.capabilities));
+            let Some(release) = release_of(one) else { return false };
             one.version > *now
                 && one.version.major == now.major
                 && one.version.pre.is_empty()
                 && one.revoked_ms.is_none()
                 && taken_back != Some(&one.version)
+                && here.is_some_and(|(here, now)| !loosens(here, one) && !takes_away((here, now), (one, &release)))
+                && self.too_old(environment, &release).is_ok_and(|agents| agents.is_empty())
                 && allowed.has(&one.publisher)
                 && self.state.publishers.contains_key(&one.publisher)
-                && asks.is_some_and(|asks| asks.is_subset(agreed))
+                && grown(&release.asks(), agreed).is_empty()
         };
-        self.state.connectors.get(name)?.values().rev().find(fits).map(|one| one.version.clone())
+        versions.values().rev().find(fits).map(|one| one.version.clone())
     }
 }

@@ -18,7 +18,7 @@ impl Ledger {
     /// Versions of an environment's lock, newest first; of one connector only those that changed it.
     ///
     /// # Errors
-    /// If there is no such environment.
+    /// If there is no such environment, or it never used the connector.
     pub async fn lock_history(&self, environment: Name, connector: Option<Name>) -> Result<Vec<LockChange>, Refusal> {
         self.act(move |turn| {
             turn.environment(&environment)?;
@@ -26,10 +26,21 @@ impl Ledger {
             all.retain(|change| {
                 connector.as_ref().is_none_or(|name| change.changes.iter().any(|moved| moved.connector == *name))
             });
-            Ok(all)
+            match connector {
+                Some(name) if all.is_empty() && !turn.uses(&environment, &name) => Err(unused(&environment, &name)),
+                Some(_) | None => Ok(all),
+            }
         })
         .await
     }
+}
+
+/// That an environment has nothing to do with a connector.
+pub(super) fn unused(environment: &Name, connector: &Name) -> Refusal {
+    let message = format!(
+        "environment {environment} uses no connector {connector}: see wherry connector list --environment {environment}"
+    );
+    Refusal::not_found("lock.connector_missing", message)
 }
 
 fn prefix(environment: &Name) -> String {
@@ -72,6 +83,12 @@ impl Turn<'_> {
         let shown = change.changes.iter().map(shown).collect::<Vec<_>>().join(", ");
         self.audit(who, "lock.move", change.environment.as_str(), &format!("{} {shown}: {why}", change.version));
         self.define("lock-history", &key(&change.environment, change.version), &change);
+    }
+
+    /// Whether the lock of an environment names a connector, if only on trial.
+    fn uses(&self, environment: &Name, connector: &Name) -> bool {
+        let lock = self.lock_of(environment);
+        lock.is_some_and(|lock| lock.connectors.contains_key(connector) || lock.trials.contains_key(connector))
     }
 
     pub(super) fn lock_changes(&self, environment: &Name) -> Result<Vec<LockChange>, Refusal> {

@@ -1,8 +1,17 @@
 //! What agents have of what they should have, as they say themselves; forgotten with their sessions.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use wherry_domain::{digest::Digest, failure::Code, id::AgentId, lock::Mode, name::Name};
+use wherry_domain::{
+    digest::Digest,
+    failure::Code,
+    id::AgentId,
+    lock::{Lock, Mode},
+    name::Name,
+};
 use wherry_proto::frame::{Holding, HoldingState, Inventory};
 
 use super::{Ledger, Refusal, Turn, state::AgentState};
@@ -15,9 +24,11 @@ const MOST_DIFFERING: usize = 100;
 pub struct Readiness {
     /// Live agents that know locks.
     pub agents: usize,
-    /// Those that can run it.
+    /// Enrolled agents without a session: what they have shows when they come back.
+    pub away: usize,
+    /// Live agents that can run it.
     pub ready: usize,
-    /// Those that never will as things stand, with why.
+    /// Live agents that never will as things stand, with why.
     pub refused: Vec<(AgentId, Code, String)>,
 }
 
@@ -52,10 +63,10 @@ pub struct Differing {
 /// What an agent has of what it should have.
 #[derive(Clone, Debug)]
 pub struct StockView {
-    /// What it says itself.
-    pub inventory: Inventory,
-    /// The version of each environment's lock, as it should be: an agent that says another one is behind.
-    pub wanted: BTreeMap<Name, u64>,
+    /// What it says itself; nothing while it is away.
+    pub inventory: Option<Inventory>,
+    /// The lock of each environment, as it should be: an agent that says another version is behind.
+    pub wanted: BTreeMap<Name, Arc<Lock>>,
 }
 
 impl Ledger {
@@ -69,6 +80,23 @@ impl Ledger {
 }
 
 impl Ledger {
+    /// What components are, of those that were published.
+    ///
+    /// # Errors
+    /// If the controller is stopping.
+    pub async fn components(
+        &self,
+        digests: BTreeSet<Digest>,
+    ) -> Result<BTreeMap<Digest, (Name, semver::Version)>, Refusal> {
+        self.act(move |turn| {
+            let all = turn.state.connectors.values().flat_map(|versions| versions.values());
+            let found = all.filter(|connector| digests.contains(&connector.digest));
+            // Of several versions with one component the newest counts.
+            Ok(found.map(|one| (one.digest, (one.name.clone(), one.version.clone()))).collect())
+        })
+        .await
+    }
+
     /// Where the versions of a connector are wanted, by the digests of their components.
     ///
     /// # Errors
@@ -108,12 +136,16 @@ impl Turn<'_> {
         self.open_slots(agent);
     }
 
-    /// What an agent has, beside what it should have.
+    /// What an agent has, beside what it should have; nothing of one that is too old to say it.
     pub(super) fn stock_of(&self, state: &AgentState) -> Option<StockView> {
-        let session = state.session.as_ref().filter(|session| session.catalogue)?;
+        let inventory = match &state.session {
+            Some(session) if !session.catalogue => return None,
+            Some(session) => Some(session.inventory.clone().unwrap_or_default()),
+            None => None,
+        };
         let served = self.state.environments.values().filter(|one| one.group == state.agent.group);
-        let wanted = served.filter_map(|one| Some((one.name.clone(), self.lock_of(&one.name)?.version))).collect();
-        Some(StockView { inventory: session.inventory.clone().unwrap_or_default(), wanted })
+        let wanted = served.filter_map(|one| Some((one.name.clone(), self.lock_of(&one.name)?))).collect();
+        Some(StockView { inventory, wanted })
     }
 
     /// How far a component is on the agents of an environment.
@@ -125,7 +157,11 @@ impl Turn<'_> {
         let lock = self.lock_of(environment).map(|lock| lock.version);
         let mut readiness = Readiness::default();
         let members = self.state.agents.iter().filter(|(_, state)| state.agent.group == group);
-        for (agent, session) in members.filter_map(|(agent, state)| Some((agent, state.session.as_ref()?))) {
+        for (agent, session) in members.map(|(agent, state)| (agent, state.session.as_ref())) {
+            let Some(session) = session else {
+                readiness.away += 1;
+                continue;
+            };
             if !session.catalogue {
                 continue;
             }

@@ -31,8 +31,12 @@ impl Turn<'_> {
                     self.state.touched.remove(&id);
                     break;
                 };
-                self.take_seat(run, agent);
-                self.give(run, agent);
+                if self.judge(run, agent) {
+                    self.take_seat(run, agent);
+                    self.give(run, agent);
+                } else {
+                    self.open_slots(agent);
+                }
                 self.seam();
             }
         }

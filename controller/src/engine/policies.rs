@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use wherry_domain::{
     failure::Code,
     name::Name,
-    policy::{Policies, Policy, Set, Value},
+    policy::{Allowed, Policies, Policy, Set, Value},
     project::{MAX_TIMEOUT, Project, check::Fault},
 };
 
 use super::{Ledger, Refusal, Turn};
-use crate::model::PolicyRecord;
+use crate::model::{Connector, PolicyRecord};
 
 /// An operation may run for longer than the policy allows.
 const RUN_TOO_LONG: Code = Code::new("policy.run_too_long");
@@ -18,6 +18,9 @@ const RUN_TOO_LONG: Code = Code::new("policy.run_too_long");
 const PUBLISHER_REFUSED: Code = Code::new("policy.publisher_refused");
 /// A connection asks for weaker TLS than the policy allows.
 const TLS_REFUSED: Code = Code::new("policy.tls_refused");
+
+/// Warnings that are told one by one: more than a person reads.
+const MOST_WARNINGS: usize = 100;
 
 /// Where a policy was set, and which.
 pub(super) type Place = (Option<Name>, Policy);
@@ -35,6 +38,8 @@ pub struct PolicyView {
     pub organisation: Option<PolicyRecord>,
     /// Environments whose locks only operators move, of the policy that says so.
     pub held_in: BTreeSet<Name>,
+    /// What people may not have meant, of a value that was set just now.
+    pub warnings: Vec<String>,
 }
 
 impl Ledger {
@@ -195,7 +200,40 @@ impl Turn<'_> {
         self.state.policies.insert(place.clone(), record);
         self.hold_locks(&by);
         self.desire();
-        Ok(self.policy_view(place.0.as_ref(), policy))
+        let view = self.policy_view(place.0.as_ref(), policy);
+        let warnings =
+            if policy == Policy::AllowedPublishers { self.warn_of(&view.value, place.0.as_ref()) } else { Vec::new() };
+        Ok(PolicyView { warnings, ..view })
+    }
+
+    /// Publishers that nobody knows, and connectors that run now and will not any more.
+    fn warn_of(&self, value: &Value, environment: Option<&Name>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Value::Publishers(Allowed::Only(names)) = value {
+            let unknown = names.iter().filter(|name| !self.state.publishers.contains_key(*name));
+            warnings.extend(unknown.map(|name| format!("no publisher {name} is trusted: see wherry publisher list")));
+        }
+        let here = self.state.environments.keys().filter(|name| environment.is_none_or(|wanted| wanted == *name));
+        warnings.extend(here.flat_map(|name| self.stopped_in(name)));
+        if warnings.len() > MOST_WARNINGS {
+            let more = warnings.len() - MOST_WARNINGS;
+            warnings.truncate(MOST_WARNINGS);
+            warnings.push(format!("and {more} more"));
+        }
+        warnings
+    }
+
+    /// Connectors of an environment's lock whose publishers are not allowed there.
+    fn stopped_in(&self, environment: &Name) -> Vec<String> {
+        let Some(lock) = self.lock_of(environment) else { return Vec::new() };
+        let allowed = self.policies(environment).allowed_publishers;
+        let locked = lock.connectors.iter().chain(&lock.trials);
+        let known = locked.filter_map(|(name, one)| self.state.connectors.get(name)?.get(&one.version));
+        let refused = known.filter(|connector| !allowed.has(&connector.publisher));
+        let told = refused.map(|Connector { name, version, publisher, .. }| {
+            format!("connector {name} {version} of publisher {publisher} may not run in {environment} any more")
+        });
+        told.collect()
     }
 
     /// What somebody set at this place.
@@ -222,6 +260,7 @@ impl Turn<'_> {
             } else {
                 BTreeSet::new()
             },
+            warnings: Vec::new(),
         }
     }
 }

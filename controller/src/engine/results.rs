@@ -34,16 +34,18 @@ impl Turn<'_> {
             }
             return;
         }
-        if matches!(
+        let counts = matches!(
             active.machine.state(),
             RunState::Leased { .. } | RunState::Unknown { .. } | RunState::Queued { open: true }
-        ) {
+        );
+        if counts {
+            self.observe(&report);
+            let Some(active) = self.state.runs.get_mut(&run) else { return };
             (active.record.counts, active.record.earlier) = (report.counts, report.earlier);
             let called = active.record.spec.action.as_ref();
             active.answer = report.answer.filter(|_| called.is_some_and(|called| called.answer)).map(Arc::new);
             self.log(run, fence, report.log);
             self.remember_states(report.attempt, report.states);
-            self.observe(run, &report.ending, &report.trial, report.duration);
             self.changed(run);
         }
         let event = match report.ending {

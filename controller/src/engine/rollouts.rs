@@ -16,7 +16,7 @@ use wherry_domain::{
     run::Outcome,
     time::Timestamp,
 };
-use wherry_proto::frame::{Ending, HoldingState, Inventory};
+use wherry_proto::frame::{Ending, HoldingState, Inventory, Report};
 
 use super::{Refusal, Turn, state::AgentState};
 use crate::model::RolloutRecord;
@@ -137,18 +137,23 @@ impl Turn<'_> {
         taken.map(|((_, connector), _)| connector.clone()).collect()
     }
 
-    /// An attempt ended, which ran on the versions on trial of these connectors.
-    pub(super) fn observe(&mut self, run: RunId, ending: &Ending, trial: &[Name], took: Duration) {
+    /// An attempt ended, for every canary of the connectors that it used.
+    pub(super) fn observe(&mut self, report: &Report) {
         if self.state.rollouts.is_empty() {
             return;
         }
-        let Some(spec) = self.state.runs.get(&run).map(|active| &active.record.spec) else { return };
-        let used: BTreeSet<Name> = spec.connections.iter().map(|(_, connector)| connector.clone()).collect();
-        let environment = self.state.environment(spec.environment).map(|found| found.name.clone());
-        let (Some(environment), Some(observed)) = (environment, observed(ending)) else { return };
+        let Some(record) = self.state.runs.get(&report.attempt.run).map(|active| &active.record) else { return };
+        let Some(dispatched_ms) = record.dispatched_ms(report.attempt.fence.attempt()) else { return };
+        let used: BTreeSet<Name> = record.spec.connections.iter().map(|(_, connector)| connector.clone()).collect();
+        let environment = self.state.environment(record.spec.environment).map(|found| found.name.clone());
+        let (Some(environment), Some(observed)) = (environment, observed(&report.ending)) else { return };
         for connector in used {
-            let side = if trial.contains(&connector) { Side::New } else { Side::Old };
-            self.rollout_event(&(environment.clone(), connector), Event::Attempt { side, observed, took });
+            let place = (environment.clone(), connector);
+            // What was under way before is no part of the comparison: it may have run on what an earlier canary tried.
+            let canary = self.state.rollouts.get(&place).filter(|canary| dispatched_ms >= canary.record.started_ms);
+            if let Some(side) = canary.and_then(|canary| side(&canary.record, report)) {
+                self.rollout_event(&place, Event::Attempt { side, observed, took: report.duration });
+            }
         }
     }
 
@@ -278,6 +283,18 @@ impl Turn<'_> {
 
 fn key((environment, connector): &Place) -> String {
     format!("{environment}/{connector}")
+}
+
+/// For which side of a canary a result counts; none if the attempt ran on neither version, or never began on any.
+fn side(canary: &RolloutRecord, report: &Report) -> Option<Side> {
+    let Some(ran) = &report.ran else {
+        // An agent that names no versions is taken at its word about the trial, as every one was once; so is the journal
+        // of one whose process died in an attempt without a trial.
+        return Some(if report.trial.contains(&canary.connector) { Side::New } else { Side::Old });
+    };
+    let version = &ran.iter().find(|ran| ran.connector == canary.connector)?.version;
+    let sides = [(&canary.to, Side::New), (&canary.from, Side::Old)];
+    sides.into_iter().find(|(of, _)| *of == version).map(|(_, side)| side)
 }
 
 /// What an ending says of a connector; none if it says nothing.

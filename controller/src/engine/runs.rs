@@ -101,6 +101,7 @@ impl Turn<'_> {
             states,
             lock_version,
             trial,
+            side_effects: Some(active.machine.side_effects()),
             action: active.input.as_ref().zip(spec.action.as_ref()).map(|(input, called)| input.action(called, now)),
         };
         if let Some(deadline) = active.machine.deadline() {

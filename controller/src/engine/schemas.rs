@@ -1,5 +1,7 @@
 //! What connectors say of their options, parameters and records, held against what people and applications wrote.
 
+mod width;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind as Kind};
@@ -105,6 +107,7 @@ impl Schema {
         let said = Value::Object(schema.clone());
         // Without backtracking, so that no pattern of a stranger takes for ever; and nothing is fetched.
         let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+        let options = options.with_keyword("format", width::format);
         match options.build(&said) {
             Ok(validator) => Some(Self { said, validator }),
             Err(error) => {
@@ -262,6 +265,20 @@ mod tests {
             found.iter().all(|fault| !fault.message.contains("4711") && !fault.message.contains("815")),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_number_wider_than_its_format_is_a_fault_with_its_path() {
+        let schema =
+            json!({"properties": {"pages": {"type": "integer", "format": "uint64"}, "on": {"format": "date"}}});
+        let schema = schema.as_object().unwrap();
+        let value: Value = serde_json::from_str(r#"{"pages": 18446744073709551616, "on": "never"}"#).unwrap();
+        let found = faults(schema, &value, &["with"], Texts::Plain);
+        let told: Vec<_> = found.iter().map(|fault| (fault.path.join("."), fault.message.as_str())).collect();
+        let message = "what stands here is not a whole number of 0 to 18446744073709551615";
+        assert_eq!(told, [("with.pages".to_owned(), message)]);
+        assert_eq!(faults(schema, &json!({"pages": u64::MAX}), &[], Texts::Plain), []);
+        assert_eq!(faults(schema, &json!({"pages": "{{ vars.n }}"}), &[], Texts::Templates), []);
     }
 
     #[test]

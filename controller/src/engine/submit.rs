@@ -198,7 +198,11 @@ impl Turn<'_> {
         let environment = self.state.environment(deployment.environment);
         let group = environment.map(|environment| environment.group);
         let group = group.ok_or_else(|| Refusal::not_found("environment.not_found", "the environment is gone"))?;
-        let side_effects = snapshot.side_effects.get(operation).copied().unwrap_or(SideEffects::Unsafe);
+        let activities = activities(snapshot, found);
+        let calls = activities.iter().map(|(connector, activity)| (connector, activity.as_str()));
+        let locked = self.class_under(&snapshot.environment, calls, &[]);
+        let deployed = snapshot.side_effects.get(operation).copied().unwrap_or(SideEffects::Unsafe);
+        let side_effects = locked.map_or(deployed, |locked| locked.max(deployed));
         Ok(RunSpec {
             id: ids::new_id(),
             environment: deployment.environment,
@@ -216,6 +220,7 @@ impl Turn<'_> {
             depth: 0,
             synchronous: false,
             connections: connections(snapshot, found),
+            activities,
             tied: seats::tied(&snapshot.project, found),
             secrets: seats::secrets(&snapshot.project, found.steps().map(|step| &step.connection)),
             action: None,
@@ -292,6 +297,13 @@ fn connections(snapshot: &Snapshot, operation: &Operation) -> Vec<(Name, Name)> 
     let used: BTreeSet<&Name> = operation.steps().map(|step| &step.connection).collect();
     let found = used.into_iter().filter_map(|name| Some((name, snapshot.project.connections.get(name)?)));
     found.map(|(name, connection)| (name.clone(), connection.connector.clone())).collect()
+}
+
+/// What the operation calls.
+fn activities(snapshot: &Snapshot, operation: &Operation) -> Vec<(Name, String)> {
+    let connector = |connection| Some(snapshot.project.connections.get(connection)?.connector.clone());
+    let calls = operation.steps().filter_map(|step| Some((connector(&step.connection)?, step.activity.clone())));
+    calls.collect()
 }
 
 fn unknown_operation(name: &Name, near: Option<String>) -> Refusal {

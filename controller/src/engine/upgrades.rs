@@ -1,8 +1,9 @@
 //! Moving a connector in an environment: what would change, and the change itself.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use wherry_domain::{
+    digest::Digest,
     lock::{Lock, Locked},
     name::Name,
     rollout::{Terms, Verdict},
@@ -13,7 +14,7 @@ use wherry_trust::{
 };
 
 use self::words::{under_way, why};
-use super::{Kind, Ledger, Refusal, Turn};
+use super::{Kind, Ledger, Refusal, Turn, history::unused};
 use crate::model::Connector;
 
 mod changes;
@@ -86,6 +87,14 @@ pub struct Moved {
     pub plan: Plan,
     /// The lock in force.
     pub lock: Arc<Lock>,
+}
+
+impl Moved {
+    /// The component that agents have to make ready.
+    pub fn component(&self, connector: &Name) -> Option<Digest> {
+        let named = [&self.lock.connectors, &self.lock.trials].map(|entries| entries.get(connector));
+        named.into_iter().flatten().find(|locked| locked.version == self.plan.to).map(|locked| locked.wasm)
+    }
 }
 
 /// A plan before schemas are compared.
@@ -195,12 +204,7 @@ impl Turn<'_> {
         let mut lock = Lock { mode: self.wanted_mode(environment)?, ..before.clone() };
         let old = before.connectors.get(name);
         let trial = before.trials.get(name);
-        let here = || {
-            let message = format!(
-                "environment {environment} uses no connector {name}: see wherry connector list --environment {environment}"
-            );
-            Refusal::not_found("lock.connector_missing", message)
-        };
+        let here = || unused(environment, name);
         let from = old.map(|locked| locked.version.clone());
         let mut settles = None;
         let to = match &asked.wish {
@@ -213,7 +217,7 @@ impl Turn<'_> {
                         lock.trials.remove(name);
                         lock.connectors.insert(name.clone(), trial.clone());
                     }
-                    (Some(trial), None) => return Err(under_way(name, &trial.version)),
+                    (Some(trial), None) => return Err(under_way(environment, name, &trial.version)),
                     (None, None) => self.raise(&mut lock, old, (name, &to.version), *canary)?,
                 }
                 to.version
@@ -238,7 +242,7 @@ impl Turn<'_> {
             }
             Wish::Pin | Wish::Unpin => {
                 if let Some(trial) = trial {
-                    return Err(under_way(name, &trial.version));
+                    return Err(under_way(environment, name, &trial.version));
                 }
                 let locked = lock.connectors.get_mut(name).ok_or_else(here)?;
                 locked.pinned = asked.wish == Wish::Pin;
@@ -261,13 +265,16 @@ impl Turn<'_> {
         if old.is_some_and(|old| old.pinned) {
             return Err(Refusal::conflict(
                 "lock.pinned",
-                format!("connector {name} is pinned: run `wherry connector unpin {name}` first"),
+                format!(
+                    "connector {name} is pinned: run `wherry connector unpin {name} --environment {}` first",
+                    lock.environment
+                ),
             ));
         }
         if let Some(old) = old.filter(|old| old.version > *to) {
             let message = format!(
-                "connector {name} runs as {}: run `wherry connector rollback {name} --to {to}` to go back",
-                old.version
+                "connector {name} runs as {}: run `wherry connector rollback {name} --environment {} --to {to}` to go back",
+                old.version, lock.environment
             );
             return Err(Refusal::conflict("lock.lowered", message));
         }
@@ -319,7 +326,7 @@ impl Turn<'_> {
         }
     }
 
-    /// What ran before this version.
+    /// What ran before this version and is older: what a rollback left is not gone back to.
     fn version_before(
         &self,
         environment: &Name,
@@ -327,13 +334,16 @@ impl Turn<'_> {
         now: &semver::Version,
     ) -> Result<semver::Version, Refusal> {
         let changes = self.lock_changes(environment)?;
-        let moved = changes.iter().flat_map(|change| &change.changes).filter(|moved| moved.connector == *name);
-        let from = moved
-            .filter(|moved| moved.to.as_ref() == Some(now))
-            .find_map(|moved| moved.from.clone().filter(|from| from != now));
-        from.ok_or_else(|| {
+        let moved = changes.iter().rev().flat_map(|change| &change.changes).filter(|moved| moved.connector == *name);
+        let mut ran: Vec<&semver::Version> = Vec::new();
+        for version in moved.flat_map(|moved| [&moved.from, &moved.to]).flatten().chain([now]) {
+            ran.retain(|earlier| *earlier < version);
+            ran.push(version);
+        }
+        let before = ran.iter().rev().nth(1).map(|version| (*version).clone());
+        before.ok_or_else(|| {
             let message =
-                format!("nothing else than {name} {now} ran in {environment} before: name a version with --to");
+                format!("nothing older than {name} {now} ran in {environment} before: name a version with --to");
             Refusal::conflict("lock.nothing_before", message)
         })
     }
@@ -360,9 +370,4 @@ fn signed_is(envelope: &[u8], wanted: &Lock) -> Result<(), Refusal> {
 /// A published version as its publisher signed it.
 pub(super) fn release_of(connector: &Connector) -> Option<Release> {
     reread(connector.envelope.as_bytes()).ok().map(|(_, release)| release)
-}
-
-/// Entries of one set that the other does not have.
-fn beyond(new: &BTreeSet<String>, old: &BTreeSet<String>) -> Vec<String> {
-    new.difference(old).cloned().collect()
 }

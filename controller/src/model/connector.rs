@@ -42,6 +42,9 @@ pub struct Connector {
     /// When it was revoked, Unix milliseconds.
     #[serde(default)]
     pub revoked_ms: Option<u64>,
+    /// Whether it is revoked with the key that signed it, and not by itself.
+    #[serde(default)]
+    pub key_revoked: bool,
     /// The signed envelope, as published.
     pub envelope: String,
 }

@@ -54,6 +54,10 @@ pub struct RunSpec {
     /// Why not every agent may do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tied: Option<Tied>,
+    /// The activities of the operation, each with its connector. Empty in what was stored before they were kept: then
+    /// the deployment's class counts, and what agents say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub activities: Vec<(Name, String)>,
     /// The secrets that its connections name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<Name>,
@@ -63,9 +67,12 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
-    /// Whether it is an action that only reads.
-    pub fn is_read_for_caller(&self) -> bool {
-        self.action.as_ref().is_some_and(|called| called.class == SideEffects::Read)
+    /// The activities that it calls, each with its connector.
+    pub fn calls(&self) -> impl Iterator<Item = (&Name, &str)> {
+        let connector = self.connections.first().map(|(_, connector)| connector);
+        let of_action = connector.zip(self.action.as_ref()).map(|(name, called)| (name, called.activity.as_str()));
+        let activities = self.activities.iter().map(|(name, activity)| (name, activity.as_str()));
+        activities.chain(of_action)
     }
 }
 
@@ -139,12 +146,24 @@ const MAX_HISTORY: usize = 50;
 const MAX_PAYLOAD: usize = 44 << 10;
 
 impl RunRecord {
+    /// What may be done again without asking, as far as it is known.
+    pub fn side_effects(&self) -> SideEffects {
+        let class = self.spec.terms.side_effects;
+        self.stored.raised.map_or(class, |raised| raised.max(class))
+    }
+
     /// Adds to the history.
     pub(crate) fn happened(&mut self, happened: Happened) {
         if self.history.len() >= MAX_HISTORY {
             self.history.remove(MAX_HISTORY / 2);
         }
         self.history.push(happened);
+    }
+
+    /// When an attempt was given to its agent, Unix milliseconds; none if that is not remembered.
+    pub(crate) fn dispatched_ms(&self, attempt: u32) -> Option<u64> {
+        let given = |one: &&Happened| one.what == "dispatched" && one.attempt == attempt;
+        self.history.iter().rev().find(given).map(|happened| happened.at_ms)
     }
 
     /// Keeps where the source goes on; `false` if it is too large beside the variables. The cursor

@@ -120,7 +120,7 @@ pub(super) async fn call(
         who: caller.name,
         time,
     };
-    let Calling { record, over, repeated } = web.ledger.call(call).await?;
+    let Calling { record, over, repeated, answers } = web.ledger.call(call).await?;
     let run = record.spec.id;
     let passed = match tokio::time::timeout(time + SLACK, over).await {
         Ok(Ok(passed)) => passed,
@@ -138,8 +138,9 @@ pub(super) async fn call(
         let message = "this idempotency key came with another request before: use a new key";
         return Err(Problem::new(StatusCode::CONFLICT, "request.idempotency_mismatch", message));
     };
+    let called = Called { answer: called.answer && answers, ..called };
     let counts = ended(&passed.record)?;
-    let answer = match passed.answer {
+    let answer = match passed.answer.filter(|_| called.answer) {
         Some(answer) => Some(answer),
         None if called.answer && repeated => recalled(&web, environment, &passed.record, &called).await,
         None => None,
@@ -168,7 +169,7 @@ fn done(
         (Some(_), _) => None,
         (None, false) => Some("action.answers_not_allowed"),
         (None, true) if kept_back => Some("action.answers_not_allowed"),
-        (None, true) if called.class == SideEffects::Read => {
+        (None, true) if record.side_effects() == SideEffects::Read => {
             let message = "the answer was read and is not kept any more: call again with a new idempotency key";
             return Err(Problem::new(StatusCode::GONE, "action.answer_gone", message).of_run(run));
         }
@@ -218,7 +219,7 @@ fn ended(record: &RunRecord) -> Result<Counts, Problem> {
 
 /// Whether an agent that was lost may have done something outside.
 fn may_have_been_done(record: &RunRecord, lost: bool) -> bool {
-    lost && record.spec.action.as_ref().is_some_and(|called| called.class != SideEffects::Read)
+    lost && record.spec.action.is_some() && record.side_effects() != SideEffects::Read
 }
 
 fn unknown() -> (&'static str, StatusCode, String) {
@@ -232,6 +233,8 @@ fn failed(record: &RunRecord, failure: &Failure) -> Problem {
         "action.answers_not_allowed" => StatusCode::FORBIDDEN,
         code if code.starts_with("agent_policy.") => StatusCode::FORBIDDEN,
         "record.rejected" => StatusCode::UNPROCESSABLE_ENTITY,
+        // The connector's own look at what the caller sent, where no schema said enough.
+        code if code.ends_with(".params_invalid") => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_GATEWAY,
     };
     let more = if failure.effects_begun { "; something may have been done already" } else { "" };

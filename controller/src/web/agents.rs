@@ -63,13 +63,17 @@ pub(super) struct Agent {
     last_seen_at: Option<String>,
     certificate_expires_at: String,
     secret_names: Vec<String>,
+    /// Digests of the components on its disk.
     connectors: Vec<String>,
+    /// The same with names and versions. Only where one agent is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    components: Vec<stock::Component>,
     /// Whether it has its group's keys: `none`, `pending_keys`, `member` or `removed`.
     keys: &'static str,
     /// Why it does not follow its group's roster, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_trouble: Option<KeysTrouble>,
-    /// What it has of the connectors it should have, for each environment; nothing of an agent without a session.
+    /// What it has of the connectors it should have, for each environment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stock: Vec<stock::Stock>,
     /// Why it did not take over the newest locks, if it did not.
@@ -95,7 +99,8 @@ impl From<AgentView> for Agent {
     fn from(view: AgentView) -> Self {
         let AgentView { agent, group, state, slots, running, keys, keys_trouble, stock } = view;
         let owner_policy = stock.as_ref().and_then(stock::owner_policy);
-        let missing_walls = stock.as_ref().map(|view| view.inventory.walls.clone()).unwrap_or_default();
+        let inventory = stock.as_ref().and_then(|view| view.inventory.as_ref());
+        let missing_walls = inventory.map(|inventory| inventory.walls.clone()).unwrap_or_default();
         let (stock, stock_trouble) = stock.map(stock::shown).unwrap_or_default();
         Self {
             id: agent.id.to_string(),
@@ -112,6 +117,7 @@ impl From<AgentView> for Agent {
             certificate_expires_at: rfc3339(agent.certificate_ends_ms),
             secret_names: agent.secret_names,
             connectors: agent.connectors.iter().map(ToString::to_string).collect(),
+            components: Vec::new(),
             keys,
             keys_trouble: keys_trouble
                 .map(|trouble| KeysTrouble { code: trouble.code.to_string(), message: trouble.message }),
@@ -179,7 +185,9 @@ pub(super) async fn list(
 ) -> Result<Json<List<Agent>>, Problem> {
     let (limit, after) = pages::read(which.limit, which.cursor.as_deref())?;
     let Page { items, next } = web.ledger.list_agents(which.group, after, limit).await?;
-    let items = items.into_iter().map(Agent::from).collect();
+    let mut items: Vec<Agent> = items.into_iter().map(Agent::from).collect();
+    // Of very many agents, who asks for one is told what it should have.
+    items.iter_mut().flat_map(|agent| &mut agent.stock).for_each(stock::Stock::shorten);
     Ok(Json(List { items, next_cursor: next.map(|agent: AgentId| agent.to_string()) }))
 }
 
@@ -190,7 +198,10 @@ pub(super) async fn show(
     _caller: Reader,
     Named(agent): Named<String>,
 ) -> Result<Json<Agent>, Problem> {
-    Ok(Json(web.ledger.agent(agent).await?.into()))
+    let view = web.ledger.agent(agent).await?;
+    let on_disk = view.agent.connectors.clone();
+    let known = web.ledger.components(on_disk.iter().copied().collect()).await?;
+    Ok(Json(Agent { components: stock::components(&on_disk, &known), ..view.into() }))
 }
 
 /// Removes an agent for good.

@@ -15,7 +15,7 @@ use super::{
     pages::List,
     problem::Problem,
 };
-use crate::engine::MappingView;
+use crate::engine::{self, MappingView};
 
 /// Which aliases.
 #[derive(Deserialize, IntoParams)]
@@ -59,6 +59,27 @@ pub(super) struct Said {
 impl From<Mapping> for Said {
     fn from(Mapping { aliases, variables }: Mapping) -> Self {
         Self { aliases, variables }
+    }
+}
+
+/// What an environment says of a project from now on.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SaidNow {
+    /// From alias to connection.
+    #[schema(value_type = Object)]
+    aliases: BTreeMap<Name, Name>,
+    /// Values in place of the project's own.
+    #[schema(value_type = Object)]
+    variables: BTreeMap<Name, Value>,
+    /// What makes no sense to what is deployed there, such as a connection that it does not have. For people: the next
+    /// deployment may bring it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl From<engine::Said> for SaidNow {
+    fn from(engine::Said { mapping: Mapping { aliases, variables }, warnings }: engine::Said) -> Self {
+        Self { aliases, variables, warnings }
     }
 }
 
@@ -117,29 +138,29 @@ pub(super) async fn show(
 /// Says everything of a project anew. It counts from the next deployment on.
 #[utoipa::path(put, path = "/v1/environments/{environment}/projects/{project}/mapping",
     params(("environment" = String, Path), ("project" = String, Path)), request_body = Said,
-    responses((status = 200, body = Said), (status = 422, body = Problem)))]
+    responses((status = 200, body = SaidNow), (status = 422, body = Problem)))]
 pub(super) async fn replace(
     State(web): State<Web>,
     Deployer(caller): Deployer,
     Named((environment, project)): Named<(Name, Name)>,
     Body(Said { aliases, variables }): Body<Said>,
-) -> Result<Json<Said>, Problem> {
-    let mapping = web.ledger.set_mapping(caller.name, environment, project, Mapping { aliases, variables }).await?;
-    Ok(Json(mapping.into()))
+) -> Result<Json<SaidNow>, Problem> {
+    let said = web.ledger.set_mapping(caller.name, environment, project, Mapping { aliases, variables }).await?;
+    Ok(Json(said.into()))
 }
 
 /// Maps an alias to a connection. It counts from the next deployment on.
 #[utoipa::path(put, path = "/v1/environments/{environment}/projects/{project}/aliases/{alias}",
     params(("environment" = String, Path), ("project" = String, Path), ("alias" = String, Path)), request_body = Target,
-    responses((status = 200, body = Said), (status = 409, body = Problem)))]
+    responses((status = 200, body = SaidNow), (status = 409, body = Problem)))]
 pub(super) async fn set(
     State(web): State<Web>,
     Deployer(caller): Deployer,
     Named((environment, project, alias)): Named<(Name, Name, Name)>,
     Body(target): Body<Target>,
-) -> Result<Json<Said>, Problem> {
-    let mapping = web.ledger.set_alias(caller.name, environment, project, (alias, target.connection)).await?;
-    Ok(Json(mapping.into()))
+) -> Result<Json<SaidNow>, Problem> {
+    let said = web.ledger.set_alias(caller.name, environment, project, (alias, target.connection)).await?;
+    Ok(Json(said.into()))
 }
 
 /// Takes the mapping of an alias away. It counts from the next deployment on.

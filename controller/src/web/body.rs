@@ -29,11 +29,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", message));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        if is_list(&bytes) {
+            return Err(Problem::invalid("request.invalid", "the body is a list: send a JSON object"));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let what = without_value(&error.to_string());
             Problem::invalid("request.invalid", format!("the body cannot be read: {what}"))
         })
     }
+}
+
+/// Whether a JSON document is a list. Parsers take one for an object whose fields come in their order, so that what a
+/// caller did not mean would be done.
+fn is_list(document: &[u8]) -> bool {
+    // The white space of JSON (RFC 8259, section 2), and no other.
+    document.iter().find(|byte| !b" \t\r\n".contains(byte)) == Some(&b'[')
 }
 
 /// What the parser says, without the value it found: it may be a password in the wrong place, or very long.
@@ -92,12 +102,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 mod tests {
     use serde::Deserialize;
 
-    use super::without_value;
+    use super::{is_list, without_value};
 
     #[derive(Debug, Deserialize)]
     struct Secret {
         #[serde(rename = "secret")]
         _secret: u8,
+    }
+
+    #[test]
+    fn a_list_is_known_by_its_first_sign() {
+        assert!([b"[]".as_slice(), b" \t\r\n[{}]"].into_iter().all(is_list));
+        assert!(![b"".as_slice(), b" ", b"{}", b" {\"a\": []}", b"\"[\"", b"null"].into_iter().any(is_list));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Signed documents of change control: the publishers list, and what was revoked.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ use super::{
     pages::rfc3339,
     problem::Problem,
 };
+use crate::engine::RevokedPublisher;
 
 /// The publishers list that agents are given.
 #[derive(Serialize, ToSchema)]
@@ -25,6 +26,9 @@ pub(super) struct SignedList {
     expires_at: String,
     /// The key that a list has to name so that this controller can sign the index: `ed25519:` and base64url.
     catalogue_key: String,
+    /// Environments whose locks name a release of a revoked key: nothing of it runs there until they get another version.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    environments: Vec<String>,
     /// The DSSE envelope as it was signed.
     #[schema(value_type = Object)]
     envelope: Box<RawValue>,
@@ -51,6 +55,16 @@ pub(super) struct Revoked {
     environments: Vec<String>,
 }
 
+/// A publisher's key that is good for nothing any more.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RevokedKey {
+    /// The publishers that had it: they are trusted no longer.
+    names: Vec<String>,
+    key: String,
+    /// Environments whose locks name a release that it signed: nothing of it runs there until they get another version.
+    environments: Vec<String>,
+}
+
 /// The publishers list in force, as it was signed.
 #[utoipa::path(get, path = "/v1/catalogue/publishers", responses((status = 200, body = SignedList)))]
 pub(super) async fn show(State(web): State<Web>, _caller: Reader) -> Result<Json<SignedList>, Problem> {
@@ -66,6 +80,7 @@ pub(super) async fn show(State(web): State<Web>, _caller: Reader) -> Result<Json
         version: list.version,
         expires_at: rfc3339(list.expires_ms),
         catalogue_key: view.catalogue_key.to_string(),
+        environments: view.environments.iter().map(ToString::to_string).collect(),
         envelope: RawValue::from_string(text).map_err(|_| unreadable())?,
     }))
 }
@@ -82,14 +97,16 @@ pub(super) async fn replace(
 }
 
 /// Revokes a publisher: nothing that its key signed runs any more, and the key is never trusted again.
-#[utoipa::path(post, path = "/v1/publishers/{name}/revoke", params(("name" = String, Path)), responses((status = 204)))]
+#[utoipa::path(post, path = "/v1/publishers/{name}/revoke", params(("name" = String, Path)),
+    responses((status = 200, body = RevokedKey)))]
 pub(super) async fn revoke_publisher(
     State(web): State<Web>,
     Admin(caller): Admin,
     Named(name): Named<String>,
-) -> Result<StatusCode, Problem> {
-    web.ledger.revoke_publisher(caller.name, name).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<RevokedKey>, Problem> {
+    let RevokedPublisher { key, names, environments } = web.ledger.revoke_publisher(caller.name, name).await?;
+    let environments = environments.iter().map(ToString::to_string).collect();
+    Ok(Json(RevokedKey { names: names.into_iter().collect(), key: key.to_string(), environments }))
 }
 
 /// Revokes one version of a connector: no agent runs it any more.

@@ -204,7 +204,7 @@ pub(super) async fn test(
         duration_ms: millis(answer.duration),
         result: if trouble.is_some() { "failed" } else { "ok" },
         area: trouble.as_ref().map(|trouble| trouble.area.as_str()),
-        advice: trouble.as_ref().map(|trouble| trouble.area.advice()),
+        advice: trouble.as_ref().map(|trouble| trouble.area.advice_on(&trouble.failure.code)),
         failure: trouble.map(|trouble| trouble.failure),
         path,
         connector: fresh.map(ConnectorUpdate::from),

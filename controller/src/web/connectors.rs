@@ -39,6 +39,9 @@ pub(super) struct Connector {
     /// Since when no agent runs it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<String>,
+    /// Whether it is revoked with the key that signed it, and not by itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    key_revoked: bool,
     #[schema(value_type = Vec<Object>)]
     activities: Vec<wherry_trust::release::Activity>,
     /// The environments whose locks name this version. Only where the versions of one connector are listed.
@@ -61,7 +64,9 @@ pub(super) struct Placed {
     held: bool,
     /// Agents with a session.
     agents: usize,
-    /// Those of them that have it ready.
+    /// Enrolled agents without one: nobody knows yet what they have ready.
+    agents_away: usize,
+    /// Agents with a session that have it ready.
     ready: usize,
     /// Those that will not have it as things stand.
     refused: Vec<RefusedBy>,
@@ -119,6 +124,7 @@ impl From<Placement> for Placed {
             on_trial,
             held,
             agents: readiness.agents,
+            agents_away: readiness.away,
             ready: readiness.ready,
             refused: refused.collect(),
             differing: differing.into_iter().map(DiffersBy::from).collect(),
@@ -136,6 +142,7 @@ impl From<model::Connector> for Connector {
             publisher: connector.publisher,
             published_at: rfc3339(connector.published_ms),
             revoked_at: connector.revoked_ms.map(rfc3339),
+            key_revoked: connector.key_revoked,
             activities: connector.activities,
             environments: Vec::new(),
             unchanged: None,
@@ -143,11 +150,12 @@ impl From<model::Connector> for Connector {
     }
 }
 
-/// The newest version of each connector.
+/// The newest version of each connector that is not revoked; where all are, the newest one.
 #[utoipa::path(get, path = "/v1/connectors", responses((status = 200, body = List<Connector>)))]
 pub(super) async fn list(State(web): State<Web>, _caller: Reader) -> Result<Json<List<Connector>>, Problem> {
     let mut all = web.ledger.connectors(None).await?;
-    // Newest first within each name.
+    // What is revoked comes after everything else of its name, and within that the newest first.
+    all.sort_by(|one, other| (&one.name, one.revoked_ms.is_some()).cmp(&(&other.name, other.revoked_ms.is_some())));
     all.dedup_by(|next, first| next.name == first.name);
     Ok(Json(List::whole(all.into_iter().map(Connector::from).collect())))
 }

@@ -47,11 +47,15 @@ pub(super) struct Policy {
     /// them. Where the policy holds and the environment is missing here, no operator is known yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held_in: Vec<String>,
+    /// Where one was set just now: what may not be meant, such as publishers that nobody knows and connectors that run
+    /// now and stop. For people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl From<PolicyView> for Policy {
     fn from(view: PolicyView) -> Self {
-        let PolicyView { policy, value, set, organisation, held_in } = view;
+        let PolicyView { policy, value, set, organisation, held_in, warnings } = view;
         let set_at = match (&set, &organisation) {
             (Some(record), _) if record.environment.is_some() => "environment",
             (Some(_), _) | (None, Some(_)) => "organisation",
@@ -61,7 +65,8 @@ impl From<PolicyView> for Policy {
         let set_on = record.as_ref().map(|record| rfc3339(record.set_ms));
         let (key, meaning, default) = (policy.key(), policy.meaning(), policy.default());
         let held_in = held_in.into_iter().map(|name| name.to_string()).collect();
-        Self { key, meaning, default, value, set_at, set_by: record.map(|record| record.set_by), set_on, held_in }
+        let set_by = record.map(|record| record.set_by);
+        Self { key, meaning, default, value, set_at, set_by, set_on, held_in, warnings }
     }
 }
 
@@ -72,7 +77,7 @@ pub(super) async fn list(State(web): State<Web>, _caller: Reader) -> Result<Json
     Ok(Json(List::whole(all.into_iter().map(Policy::from).collect())))
 }
 
-/// Sets a policy of the organisation. What is deployed already does not change.
+/// Sets a policy of the organisation. What is deployed stays, and `warnings` says what of it runs no more.
 #[utoipa::path(put, path = "/v1/policies/{key}", params(("key" = String, Path)), request_body = NewValue,
     responses((status = 200, body = Policy), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn set(

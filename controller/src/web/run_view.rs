@@ -118,7 +118,7 @@ impl Run {
             operation: spec.operation.to_string(),
             activity: spec.action.as_ref().map(|called| called.activity.clone()),
             deployment_number: spec.number,
-            side_effects: spec.terms.side_effects.as_str(),
+            side_effects: record.side_effects().as_str(),
             state: state_word(&stored.state),
             cancelling: matches!(stored.state, State::Leased { cancelling: true, .. }),
             attempt: stored.fence.attempt(),

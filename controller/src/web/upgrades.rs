@@ -14,7 +14,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    engine::{Changes, LockedView, Move, Plan as Planned, Wish},
+    engine::{Changes, LockedView, Move, Plan as Planned, Readiness, Wish},
     model::{LockChange, RolloutRecord, verdict_word},
 };
 
@@ -91,6 +91,8 @@ pub(super) struct Plan {
     /// Differences of schemas in words; absent if one of the versions was published without its descriptor.
     #[serde(skip_serializing_if = "Option::is_none")]
     schemas_changed: Option<Vec<String>>,
+    /// Agents of the environment that cannot run it, in words.
+    agents_too_old: Vec<String>,
     /// Connections that use it, as `project/connection`.
     connections: Vec<String>,
     /// Operations that use it, as `project/operation`.
@@ -101,6 +103,13 @@ pub(super) struct Plan {
     /// The lock as it has to be signed, or as it is in force after the move.
     #[schema(value_type = Object)]
     lock: Lock,
+    /// After a move: connected agents of the environment that have the version ready. They get 20 seconds; those that
+    /// are slower follow by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents_updated: Option<usize>,
+    /// After a move: connected agents of the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents_total: Option<usize>,
 }
 
 /// A connector of an environment.
@@ -116,7 +125,9 @@ pub(super) struct Standing {
     newest: Option<String>,
     /// Live agents that know locks.
     agents: usize,
-    /// Those of them that have this version ready.
+    /// Enrolled agents that have no session: nobody knows yet what they have ready.
+    agents_away: usize,
+    /// Live agents that have this version ready.
     agents_ready: usize,
     /// The version of the lock.
     lock_version: u64,
@@ -214,6 +225,7 @@ fn plan(environment: &Name, connector: &Name, planned: Planned) -> Plan {
         activities_removed,
         side_effects,
         schemas,
+        agents_too_old,
         connections,
         operations,
     } = changes;
@@ -230,10 +242,13 @@ fn plan(environment: &Name, connector: &Name, planned: Planned) -> Plan {
         activities_removed,
         side_effects_changed: side_effects,
         schemas_changed: schemas,
+        agents_too_old,
         connections,
         operations,
         signature_needed: signature.map(Problem::from),
         lock,
+        agents_updated: None,
+        agents_total: None,
     }
 }
 
@@ -277,6 +292,7 @@ pub(super) async fn stand(
         pinned: view.pinned,
         newest: view.newest.map(|newest| newest.to_string()),
         agents: view.agents,
+        agents_away: view.away,
         agents_ready: view.ready,
         lock_version,
         lock_mode,
@@ -299,7 +315,8 @@ pub(super) async fn consider(
     Ok(Json(plan(&environment, &connector, planned)))
 }
 
-/// Moves a connector to another version, or pins it. Attempts that run go on with what they began with.
+/// Moves a connector to another version, or pins it, and waits up to 20 seconds until agents are ready. Attempts that run
+/// go on with what they began with.
 #[utoipa::path(post, path = "/v1/environments/{environment}/connectors/{connector}/move", request_body = NewMove,
     params(("environment" = String, Path), ("connector" = String, Path)),
     responses((status = 200, body = Plan), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -311,8 +328,15 @@ pub(super) async fn perform(
 ) -> Result<Json<Plan>, Problem> {
     let asked = new.asked(environment.clone(), connector.clone())?;
     let moved = web.ledger.move_connector(caller.name, asked).await?;
+    let readiness = match moved.component(&connector) {
+        // It is moved, whatever becomes of the look.
+        Some(wasm) => web.ledger.made_ready(&environment, &connector, wasm).await.unwrap_or_default(),
+        None => Readiness::default(),
+    };
     let planned = Planned { lock: moved.lock.as_ref().clone(), signature: None, ..moved.plan };
-    Ok(Json(plan(&environment, &connector, planned)))
+    let plan = plan(&environment, &connector, planned);
+    let (agents_updated, agents_total) = (Some(readiness.ready), Some(readiness.agents));
+    Ok(Json(Plan { agents_updated, agents_total, ..plan }))
 }
 
 /// What became of a connector in an environment, newest first.

@@ -1,6 +1,7 @@
 //! The REST API, called without a network.
 
 mod access;
+mod action_limits;
 mod actions;
 mod aliases;
 mod applications;
@@ -11,6 +12,7 @@ mod fleet;
 mod oauth;
 mod paging;
 mod problems;
+mod publishers;
 mod reads;
 mod runs;
 mod secrets;

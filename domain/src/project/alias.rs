@@ -109,19 +109,26 @@ impl Snapshot {
     }
 }
 
-/// Every fault of the project's aliases as the environment maps them.
-pub fn check(project: &Project, mapping: &Mapping) -> Vec<Fault> {
+/// Every fault of the project's aliases as an environment maps them.
+pub fn check(project: &Project, environment: &Name, mapping: &Mapping) -> Vec<Fault> {
     let declared = project.aliases.iter();
-    declared.filter_map(|(name, alias)| fault_of(project, name, alias, mapping.aliases.get(name))).collect()
+    let fault = |(name, alias)| fault_of(project, environment, (name, alias), mapping.aliases.get(name));
+    declared.filter_map(fault).collect()
 }
 
-fn fault_of(project: &Project, name: &Name, alias: &Alias, mapped: Option<&Name>) -> Option<Fault> {
+fn fault_of(
+    project: &Project,
+    environment: &Name,
+    (name, alias): (&Name, &Alias),
+    mapped: Option<&Name>,
+) -> Option<Fault> {
     let (code, message, suggestion) = match mapped {
         None => {
             let fitting = project.connections.iter().find(|(_, one)| one.connector == alias.connector);
             let example = fitting.map_or("CONNECTION", |(name, _)| name.as_str());
             let message = format!(
-                "the environment maps alias {name} to no connection: wherry alias set {name} {example} --project {}",
+                "environment {environment} maps alias {name} to no connection: wherry alias set {name} {example} --environment \
+                 {environment} --project {}",
                 project.name
             );
             (ALIAS_UNMAPPED, message, None)
@@ -173,7 +180,7 @@ mod tests {
     }
 
     fn codes(project: &Project, mapping: &Mapping) -> Vec<(String, Option<String>)> {
-        let faults = check(project, mapping).into_iter();
+        let faults = check(project, &"prod".parse().unwrap(), mapping).into_iter();
         faults.map(|fault| (fault.code.to_string(), fault.suggestion)).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{failure::Failure, fence::Fence, id::AgentId, retry::Jitter, time::Timestamp};
+use crate::{effects::SideEffects, failure::Failure, fence::Fence, id::AgentId, retry::Jitter, time::Timestamp};
 
 /// How a run or attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,15 @@ pub enum State {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// What the run would run on from here on is of this class. It counts where it is stricter than what was known, and
+    /// for good: where an attempt may have acted that counted on being repeated as something milder, a queued run waits
+    /// for a person.
+    Judged {
+        /// The class.
+        side_effects: SideEffects,
+        /// Who had the last attempt.
+        last: Option<AgentId>,
+    },
     /// The planner chose an agent; `generation` is the controller's restore generation.
     Placed {
         /// The chosen agent.
@@ -127,6 +136,8 @@ pub enum Reason {
     LeaseExpired,
     /// The agent was locked out.
     AgentLocked,
+    /// An attempt may have acted, and what the next one would run on may not be repeated as that one might have been.
+    ClassRaised,
     /// A person asked for it.
     Asked,
 }
@@ -190,4 +201,15 @@ pub struct Stored {
     /// Whether the agent said that the last attempt had begun.
     #[serde(default)]
     pub begun: bool,
+    /// Whether an attempt that failed may have had effects.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub acted: bool,
+    /// The class, where it is stricter by now than the terms say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<SideEffects>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }

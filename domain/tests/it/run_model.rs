@@ -16,6 +16,7 @@ use wherry_domain::{
 
 use model::Model;
 
+mod classes;
 mod model;
 
 proptest! {
@@ -51,10 +52,10 @@ proptest! {
         for Step { event, now } in play(&steps) {
             let event = event(run.fence());
             run.on(event, now);
-            let before = run.stored();
+            let (before, class) = (run.stored(), run.side_effects());
             let mut given_up = run.clone();
             given_up.on(Event::GivenUp, now);
-            let harmless = terms.side_effects == SideEffects::Read || before.losses == 0 && !before.begun;
+            let harmless = class == SideEffects::Read || before.losses == 0 && !before.begun;
             match (before.state, given_up.stored().state) {
                 (State::Queued { .. } | State::Unknown { .. }, State::Finished { outcome: Outcome::Cancelled }) => {
                     prop_assert!(harmless);
@@ -68,7 +69,7 @@ proptest! {
                     let stored = given_up.stored();
                     prop_assert!(stored.given_up);
                     given_up.on(Event::Tick, lost);
-                    match (given_up.state(), terms.side_effects) {
+                    match (given_up.state(), class) {
                         (State::Unknown { .. }, class) => prop_assert_eq!(class, SideEffects::Unsafe),
                         (State::Finished { outcome: Outcome::Failed(failure) }, class) => {
                             prop_assert!(class != SideEffects::Read);
@@ -122,7 +123,7 @@ proptest! {
                 }
                 Event::Reported { .. } | Event::Placed { .. } | Event::Renewed { .. } => false,
                 Event::Interrupted { .. } | Event::CancelAsked | Event::GivenUp | Event::Tick => false,
-                Event::Revoked { .. } | Event::Recalled { .. } => false,
+                Event::Revoked { .. } | Event::Recalled { .. } | Event::Judged { .. } => false,
                 Event::RetryAsked => true,
             };
             if matches!(event, Event::Recalled { fence: newer, .. } if newer > fence) {
@@ -276,6 +277,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Draft)>> {
         1 => Just(Event::CancelAsked),
         2 => Just(Event::RetryAsked),
         3 => Just(Event::Tick),
+        1 => (class(), prop::option::of(agent.clone()))
+            .prop_map(|(side_effects, last)| Event::Judged { side_effects, last }),
     ];
     let any_fence = Fence::from_bits(0);
     let fenced = prop_oneof![
@@ -303,10 +306,13 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![1 => Just(Outcome::Succeeded), 1 => Just(Outcome::Cancelled), 4 => failed]
 }
 
-fn terms() -> impl Strategy<Value = Terms> {
+fn class() -> impl Strategy<Value = SideEffects> {
     let class = prop::sample::select(vec![SideEffects::Read, SideEffects::Idempotent, SideEffects::Keyed]);
-    let class = prop_oneof![class, Just(SideEffects::Unsafe)];
-    (class, 1..5_u32, 0..200_u64).prop_map(|(side_effects, attempts, offline)| Terms {
+    prop_oneof![class, Just(SideEffects::Unsafe)]
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    (class(), 1..5_u32, 0..200_u64).prop_map(|(side_effects, attempts, offline)| Terms {
         side_effects,
         retry: RetryRule { attempts, backoff: Backoff::Fixed, ..RetryRule::default() },
         offline_term: Duration::from_secs(offline),
@@ -336,7 +342,7 @@ const fn fence_of(event: &Event) -> Option<Fence> {
         Event::Reported { fence, .. } => Some(*fence),
         // A recalled fence is newer than the known one, or changes nothing.
         Event::Recalled { .. } | Event::Revoked { .. } | Event::Placed { .. } | Event::Absent { .. } => None,
-        Event::CancelAsked | Event::GivenUp | Event::RetryAsked | Event::Tick => None,
+        Event::CancelAsked | Event::GivenUp | Event::RetryAsked | Event::Tick | Event::Judged { .. } => None,
     }
 }
 

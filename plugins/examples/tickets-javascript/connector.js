@@ -16,6 +16,16 @@ const descriptor = {
     configSchema: { type: "object", properties: {}, additionalProperties: false },
     auth: [{ id: "basic", type: "basic" }],
   },
+  errors: [
+    "tickets.activity",
+    "tickets.cancelled",
+    "tickets.no_items",
+    "tickets.not_json",
+    "tickets.page_repeated",
+    "tickets.refused",
+    "tickets.too_many_pages",
+    "tickets.unreachable",
+  ],
   activities: [
     {
       name: "ticket.query",
@@ -56,7 +66,7 @@ async function get(inv, path) {
     const kind = KINDS[answer.status] ?? (answer.status >= 500 ? "transient" : "data");
     const seconds = Number(answer.headers.get("retry-after"));
     const wait = seconds > 0 ? BigInt(Math.round(seconds * 1000)) : undefined;
-    throw fail(kind, `tickets.status_${answer.status}`, `the help desk answered ${answer.status}`, wait);
+    throw fail(kind, "tickets.refused", `the help desk answered ${answer.status}`, wait);
   }
   try {
     return JSON.parse(await answer.text());

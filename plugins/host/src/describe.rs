@@ -4,13 +4,15 @@ use http::{HeaderName, Request};
 
 use crate::egress::{Body, Egress, EgressError, EgressFuture};
 
+/// Why.
+pub(crate) const REASON: &str = "a connector may not send requests while it describes itself";
+
 /// Refuses every request: a descriptor depends on nothing.
 pub(crate) struct Nowhere;
 
 impl Egress for Nowhere {
     fn send(&self, _: Request<Body>) -> EgressFuture {
-        let reason = "a connector may not send requests while it describes itself".into();
-        Box::pin(std::future::ready(Err(EgressError::InvalidRequest { reason })))
+        Box::pin(std::future::ready(Err(EgressError::InvalidRequest { reason: REASON.into() })))
     }
 
     fn protected_headers(&self) -> &[HeaderName] {

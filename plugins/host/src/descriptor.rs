@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use wherry_domain::effects::SideEffects;
 use wherry_domain::name::Name;
 
+use crate::codes;
 use crate::settings::contract::COUNTERS;
 use crate::text;
 
@@ -43,6 +44,9 @@ pub struct Descriptor {
     pub license: String,
     /// What a connection to the system looks like.
     pub connection: ConnectionShape,
+    /// Codes of its own errors that may leave the agent, at most 128. Under any other code, an error is told without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
     /// What it can do.
     pub activities: Vec<Activity>,
 }
@@ -173,6 +177,16 @@ impl Descriptor {
         require((1..=ACTIVITIES).contains(&count), "activities", || format!("1 to {ACTIVITIES} are accepted"))?;
         require(self.connection.auth.len() <= AUTH_SCHEMES, "auth", || format!("at most {AUTH_SCHEMES} are accepted"))?;
         unique("activities", self.activities.iter().map(|activity| activity.name.as_str()))?;
+        require(self.errors.len() <= codes::MOST, "errors", || format!("at most {} are accepted", codes::MOST))?;
+        let odd = self.errors.iter().find(|code| !codes::may_be_declared(code));
+        require(odd.is_none(), "errors", || {
+            let shown: String = odd.iter().flat_map(|code| text::clip(code, codes::LONGEST).escape_default()).collect();
+            format!(
+                "{shown} is no code of a connector: 3 to {} lower-case letters, digits, hyphens, underscores, with a dot after \
+                 a first part that agent and controller do not use themselves",
+                codes::LONGEST
+            )
+        })?;
         unique("auth", self.connection.auth.iter().map(|scheme| scheme.id.as_str()))?;
         self.activities.iter().try_for_each(Activity::check)
     }
@@ -270,6 +284,8 @@ mod tests {
         assert!(refusal(|d| d["activities"][0]["sideEffects"] = json!("none")).contains("not well-formed"));
         assert!(refusal(|d| d["activities"][0]["maxParallel"] = json!(0)).contains("maxParallel"));
         assert!(refusal(|d| d["title"] = json!("\u{1b}[31m")).contains("title"));
+        assert!(refusal(|d| d["errors"] = json!(["crm.odd", "worker.died"])).contains("worker.died is no code"));
+        assert!(refusal(|d| d["errors"] = json!(vec!["crm.odd"; 129])).contains("at most 128"));
         let twice = refusal(|d| {
             let again = d["activities"][0].clone();
             d["activities"].as_array_mut().unwrap().push(again);

@@ -53,15 +53,18 @@ pub enum HostError {
         /// Why.
         reason: String,
     },
-    /// The connector failed to describe itself.
-    #[error("the connector does not describe itself: {0}")]
-    DescribeFailed(Box<ConnectorFault>),
     /// It was asked a question and answers none.
     #[error("the connector answers no questions about its system; its documentation says what its activities take")]
     NoDiscovery,
     /// What it says of itself is unacceptable.
     #[error("the connector describes itself wrongly: {0}")]
     InvalidDescriptor(#[from] InvalidDescriptor),
+    /// The connector failed to describe itself.
+    // It never travels: a fault contains a reason of the host, and what another process sends must not be able to put one
+    // into the other for ever. It stays the last: formats that count variants would number those after it differently.
+    #[serde(skip)]
+    #[error("the connector does not describe itself: {0}")]
+    DescribeFailed(Box<ConnectorFault>),
 }
 
 impl HostError {

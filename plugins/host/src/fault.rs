@@ -345,4 +345,12 @@ mod tests {
         let json = serde_json::to_string(&fault).unwrap();
         assert_eq!(serde_json::from_str::<ConnectorFault>(&json).unwrap(), fault);
     }
+
+    #[test]
+    fn a_fault_within_a_fault_crosses_no_process_boundary() {
+        let within = ConnectorFault::Host(HostError::DescribeFailed(Box::new(ConnectorFault::Cancelled)));
+        assert!(serde_json::to_string(&within).is_err());
+        let said = r#"{"Host":{"DescribeFailed":"Cancelled"}}"#;
+        assert!(serde_json::from_str::<ConnectorFault>(said).is_err());
+    }
 }

@@ -12,6 +12,7 @@ mod admission;
 mod bindings;
 mod blobs;
 mod clock;
+mod codes;
 mod connector;
 mod describe;
 mod descriptor;
@@ -21,6 +22,7 @@ mod engine;
 mod error;
 mod expr;
 mod fault;
+mod few;
 mod host;
 mod imports;
 mod inbox;
@@ -44,8 +46,9 @@ pub use expr::{
     Transformer,
 };
 pub use fault::{ConnectorError, ConnectorFault, ErrorKind, Limit, WorkerFault};
+pub use few::Few;
 pub use host::Host;
 pub use message::{Batch, Call, FromConnector, Level, Outcome, Task, ToConnector};
-pub use outgoing::admit_request;
+pub use outgoing::{REQUEST_HEADERS, admit_request};
 pub use referee::{Foul, Referee};
 pub use settings::HostSettings;

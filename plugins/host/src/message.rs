@@ -1,9 +1,11 @@
 //! What goes into one invocation and what comes out of it: plain data that can cross a process boundary.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::fault::ConnectorError;
+use crate::few::Few;
+use crate::settings::contract::STATE_BYTES;
 
 /// What is asked of a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -146,5 +148,12 @@ pub struct Outcome {
     #[serde(default)]
     pub input_left: bool,
     /// The connection's whole new state, if the connector changed it.
+    #[serde(deserialize_with = "state")]
     pub state: Option<Vec<(String, Vec<u8>)>>,
+}
+
+/// Every key but one has at least a byte, so that no state has more keys than it may have bytes and one more.
+fn state<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Vec<T>>, D::Error> {
+    let state = Option::<Few<T, { STATE_BYTES + 1 }>>::deserialize(from)?;
+    Ok(state.map(|Few(entries)| entries))
 }

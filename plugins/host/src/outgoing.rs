@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error as WasiError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
 };
 
+use crate::describe;
 use crate::egress::{Body, Egress, EgressError};
 
 /// How the last exchange failed, if it did. A connector may lose the reason, or make another one of it; the host does
@@ -64,18 +65,25 @@ struct Exchange {
     slot: OwnedSemaphorePermit,
 }
 
+/// Headers of one request, and trailers. Few servers take more than 100.
+pub const REQUEST_HEADERS: usize = 256;
+
 /// Reasons to refuse a request: the only ones that are believed of a worker.
-pub(crate) const REASONS: [&str; 4] = [METHOD, NO_HOST, USER, HEADER];
+pub(crate) const REASONS: [&str; 6] = [METHOD, NO_HOST, USER, HEADER, HEADERS, describe::REASON];
 const METHOD: &str = "the method is CONNECT or TRACE";
 const NO_HOST: &str = "it names no host";
 const USER: &str = "it has a user name before the host";
 const HEADER: &str = "it sets a header that only the agent may set";
+const HEADERS: &str = "it has more than 256 headers";
 
 /// What no egress should have to think of.
 fn check<B>(request: &Request<B>) -> Result<(), EgressError> {
     let invalid = |reason: &str| Err(EgressError::InvalidRequest { reason: reason.into() });
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return invalid(METHOD);
+    }
+    if request.headers().len() > REQUEST_HEADERS {
+        return invalid(HEADERS);
     }
     match request.uri().authority() {
         None => invalid(NO_HOST),
@@ -207,5 +215,23 @@ fn as_wasi(error: &EgressError) -> WasiError {
         EgressError::Protocol { .. } => WasiError::HttpProtocolError,
         EgressError::RequestAborted => WasiError::ConnectionTerminated,
         EgressError::Internal { .. } => WasiError::InternalError(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_as_many_headers_as_it_may_have_and_no_more() {
+        let mut request = Request::get("https://db.example/").body(()).unwrap();
+        for _ in 0..REQUEST_HEADERS {
+            request.headers_mut().append("x-many", "1".parse().unwrap());
+        }
+        assert_eq!(admit_request(&request, &[]), Ok(()));
+        request.headers_mut().append("x-many", "1".parse().unwrap());
+        let refused = admit_request(&request, &[]).unwrap_err();
+        assert_eq!(refused.code().as_str(), "egress.invalid_request");
+        assert!(HEADERS.contains(&REQUEST_HEADERS.to_string()) && refused.to_string().contains(HEADERS), "{refused}");
     }
 }

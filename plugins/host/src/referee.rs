@@ -147,14 +147,21 @@ impl Referee {
 
     fn check_outcome(&self, outcome: &Outcome) -> Result<(), Foul> {
         let output = outcome.output.as_deref();
-        let state = outcome.state.iter().flatten().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        if output.is_some_and(|output| output.len() > self.output_bytes || !is_json(output)) || state > STATE_BYTES {
+        let state = outcome.state.as_deref().unwrap_or_default();
+        let bytes = state.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        // In order, and every key once.
+        let is_state = bytes <= STATE_BYTES && state.is_sorted_by(|(one, _), (next, _)| one < next);
+        if output.is_some_and(|output| output.len() > self.output_bytes || !is_json(output)) || !is_state {
             return Err(Foul("it returned what no connector can"));
         }
         Ok(())
     }
 
-    fn fault(&self, fault: ConnectorFault, seen: Option<&EgressError>) -> Result<ConnectorFault, Foul> {
+    /// What of a fault may go on.
+    ///
+    /// # Errors
+    /// If nothing inside the box could have failed so.
+    pub fn fault(&self, fault: ConnectorFault, seen: Option<&EgressError>) -> Result<ConnectorFault, Foul> {
         Ok(match fault {
             ConnectorFault::Reported(error) => ConnectorFault::Reported(Box::new(self.error(*error, seen))),
             ConnectorFault::Limit(Limit::Instances(_)) => {
@@ -332,5 +339,11 @@ mod tests {
         assert!(referee.ended(output("{"), None).is_err());
         let state = Some(vec![("k".to_owned(), vec![0; STATE_BYTES])]);
         assert!(referee.ended(Ok(Outcome { state, ..Outcome::default() }), None).is_err());
+        let with = |keys: [&str; 2]| {
+            let state = Some(keys.map(|key| (key.to_owned(), Vec::new())).to_vec());
+            referee.ended(Ok(Outcome { state, ..Outcome::default() }), None)
+        };
+        assert!(with(["", "a"]).is_ok());
+        assert!(with(["", ""]).is_err() && with(["b", "a"]).is_err(), "twice, or in no order");
     }
 }

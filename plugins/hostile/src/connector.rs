@@ -41,6 +41,7 @@ impl meta::Guest for Hostile {
         let target = json!({ "name": TARGET, "kind": "target", "sideEffects": "idempotent", "configSchema": {} });
         json!({
             "schemaVersion": 1, "name": "http", "version": "1.0.0", "connection": { "configSchema": {} },
+            "errors": ["hostile.gossip", "hostile.http", "hostile.oops", "hostile.unknown"],
             "activities": DECLARED.map(activity).into_iter().chain([target]).collect::<Vec<_>>(),
         })
         .to_string()

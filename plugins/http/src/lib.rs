@@ -50,6 +50,20 @@ impl Connector for Http {
             .yields::<Executed>()
     }
 
+    fn errors() -> &'static [&'static str] {
+        &[
+            "http.cancelled",
+            "http.connection_invalid",
+            "http.cursor_invalid",
+            "http.params_invalid",
+            "http.record_invalid",
+            "http.record_too_large",
+            "http.template_invalid",
+            "http.template_missing",
+            "http.unsupported",
+        ]
+    }
+
     /// The codes that this connector had before the kit had codes of its own.
     fn on_error(error: Error) -> Error {
         let code = match &*error.code {

@@ -47,6 +47,22 @@ impl Connector for JiraServiceManagement {
         check::check(cx)
     }
 
+    fn errors() -> &'static [&'static str] {
+        &[
+            "jira.fields_invalid",
+            "jira.flavour_differs",
+            "jira.half_created",
+            "jira.login_denied",
+            "jira.no_service_desk",
+            "jira.no_service_management",
+            "jira.not_found",
+            "jira.query_refused",
+            "jira.question_invalid",
+            "jira.refused",
+            "jira.removed",
+        ]
+    }
+
     fn activities() -> Activities<Self> {
         Activities::new()
             .source("query", SideEffects::Read, query::query)

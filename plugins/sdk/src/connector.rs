@@ -39,6 +39,13 @@ pub trait Connector: Sized + 'static {
     /// What it can do.
     fn activities() -> Activities<Self>;
 
+    /// Codes of its own errors, such as `acme.contact_locked`, at most 128. They may leave the agent; an error under any
+    /// other code is told as `connector.error_undeclared`, and its code stands in the agent's log alone. The kit's own
+    /// codes (`http.*`, `connector.*`) need no mention.
+    fn errors() -> &'static [&'static str] {
+        &[]
+    }
+
     /// Reads the system's own error body. Called for every answer whose status is not 2xx; `None` leaves it to the
     /// status, as [`Answer::error`] does.
     fn refusal(_answer: &Answer) -> Option<Error> {

@@ -24,6 +24,9 @@ pub fn describe<C: Connector>() -> Value {
             descriptor.insert(name.to_owned(), text.into());
         }
     }
+    if !C::errors().is_empty() {
+        descriptor.insert("errors".to_owned(), C::errors().into());
+    }
     Value::Object(descriptor)
 }
 

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::{Semaphore, mpsc};
-use wherry_host::{Body, EgressError};
+use wherry_host::{Body, EgressError, REQUEST_HEADERS};
 
 use crate::{
     frame::{BodyHead, Headers, PARTS, Part},
@@ -191,10 +191,7 @@ pub(crate) async fn hand_on(
                     last = false;
                     split(data)
                 }
-                Err(frame) => {
-                    let trailers = frame.into_trailers().unwrap_or_default();
-                    vec![Part::Trailers(headers_from(&trailers))]
-                }
+                Err(frame) => vec![trailing(&frame.into_trailers().unwrap_or_default())],
             },
         };
         for part in parts {
@@ -208,6 +205,15 @@ pub(crate) async fn hand_on(
             return;
         }
     }
+}
+
+/// Neither side takes more of them than that.
+fn trailing(trailers: &HeaderMap) -> Part {
+    if trailers.len() > REQUEST_HEADERS {
+        let reason = format!("a body ends with more than {REQUEST_HEADERS} trailers");
+        return Part::Failed(EgressError::Internal { reason });
+    }
+    Part::Trailers(headers_from(trailers))
 }
 
 fn split(mut data: Bytes) -> Vec<Part> {
@@ -231,7 +237,7 @@ pub(crate) fn headers_from(headers: &HeaderMap) -> Headers {
 /// Headers that arrived.
 pub(crate) fn headers_of(headers: Headers) -> Result<HeaderMap, EgressError> {
     let invalid = || EgressError::InvalidRequest { reason: "it has a header that is none".to_owned() };
-    let mut map = HeaderMap::with_capacity(headers.len());
+    let mut map = HeaderMap::try_with_capacity(headers.len()).map_err(|_| invalid())?;
     for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
         let value = HeaderValue::from_bytes(&value).map_err(|_| invalid())?;

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, io::Read, os::unix::net::UnixStream, path::Path
 
 use futures::FutureExt;
 use tokio::{io::BufReader, runtime::Runtime, sync::mpsc, task::JoinSet};
-use wherry_host::{Connector, Host};
+use wherry_host::{Connector, Host, HostError};
 
 use crate::{
     frame::{FromWorker, Hello, Ready, ToWorker, Walls, per_call},
@@ -189,7 +189,9 @@ impl Desk {
             ToWorker::Describe { .. } => {
                 let to_agent = self.to_agent.clone();
                 self.work.spawn(async move {
-                    let text = connector.describe_text().await;
+                    let text = connector.describe_text().await.map_err(|error| {
+                        if let HostError::DescribeFailed(fault) = error { *fault } else { error.into() }
+                    });
                     to_agent.send(&FromWorker::Described { call, text }).await;
                     call
                 });

@@ -5,9 +5,10 @@
 //! never holds up another.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use wherry_host::{
-    BlobError, ConnectorFault, EgressError, FromConnector, HostError, HostSettings, Outcome, Task, ToConnector,
+    BlobError, ConnectorFault, EgressError, Few, FromConnector, HostError, HostSettings, Outcome, REQUEST_HEADERS,
+    Task, ToConnector,
 };
 
 /// Messages to a connector that may be under way.
@@ -131,7 +132,7 @@ pub(crate) enum FromWorker {
     Ready(Ready),
     Described {
         call: u32,
-        text: Result<String, HostError>,
+        text: Result<String, ConnectorFault>,
     },
     Said {
         call: u32,
@@ -213,10 +214,16 @@ impl ToWorker {
 
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
+/// No more of them than a worker lets through.
+fn few<'de, D: Deserializer<'de>>(from: D) -> Result<Headers, D::Error> {
+    Few::<_, REQUEST_HEADERS>::deserialize(from).map(|Few(headers)| headers)
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RequestHead {
     pub(crate) method: String,
     pub(crate) uri: String,
+    #[serde(deserialize_with = "few")]
     pub(crate) headers: Headers,
     pub(crate) body: BodyHead,
 }
@@ -241,7 +248,7 @@ pub(crate) enum BodyHead {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Part {
     Data(Bytes),
-    Trailers(Headers),
+    Trailers(#[serde(deserialize_with = "few")] Headers),
     End,
     Failed(EgressError),
 }
@@ -260,4 +267,67 @@ pub(crate) enum BlobAnswer {
     Content(Option<(u64, Bytes)>),
     Appended(Result<(), BlobError>),
     Kept(Result<String, BlobError>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+
+    /// Longer than any stack is deep.
+    const DEEP: usize = 1 << 20;
+
+    fn travelled<T: Serialize>(frame: &T) -> Result<FromWorker, wire::WireError> {
+        wire::decode(&wire::encode(frame).unwrap()[size_of::<u32>()..])
+    }
+
+    #[test]
+    fn no_frame_of_a_worker_can_contain_itself() {
+        let heads: [&[u8]; 5] = [&[0, 1], &[1, 1, 1], &[4, 1, 1], &[2, 1, 3, 1], &[6, 1, 1, 3]];
+        for turn in (0..=15).flat_map(|one| (0..=15).map(move |other| [one, other])) {
+            for head in heads {
+                let bytes = [head, &turn.repeat(DEEP / 2)].concat();
+                // Most mean nothing. What matters is that reading them ends, and not this process.
+                drop(wire::decode::<FromWorker>(&bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_not_to_be_ready_arrives_as_it_was_sent() {
+        for error in [HostError::StaleCode("a".into()), HostError::NoDiscovery] {
+            let Ok(FromWorker::Ready(Ready::No(arrived))) = travelled(&FromWorker::Ready(Ready::No(error.clone())))
+            else {
+                panic!("it is lost")
+            };
+            assert_eq!(arrived, error);
+        }
+    }
+
+    #[test]
+    fn a_request_has_as_many_headers_as_the_sandbox_lets_through_and_no_more() {
+        let request = |headers| {
+            let headers = vec![(String::new(), Vec::new()); headers];
+            let head = RequestHead { method: "GET".into(), uri: "/".into(), headers, body: BodyHead::Parts(None) };
+            travelled(&FromWorker::Request { call: 1, exchange: 0, head })
+        };
+        assert!(request(REQUEST_HEADERS).is_ok());
+        assert!(request(REQUEST_HEADERS + 1).is_err());
+        let trailers = |trailers| {
+            let part = Part::Trailers(vec![(String::new(), Vec::new()); trailers]);
+            travelled(&FromWorker::Part { call: 1, exchange: 0, part })
+        };
+        assert!(trailers(REQUEST_HEADERS).is_ok());
+        assert!(trailers(REQUEST_HEADERS + 1).is_err());
+    }
+
+    #[test]
+    fn a_state_has_as_many_keys_as_it_may_have_bytes_and_one_more() {
+        let ended = |keys| {
+            let state = Some(vec![(String::new(), Vec::new()); keys]);
+            travelled(&FromWorker::Ended { call: 1, ended: Ok(Outcome { state, ..Outcome::default() }) })
+        };
+        assert!(ended((16 << 10) + 1).is_ok());
+        assert!(ended((16 << 10) + 2).is_err());
+    }
 }

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Which form frames have. The agent's program may be replaced while an agent runs, so that the two can differ.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Longest frame of a worker: a batch of 1 MiB with its cursor is the longest thing it has to say.
 pub(crate) const FROM_WORKER_BYTES: usize = 2 << 20;
 /// Longest frame to a worker. The agent is believed; this only keeps a defect from taking all memory.

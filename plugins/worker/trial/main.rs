@@ -3,9 +3,11 @@
 //! It stands for machine code that broke out of the WebAssembly sandbox. It exits with status 77 if the attack
 //! succeeded, goes on as a worker if the system denied it, and does not live on if the system ended it.
 
+mod flood;
+mod impostor;
+
 use std::{
     fs::File,
-    io::Write,
     net::{TcpStream, UdpSocket},
     os::unix::{net::UnixStream, process::CommandExt},
     process::{Command, ExitCode, exit},
@@ -16,7 +18,10 @@ use std::{
 use http::{HeaderName, Request};
 
 use nix::{
-    sys::{ptrace, signal::kill},
+    sys::{
+        ptrace,
+        signal::{Signal, kill},
+    },
     unistd::{Pid, close, getppid},
 };
 use tokio::sync::mpsc::channel;
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
         },
         "agent" => agent(when),
         // No worker at all: speaks to the agent as it likes.
-        "impostor" => imposture(when),
+        "impostor" => impostor::run(when),
         _ => ExitCode::FAILURE,
     }
 }
@@ -99,6 +104,13 @@ fn succeeds(attack: &str, aim: &str) -> bool {
         "remove" => std::fs::remove_file(aim).is_ok(),
         "memory-of-agent" => File::open(format!("/proc/{}/mem", getppid())).is_ok(),
         "environment-of-agent" => File::open(format!("/proc/{}/environ", getppid())).is_ok(),
+        // Another worker, of which every attacker knows the process: numbers are easily guessed.
+        "memory-of" => File::options().read(true).write(true).open(format!("/proc/{aim}/mem")).is_ok(),
+        "read-memory-of" => File::open(format!("/proc/{aim}/mem")).is_ok(),
+        "environment-of" => File::open(format!("/proc/{aim}/environ")).is_ok(),
+        "files-of" => std::fs::read_dir(format!("/proc/{aim}/fd")).is_ok(),
+        "ptrace-of" => ptrace::attach(Pid::from_raw(aim.parse().unwrap_or_default())).is_ok(),
+        "end" => kill(Pid::from_raw(aim.parse().unwrap_or_default()), Signal::SIGKILL).is_ok(),
         "start" => Command::new("/bin/true").spawn().is_ok(),
         // Gives an error only where it failed.
         "become" => Command::new("/bin/true").exec().raw_os_error() == Some(0),
@@ -109,31 +121,5 @@ fn succeeds(attack: &str, aim: &str) -> bool {
         "secret-file" => rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::empty()).is_ok(),
         "environment" => std::env::vars().next().is_some(),
         _ => true,
-    }
-}
-
-/// That all walls stand, as a worker says it.
-const READY: [u8; 10] = [0, 0, 0, 6, 0, 0, 0, 0, 0, 0];
-/// That there is room for a message of an invocation.
-const ROOM: u8 = 3;
-
-/// What a worker would never say.
-fn imposture(what: &str) -> ExitCode {
-    let Ok(socket) = rustix::stdio::stdin().try_clone_to_owned() else { return ExitCode::FAILURE };
-    let mut socket = UnixStream::from(socket);
-    let said: &[u8] = match what {
-        "length" => &u32::MAX.to_be_bytes(),
-        "garbage" => &[0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff],
-        "nothing" => return ExitCode::SUCCESS,
-        "silence" => &READY,
-        // In each case the first invocation is 1.
-        "ready, then garbage" => &[0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0xff, 0xff],
-        "ready, then a foreign call" => &[0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, ROOM, 77],
-        // A frame of a known kind at a time when nobody asked.
-        _ => &[0, 0, 0, 2, ROOM, 9],
-    };
-    drop(socket.write_all(said));
-    loop {
-        std::thread::park();
     }
 }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{
-    Invalid, action, ask, attempt, catalogue, counts, ending, failure, in_flight, keyring, log_lines, names, oauth,
-    parse, state, wire_counts, wire_ending, wire_failure, wire_in_flight, wire_log,
+    Invalid, action, ask, attempt, catalogue, class, counts, ending, failure, in_flight, keyring, log_lines, names,
+    oauth, parse, ran, state, wire_counts, wire_ending, wire_failure, wire_in_flight, wire_log,
 };
 use crate::{
     MAX_CURSOR, MAX_SLOTS,
@@ -32,6 +32,7 @@ impl FromAgent {
             Kind::Result(wire) => Self::Result(report(wire)?),
             Kind::Declined(wire) => Self::Declined {
                 attempt: attempt(&wire.run_id, wire.fence)?,
+                side_effects: class::class(wire.side_effects()),
                 failure: failure(wire.failure.ok_or(Invalid::missing("failure"))?),
             },
             Kind::Progress(wire) => Self::Progress {
@@ -66,7 +67,8 @@ impl FromAgent {
                 free_slots: beat.free_slots,
             }),
             Self::Result(report) => Kind::Result(wire_report(report)),
-            Self::Declined { attempt, failure } => Kind::Declined(wire::Declined {
+            Self::Declined { attempt, failure, side_effects } => Kind::Declined(wire::Declined {
+                side_effects: class::wire_class(side_effects),
                 run_id: run_id(attempt),
                 fence: attempt.fence.bits(),
                 failure: Some(wire_failure(failure)),
@@ -158,6 +160,7 @@ fn report(wire: wire::Result) -> Result<Report, Invalid> {
         states: state::states(wire.states)?,
         trial: names("trial", &wire.trial)?,
         answer: action::answer(wire.answer)?,
+        ran: wire.ran.map(ran::ran).transpose()?,
     })
 }
 
@@ -174,5 +177,6 @@ fn wire_report(report: Report) -> wire::Result {
         earlier: Some(wire_counts(report.earlier)),
         trial: report.trial.iter().map(ToString::to_string).collect(),
         answer: report.answer,
+        ran: report.ran.map(ran::wire_ran),
     }
 }

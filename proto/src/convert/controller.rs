@@ -5,7 +5,8 @@ use core::time::Duration;
 use wherry_domain::lease::LeaseTerms;
 
 use super::{
-    Invalid, action, ask, attempt, catalogue, keyring, names, oauth, parse, policy, publishers, state, wire_publishers,
+    Invalid, action, ask, attempt, catalogue, class, keyring, names, oauth, parse, policy, publishers, state,
+    wire_publishers,
 };
 use crate::{
     MAX_CURSOR,
@@ -146,6 +147,7 @@ fn offer(wire: wire::Offer) -> Result<Offer, Invalid> {
         return Err(Invalid::new("cursor", format!("it is longer than {MAX_CURSOR} bytes")));
     }
     Ok(Offer {
+        side_effects: class::class(wire.side_effects()),
         attempt: attempt(&wire.run_id, wire.fence)?,
         deployment: parse("deployment_digest", &wire.deployment_digest)?,
         operation: parse("operation", &wire.operation)?,
@@ -161,6 +163,7 @@ fn offer(wire: wire::Offer) -> Result<Offer, Invalid> {
 
 fn wire_offer(offer: Offer) -> wire::Offer {
     wire::Offer {
+        side_effects: class::wire_class(offer.side_effects),
         run_id: offer.attempt.run.to_string(),
         fence: offer.attempt.fence.bits(),
         deployment_digest: offer.deployment.to_string(),

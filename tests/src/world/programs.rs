@@ -45,6 +45,11 @@ impl Programs {
         Ok(path)
     }
 
+    /// The folder of the components.
+    pub fn connectors(&self) -> &Path {
+        &self.connectors
+    }
+
     /// The component of a connector.
     ///
     /// # Errors

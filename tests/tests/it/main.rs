@@ -8,6 +8,7 @@ mod connections;
 mod connector_text;
 mod dead_workers;
 mod declarative;
+mod demo;
 mod disk_full;
 mod guides;
 mod jira;

@@ -1,5 +1,7 @@
 //! An operator's day with `wherry` itself: invite, set secrets, lock and unlock, and recover what everybody lost.
 
+mod versions;
+
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};

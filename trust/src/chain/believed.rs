@@ -11,7 +11,7 @@ use wherry_domain::name::Name;
 use super::{ChainError, Document, FORMAT, Index, Level, PublishersList, lock};
 use crate::dsse::{Envelope, Limits};
 use crate::keys::{PublicKey, sha256};
-use crate::release::{Capabilities, VerifiedRelease, verify_release};
+use crate::release::{VerifiedRelease, verify_release};
 
 /// A document in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,8 +239,7 @@ pub(super) fn judge(
     if let Some((_, what)) = differs.into_iter().find(|(differs, _)| *differs) {
         return Err(ChainError::Differs { name: name.clone(), what });
     }
-    let mut grown = release.capabilities.beyond(&Capabilities::default());
-    grown.retain(|capability| !locked.approved.contains(capability));
+    let grown = lock::grown(&release.asks(), &locked.approved);
     if !grown.is_empty() {
         let grown = grown.join(", ");
         return Err(ChainError::CapabilitiesGrown { name: name.clone(), version: version.clone(), grown });

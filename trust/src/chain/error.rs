@@ -113,7 +113,7 @@ pub enum ChainError {
         version: semver::Version,
     },
     /// A release that was revoked.
-    #[error("connector {name} {version} is revoked: run `wherry connector upgrade {name}` or roll back")]
+    #[error("connector {name} {version} is revoked: upgrade the connector or roll it back")]
     Revoked {
         /// The connector.
         name: Name,
@@ -130,7 +130,7 @@ pub enum ChainError {
     },
     /// It asks for more than was approved.
     #[error(
-        "connector {name} {version} asks for {grown}, which nobody approved: run `wherry connector upgrade {name}`"
+        "connector {name} {version} asks for {grown}, which nobody approved: upgrade it with --approve-capabilities"
     )]
     CapabilitiesGrown {
         /// The connector.
@@ -151,6 +151,9 @@ pub enum ChainError {
     /// The release is not at hand.
     #[error("the release of connector {0} was not fetched: try again")]
     ReleaseMissing(Name),
+    /// More than any honest catalogue has.
+    #[error("the catalogue is larger than this program keeps: ask who runs the controller")]
+    TooLarge,
     /// What was believed cannot be read back.
     #[error(
         "what this machine believed of connectors is damaged: restore it from a backup, or move it away to believe the controller anew"
@@ -192,6 +195,7 @@ impl ChainError {
             Self::CapabilitiesGrown { .. } => Code::new("lock.capabilities_grown"),
             Self::Release { error, .. } => error.code(),
             Self::ReleaseMissing(_) => Code::new("release.missing"),
+            Self::TooLarge => Code::new("catalogue.too_large"),
             Self::Damaged => Code::new("catalogue.damaged"),
         }
     }

@@ -8,10 +8,11 @@ use wherry_domain::lock::{self, Lock, Locked, MAX_CONNECTORS};
 use super::{ChainError, Document, Keys, LOCK_TYPE, Level};
 use crate::dsse::{self, Envelope, Limits};
 use crate::keys::{SigningKey, sha256};
-use crate::release::{Capabilities, Release};
+use crate::release::{AUTH, Release};
 
-/// Most capabilities that can be approved for one connector: as many as a release may ask for.
-const MAX_APPROVED: usize = 64;
+/// Most capabilities that can be approved for one connector: as many as a release may ask for, its ways to authenticate
+/// included.
+const MAX_APPROVED: usize = 96;
 
 /// Signs a lock, after the checks a receiver makes of its form.
 ///
@@ -43,10 +44,18 @@ pub fn peek_lock(json: &[u8]) -> Result<Lock, ChainError> {
     parse(&payload)
 }
 
-/// Capabilities as a lock names them, one readable entry each.
+/// What is asked for beyond what was approved. Approvals of before ways to authenticate counted speak of none of them,
+/// and agree to any.
 #[must_use]
-pub fn approved(capabilities: &Capabilities) -> BTreeSet<String> {
-    capabilities.beyond(&Capabilities::default()).into_iter().collect()
+pub fn grown(asked: &BTreeSet<String>, approved: &BTreeSet<String>) -> Vec<String> {
+    let counts = |entry: &&String| speaks_of_auth(approved) || !entry.starts_with(AUTH);
+    asked.difference(approved).filter(counts).cloned().collect()
+}
+
+/// Whether an approval names ways to authenticate. One that names none agrees to any.
+#[must_use]
+pub fn speaks_of_auth(approved: &BTreeSet<String>) -> bool {
+    approved.iter().any(|entry| entry.starts_with(AUTH))
 }
 
 /// Reads a release that was verified when it was published, with the digest that locks name it by.

@@ -21,6 +21,8 @@ use crate::keys::{PublicKey, sha256};
 const MAX_LOCKS: usize = 1_000;
 /// Most environments whose locks are remembered, those that are gone included: a bound for who makes them up.
 const MAX_REMEMBERED: usize = 10_000;
+/// Most bytes of releases that one catalogue brings: ten times those of the largest honest one.
+const MAX_SUPPLIED: usize = 16 << 20;
 
 /// A catalogue as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,8 @@ pub struct Proposed {
     next: Believed,
     wanted: BTreeMap<Digest, Vec<Judged>>,
     changed: BTreeSet<Name>,
+    /// Bytes of the releases so far.
+    supplied: usize,
 }
 
 #[derive(Debug)]
@@ -82,13 +86,13 @@ impl Believed {
         let publishers = self.next_publishers(documents.publishers, context)?;
         let list = &publishers.document;
         timely(Document::Publishers, (list.issued_ms.min(now_ms), list.expires_ms), now_ms)?;
-        let index = self.next_index(documents.index, &list.catalogue_keys, context)?;
+        let index = self.next_index(documents.index, &publishers, context)?;
         timely(Document::Index, (index.document.issued_ms.min(now_ms), index.document.expires_ms), now_ms)?;
         let operators = context.roster.clone().unwrap_or_else(|| list.operators.clone());
         let keys = Keys { catalogue: list.catalogue_keys.clone(), operators };
         let newest_ms = self.newest_ms.max(list.issued_ms).max(index.document.issued_ms);
         let next = Self { publishers: Some(publishers), index: Some(index), newest_ms, ..self.clone() };
-        let mut proposed = Proposed { next, wanted: BTreeMap::new(), changed: BTreeSet::new() };
+        let mut proposed = Proposed { next, wanted: BTreeMap::new(), changed: BTreeSet::new(), supplied: 0 };
         for json in documents.locks {
             proposed.lock(self, json, &keys)?;
         }
@@ -116,6 +120,8 @@ impl Believed {
         let named = if believed.operators.is_empty() { &list.operators } else { &believed.operators };
         let operators = context.roster.as_ref().unwrap_or(named).clone();
         let signer = level(document, &envelope, &Keys { catalogue: believed.catalogue_keys.clone(), operators })?;
+        // Whoever took over a controller may have run its versions up and filled its revocations: operators begin anew.
+        let known = known.filter(|known| known.level >= signer);
         if let Some(known) = known {
             follows(document, (known.document.version, known.digest), (list.version, &payload))?;
             if known.level > signer {
@@ -133,13 +139,19 @@ impl Believed {
         Ok(Held::new(list, signer, envelope, &payload))
     }
 
-    fn next_index(&self, json: &[u8], keys: &[PublicKey], context: &Context) -> Result<Held<Index>, ChainError> {
+    fn next_index(
+        &self,
+        json: &[u8],
+        list: &Held<PublishersList>,
+        context: &Context,
+    ) -> Result<Held<Index>, ChainError> {
         let document = Document::Index;
         let (envelope, payload) = envelope(document, json)?;
-        let signer = level(document, &envelope, &Keys { catalogue: keys.to_vec(), operators: Vec::new() })?;
+        let keys = Keys { catalogue: list.document.catalogue_keys.clone(), operators: Vec::new() };
+        let signer = level(document, &envelope, &keys)?;
         let mut index: Index = super::parsed(document, &payload)?;
         index.check()?;
-        if let Some(known) = &self.index {
+        if let Some(known) = self.index.as_ref().filter(|known| !disowned(document, known, list)) {
             if !follows(document, (known.document.version, known.digest), (index.version, &payload))? {
                 return Ok(known.clone());
             }
@@ -158,10 +170,13 @@ impl Proposed {
         let offered: Lock = super::parsed(document, &payload)?;
         let environment = offered.environment.clone();
         let known = before.locks.get(&environment);
-        if let Some(known) = known
-            && !follows(document, (known.document.version, known.digest), (offered.version, &payload))?
-        {
+        if known.is_some_and(|known| known.digest == sha256(&payload)) {
             return Ok(());
+        }
+        let list = self.next.publishers.as_ref();
+        let owned = known.filter(|known| !list.is_some_and(|list| disowned(document, known, list)));
+        if let Some(known) = owned {
+            follows(document, (known.document.version, known.digest), (offered.version, &payload))?;
         }
         let signer = level(document, &envelope, keys)?;
         let held = held_lock(&payload, signer, envelope)?;
@@ -206,6 +221,10 @@ impl Proposed {
     /// If it is another one, or may not run where a lock newly names it.
     pub fn supply(&mut self, wanted: &Wanted, json: &[u8]) -> Result<(), ChainError> {
         let Wanted { name, locked } = wanted;
+        self.supplied = self.supplied.saturating_add(json.len());
+        if self.supplied > MAX_SUPPLIED {
+            return Err(ChainError::TooLarge);
+        }
         let limits = Limits::default();
         let unreadable =
             |error: crate::dsse::DsseError| ChainError::Release { name: name.clone(), error: Box::new(error.into()) };
@@ -245,6 +264,14 @@ impl Proposed {
         self.next.releases.retain(|digest, _| named.contains(digest));
         Ok(self.next)
     }
+}
+
+/// Whether a document was signed by a controller whose key operators do not name any more: its version and what it
+/// revoked bind nobody. After a theft of the key, agents could not come back otherwise. See The Update Framework,
+/// 5.3.11, on recovering from fast-forward attacks.
+fn disowned<T>(document: Document, held: &Held<T>, list: &Held<PublishersList>) -> bool {
+    let keys = Keys { catalogue: list.document.catalogue_keys.clone(), operators: Vec::new() };
+    list.level == Level::Operator && held.level == Level::Controller && level(document, &held.envelope, &keys).is_err()
 }
 
 /// What the lock names that the one before did not, and whether it has to be sound.

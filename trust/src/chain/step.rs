@@ -10,20 +10,19 @@ use wherry_domain::lock::{Lock, Locked, Mode};
 use wherry_domain::name::Name;
 
 use super::Level;
+use super::lock::{grown, speaks_of_auth};
 
 /// Why the controller may not sign this change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
     /// Only operators move this lock.
-    #[error("the environment is held and only an operator's key moves its lock: run `wherry connector upgrade`")]
+    #[error("the environment is held, and only an operator's key moves its lock")]
     Held,
     /// A connector is gone.
-    #[error("connector {0} is dropped without an operator's signature: run `wherry connector upgrade`")]
+    #[error("connector {0} is dropped, which takes an operator's signature")]
     Dropped(Name),
     /// An older version.
-    #[error(
-        "connector {name} is lowered from {from} to {to} without an operator's signature: run `wherry connector rollback {name}`"
-    )]
+    #[error("connector {name} is lowered from {from} to {to}, which takes an operator's signature")]
     Lowered {
         /// The connector.
         name: Name,
@@ -33,9 +32,7 @@ pub enum StepError {
         to: semver::Version,
     },
     /// Another major version.
-    #[error(
-        "connector {name} jumps from {from} to {to}, another major version, without an operator's signature: run `wherry connector upgrade {name}`"
-    )]
+    #[error("connector {name} jumps from {from} to {to}, another major version, which takes an operator's signature")]
     MajorJump {
         /// The connector.
         name: Name,
@@ -45,12 +42,10 @@ pub enum StepError {
         to: semver::Version,
     },
     /// More was approved than before.
-    #[error(
-        "connector {0} gets other capabilities without an operator's signature: run `wherry connector upgrade {0}`"
-    )]
+    #[error("connector {0} gets other capabilities, which takes an operator's signature")]
     Approved(Name),
     /// It is pinned.
-    #[error("connector {0} is pinned: run `wherry connector unpin {0}` first")]
+    #[error("connector {0} is pinned, and only who unpins it moves it")]
     Pinned(Name),
     /// Other bytes under the same version.
     #[error("connector {0} keeps its version but has other contents: publish it under a higher version")]
@@ -139,7 +134,9 @@ fn raise(name: &Name, old: &Locked, new: &Locked) -> Result<(), StepError> {
     if to.major != from.major {
         return Err(StepError::MajorJump { name: name.clone(), from, to });
     }
-    if !new.approved.is_subset(&old.approved) {
+    // To leave out all ways to authenticate would be to agree to any.
+    let any_auth = speaks_of_auth(&old.approved) && !speaks_of_auth(&new.approved);
+    if any_auth || !grown(&new.approved, &old.approved).is_empty() {
         return Err(StepError::Approved(name.clone()));
     }
     // Approval alone may shrink under one version; anything else would be two releases of it.

@@ -2,4 +2,5 @@
 
 mod attacks;
 mod rules;
+mod stolen;
 mod world;

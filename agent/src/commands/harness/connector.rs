@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use wherry_host::{
-    Batch, Connector, ConnectorError, ConnectorFault, Egress, FromConnector, Outcome, Task, ToConnector,
+    Batch, Connector, ConnectorError, ConnectorFault, Descriptor, Egress, FromConnector, Outcome, Task, ToConnector,
 };
 
 use super::{
@@ -43,10 +43,12 @@ pub(super) fn connector() -> Result<(), Ended> {
     let connector = load(&plan.component)?;
     let runtime = runtime()?;
     let descriptor = runtime.block_on(connector.describe_text())?;
-    wherry_host::Descriptor::parse(&descriptor).map_err(wherry_host::HostError::from)?;
+    let parsed = Descriptor::parse(&descriptor).map_err(wherry_host::HostError::from)?;
     print(&json!({ "descriptor": descriptor }))?;
     for run in plan.runs {
-        print(&serde_json::to_value(runtime.block_on(carry_out(&connector, run))?).unwrap_or_default())?;
+        let mut report = runtime.block_on(carry_out(&connector, run))?;
+        report.hold_against(&parsed);
+        print(&serde_json::to_value(report).unwrap_or_default())?;
     }
     Ok(())
 }
@@ -200,6 +202,14 @@ impl Report {
         }
     }
 
+    /// Finds the codes that would not leave an agent.
+    fn hold_against(&mut self, descriptor: &Descriptor) {
+        let all = self.error.iter_mut().chain(self.rejected.iter_mut().map(|one| &mut one.told));
+        for told in all.filter(|told| !told.kind.is_empty() && !told.was_seen) {
+            told.undeclared = !descriptor.declares_error(&told.code);
+        }
+    }
+
     fn note(&mut self, cursor: String) {
         self.cursors += 1;
         self.cursor = Some(cursor);
@@ -248,6 +258,7 @@ impl Report {
 impl Told {
     fn of(error: ConnectorError) -> Self {
         let kind = serde_json::to_value(error.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned));
-        Self { kind: kind.unwrap_or_default(), code: error.code, message: error.message, details: error.details }
+        let ConnectorError { code, message, details, cause, .. } = error;
+        Self { kind: kind.unwrap_or_default(), code, message, details, was_seen: cause.is_some(), ..Self::default() }
     }
 }

@@ -124,6 +124,11 @@ pub(super) struct Told {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) details: Option<String>,
+    /// Whether the code would stay on the agent, because the connector does not declare it.
+    pub(super) undeclared: bool,
+    /// The host saw what failed, and its code is told instead.
+    #[serde(skip)]
+    pub(super) was_seen: bool,
 }
 
 /// A record that the system refused.

@@ -23,6 +23,11 @@ use super::{
     MAX_WORDS,
 };
 
+/// The component cannot be fetched at present.
+const AWAY: &str = "controller.unavailable";
+/// How often something is tried that may pass by itself, before that is doubted: half a minute with the pauses.
+const TRIES: u32 = 5;
+
 /// What is judged as one: a release with what was approved for it. Where environments approved differently, each has its
 /// own answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +55,9 @@ pub(super) struct State {
     /// Those of them that could not be written: without a file that a person could remove, they last as long as the
     /// process, unless a newer lock ends them.
     pub(super) unwritten: BTreeSet<Digest>,
-    /// Counts up with each beginning and end of a quarantine.
-    pub(super) quarantines: u64,
+    /// Counts up whenever something else may be chosen although no lock moved: a quarantine begins or ends, a version
+    /// becomes ready or turns out not to be.
+    pub(super) shifts: u64,
     pub(super) before: Before,
     /// Who uses a component: those that were loaded under one release, and those under another, each for themselves.
     pub(super) using: BTreeMap<Digest, Vec<Weak<()>>>,
@@ -65,6 +71,15 @@ pub(super) struct Trouble {
     pub(super) passes: bool,
     pub(super) tries: u32,
     pub(super) again: Timestamp,
+}
+
+impl Trouble {
+    /// Whether it is likely to pass by itself. It is tried again in any case, but what failed so often is told as a
+    /// refusal: a version that never gets ready must not go unnoticed. That the controller is away says nothing of the
+    /// version.
+    fn may_pass(&self) -> bool {
+        self.passes && (self.tries < TRIES || self.code.as_str() == AWAY)
+    }
 }
 
 impl State {
@@ -82,6 +97,12 @@ impl State {
     pub(super) fn used(&self) -> impl Iterator<Item = Digest> {
         let used = |all: &Vec<Weak<()>>| all.iter().any(|using| using.strong_count() > 0);
         self.using.iter().filter(move |(_, all)| used(all)).map(|(digest, _)| *digest)
+    }
+
+    /// Whether it is still being made ready, and nothing says yet that it cannot be.
+    pub(super) fn is_coming(&self, name: &Name, locked: &Locked) -> bool {
+        let judged = Judged::of(name, locked);
+        !self.ready.contains(&judged) && self.trouble.get(&judged).is_none_or(Trouble::may_pass)
     }
 
     /// Whether every environment that runs this component has another version of it to run instead.
@@ -108,7 +129,7 @@ impl State {
             instead = self.instead(lock, name, on_trial);
         } else if self.ready.contains(&judged) {
             state = frame::HoldingState::Ready;
-        } else if let Some(Trouble { code, message, passes: false, .. }) = self.trouble.get(&judged) {
+        } else if let Some(Trouble { code, message, .. }) = self.trouble.get(&judged).filter(|one| !one.may_pass()) {
             state = frame::HoldingState::Refused { code: code.clone(), message: message.clone() };
         }
         frame::Holding { connector: name.clone(), version: locked.version.clone(), digest, state, instead }

@@ -199,6 +199,32 @@ fn goals_are_reached_one_by_one_and_tried_again_later_and_later_or_with_the_next
 }
 
 #[test]
+fn what_fails_time_and_again_is_told_as_a_refusal_and_nothing_runs_in_its_place_any_more() {
+    for (code, doubted) in [("connector.compile_failed", true), ("controller.unavailable", false)] {
+        let set = Set::new(true);
+        set.locks.put(lock(1, &[("http", 1)], &[]));
+        assert_eq!(set.chosen(false), Ok(Some(1)));
+        set.locks.put(lock(2, &[("http", 2)], &[]));
+        let failure = Failure::retry(Code::new(code), "the compiler broke off");
+        let meanwhile = || {
+            let choice = set.stock.choose(&"prod".parse().unwrap(), &http(), false).unwrap().unwrap();
+            choice.meanwhile.map(|(locked, _)| locked.version.major)
+        };
+        for _ in 0..4 {
+            set.stock.not_ready(&http(), &locked(2), &failure);
+            assert_eq!((set.states(), meanwhile()), (vec![(2, "preparing")], Some(1)));
+        }
+        set.stock.not_ready(&http(), &locked(2), &failure);
+        let told = if doubted { (vec![(2, "refused")], None) } else { (vec![(2, "preparing")], Some(1)) };
+        assert_eq!((set.states(), meanwhile()), told, "{code}");
+        let before = set.stock.stand();
+        set.stock.ready(&http(), &locked(2), &Arc::default());
+        assert_eq!((set.states(), meanwhile()), (vec![(2, "ready")], None));
+        assert_ne!(set.stock.stand(), before, "plans are made anew");
+    }
+}
+
+#[test]
 fn what_is_named_was_named_before_or_is_used_is_kept() {
     let set = Set::new(true);
     set.locks.put(lock(1, &[("http", 1)], &[]));

@@ -55,11 +55,12 @@ impl Attempting {
             Ok(ready) => ready,
             Err(failure) if failure.code == LOCK_BEHIND => return self.decline(failure).await,
             Err(failure) => {
-                self.trial = shared.plans.tried(&offer, &failure).await;
+                (self.trial, self.ran) = shared.plans.tried(&offer, Some(&action), &failure).await;
                 return self.failed_early(failure).await;
             }
         };
         self.trial = called.step.access.on_trial.iter().cloned().collect();
+        self.ran = vec![called.step.access.ran.clone()];
         // Which version was on trial is told even if this process dies.
         self.reading = called.class == SideEffects::Read && self.trial.is_empty();
         if let Some((attempting, machine)) = self.started(called.class, Duration::ZERO).await {

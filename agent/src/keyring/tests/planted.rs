@@ -137,3 +137,22 @@ fn an_agent_removes_others_but_not_itself_and_wraps_to_nobody_whom_the_roster_do
     let frame = Frame { roster_first: 1, roster_n: 1, departed, missing, tends: true, ..Frame::default() };
     assert!(group.say(first, frame).is_none_or(|report| report.append.is_empty() && report.wraps.is_empty()));
 }
+
+#[test]
+fn whom_an_agent_takes_for_an_operator_does_not_depend_on_keys_that_the_controller_holds_back() {
+    let mut group = Group::new();
+    let first = group.invited();
+    group.settle();
+    let operators = Some(vec![group.operator().public()]);
+    let second = group.invited();
+    assert_eq!(group.keys(second).operators(), None, "there is nothing to go by yet");
+    group.withhold_wraps = true;
+    group.settle();
+    assert_eq!((group.state(second), group.keys(second).operators()), (KeyringState::PendingKeys, operators.clone()));
+    group.withhold_wraps = false;
+    group.depart(second);
+    group.settle();
+    group.tell(second);
+    assert_eq!((group.state(second), group.keys(second).operators()), (KeyringState::Removed, operators.clone()));
+    assert_eq!(group.keys(first).operators(), operators);
+}

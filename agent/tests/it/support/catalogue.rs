@@ -1,8 +1,9 @@
 //! Catalogues of connectors, signed by a controller and an operator of ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wherry_domain::{
+    digest::Digest,
     id::OrganisationId,
     lock::{Lock, Mode},
     name::Name,
@@ -26,14 +27,20 @@ pub(crate) struct Catalogues {
     version: u64,
     publishers: BTreeMap<String, Publisher>,
     releases: Vec<Listed>,
+    revoked: BTreeSet<Digest>,
     last: Catalogue,
 }
 
 impl Catalogues {
     pub(crate) fn new() -> Self {
         let (controller, operator) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
-        let (publishers, releases) = (BTreeMap::new(), Vec::new());
-        Self { controller, operator, version: 0, publishers, releases, last: Catalogue::default() }
+        let (publishers, releases, revoked) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        Self { controller, operator, version: 0, publishers, releases, revoked, last: Catalogue::default() }
+    }
+
+    /// The next index calls it revoked.
+    pub(crate) fn revoke(&mut self, package: &Package) {
+        self.revoked.insert(reread(&package.envelope).unwrap().0);
     }
 
     /// The version of the newest lock.
@@ -100,7 +107,7 @@ impl Catalogues {
             issued_ms,
             expires_ms: issued_ms + LIFE_MS,
             releases: self.releases.clone(),
-            revoked: [].into(),
+            revoked: self.revoked.clone(),
         };
         self.last = Catalogue {
             publishers: publishers.sign(&self.operator).unwrap().to_json(),

@@ -136,7 +136,7 @@ impl Controller {
     /// The next attempt that is given back, and the code with it.
     pub(crate) async fn declined(&mut self) -> (Attempt, String) {
         let wanted = |frame| match frame {
-            FromAgent::Declined { attempt, failure } => Some((attempt, failure.code.as_str().to_owned())),
+            FromAgent::Declined { attempt, failure, .. } => Some((attempt, failure.code.as_str().to_owned())),
             FromAgent::Result(report) => panic!("{report:?}"),
             FromAgent::Hello(_)
             | FromAgent::Heartbeat(_)

@@ -14,7 +14,7 @@ use wherry_domain::{
 };
 use wherry_proto::frame::{Catalogue, FromAgent, FromController, Inventory};
 use wherry_trust::{
-    chain::{FORMAT, INDEX_LIFE_MS, Index, Listed, PublishersList, approved, entry, reread, sign_lock},
+    chain::{FORMAT, INDEX_LIFE_MS, Index, Listed, PublishersList, entry, reread, sign_lock},
     keys::SigningKey,
     release::{self, Activity, ActivityKind, CONTRACT, Capabilities, Publisher, Release, Wasm, sign_release},
 };
@@ -106,7 +106,7 @@ impl Liar {
         script.connectors.insert(digest, (json.clone(), component.clone()));
         script.connectors.insert(wasm, (json, component));
         drop(script);
-        entry(digest, &release, approved(&release.capabilities))
+        entry(digest, &release, release.asks())
     }
 
     /// The next lock runs this.

@@ -35,6 +35,7 @@ pub(crate) fn offer(run: u128, deployment: Digest) -> Offer {
         lock_version: 0,
         trial: Vec::new(),
         action: None,
+        side_effects: None,
     }
 }
 

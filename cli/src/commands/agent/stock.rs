@@ -2,17 +2,54 @@
 
 use serde_json::{Value, json};
 
-/// The agent with one line for each connector and each environment whose lock it does not follow yet.
+/// Characters of a digest that are shown of a component without a name: the kind and as much as tells two apart.
+const SHORT: usize = 19;
+
+/// The agent with one line for each connector, each environment whose lock it does not follow yet, and each component on
+/// its disk.
 pub(super) fn in_words(mut agent: Value) -> Value {
     let stocks = agent.get("stock").and_then(Value::as_array).cloned().unwrap_or_default();
-    let lines: Vec<Value> = stocks.iter().flat_map(lines).map(Value::from).collect();
-    if let Some(fields) = agent.as_object_mut().filter(|_| !lines.is_empty()) {
-        fields.insert("stock_lines".to_owned(), json!(lines));
+    let lines: Vec<String> = stocks.iter().flat_map(lines).collect();
+    let on_disk = on_disk(&agent);
+    for (key, lines) in [("stock_lines", lines), ("on_disk", on_disk)] {
+        if let Some(fields) = agent.as_object_mut().filter(|_| !lines.is_empty()) {
+            fields.insert(key.to_owned(), json!(lines));
+        }
     }
     agent
 }
 
+/// What is on its disk, by name and version; an older controller gives digests alone.
+fn on_disk(agent: &Value) -> Vec<String> {
+    let listed = |key: &str| agent.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let short = |digest: &str| format!("{}...", digest.chars().take(SHORT).collect::<String>());
+    let components = listed("components");
+    if components.is_empty() {
+        return listed("connectors").iter().filter_map(Value::as_str).map(short).collect();
+    }
+    let line = |one: &Value| match (text(one, "connector"), text(one, "version")) {
+        (name, _) if name.is_empty() => format!("{} (not published here)", short(&text(one, "digest"))),
+        (name, version) => format!("{name} {version}"),
+    };
+    components.iter().map(line).collect()
+}
+
+/// What an agent that is away should have: nobody knows what it has.
+fn away(stock: &Value) -> String {
+    let wanted = stock.get("wanted").and_then(Value::as_array).into_iter().flatten();
+    let wanted = wanted.map(|one| {
+        let canary = one.get("on_trial").and_then(Value::as_bool).unwrap_or_default();
+        format!("{} {}{}", text(one, "connector"), text(one, "version"), if canary { " (canary)" } else { "" })
+    });
+    let wanted: Vec<String> = wanted.collect();
+    let wanted = if wanted.is_empty() { "nothing".to_owned() } else { wanted.join(", ") };
+    format!("{}: away, so what it has is not known; it should have {wanted}", text(stock, "environment"))
+}
+
 fn lines(stock: &Value) -> Vec<String> {
+    if stock.get("lock_version").is_none() {
+        return vec![away(stock)];
+    }
     let environment = text(stock, "environment");
     let version = |key: &str| stock.get(key).and_then(Value::as_u64).unwrap_or_default();
     let (has, wants) = (version("lock_version"), version("wanted_lock_version"));
@@ -66,5 +103,31 @@ mod tests {
             ]
         );
         assert_eq!(in_words(json!({ "name": "old" })), json!({ "name": "old" }));
+    }
+
+    #[test]
+    fn an_agent_that_is_away_says_what_it_should_have() {
+        let wanted = json!([
+            { "connector": "crm", "version": "2.0.0", "on_trial": false },
+            { "connector": "crm", "version": "2.1.0", "on_trial": true },
+        ]);
+        let stock = json!([
+            { "environment": "prod", "wanted_lock_version": 4, "connectors": [], "wanted": wanted },
+            { "environment": "dev", "wanted_lock_version": 1, "connectors": [], "wanted": [] },
+        ]);
+        let lines = [
+            "prod: away, so what it has is not known; it should have crm 2.0.0, crm 2.1.0 (canary)",
+            "dev: away, so what it has is not known; it should have nothing",
+        ];
+        assert_eq!(in_words(json!({ "stock": stock }))["stock_lines"], json!(lines));
+    }
+
+    #[test]
+    fn what_is_on_its_disk_has_a_name_where_one_is_known() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let named = json!({ "digest": digest, "connector": "crm", "version": "2.0.0" });
+        let shown = in_words(json!({ "connectors": [digest], "components": [named, { "digest": digest }] }));
+        assert_eq!(shown["on_disk"], json!(["crm 2.0.0", "sha256:000000000000... (not published here)"]));
+        assert_eq!(in_words(json!({ "connectors": [digest] }))["on_disk"], json!(["sha256:000000000000..."]));
     }
 }

@@ -3,19 +3,23 @@
 use clap::Args;
 use semver::Version;
 use serde_json::{Map, Value, json};
-use wherry_domain::lock::Lock;
 use wherry_domain::name::Name;
 use wherry_domain::rollout::Share;
-use wherry_trust::keys::SigningKey;
 
 use super::Context;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::keystore::Keystore;
 use crate::prompt::confirm;
 use crate::table::{Column, at, count, text, time};
 use crate::text::plain;
+
+mod judged;
+mod signing;
+
+pub(crate) use judged::{Action, Asked};
+use signing::ToSign;
+pub(crate) use signing::sign_planned;
 
 const STANDING: &[Column] = &[
     text("NAME", "connector"),
@@ -153,6 +157,11 @@ pub(super) async fn standing(context: &Context, environment: &Name, name: Option
         items.retain(|item| {
             name.is_none_or(|name| item.get("connector").and_then(Value::as_str) == Some(name.as_str()))
         });
+        if let Some(name) = name.filter(|_| items.is_empty()) {
+            let message = format!("environment {environment} uses no connector {name}");
+            return Err(CliError::new(Exit::NotFound, codes::LOCK_CONNECTOR_MISSING, message)
+                .fix(format!("wherry connector list --environment {environment}")));
+        }
         if !context.screen.is_json() {
             items.iter_mut().filter_map(Value::as_object_mut).for_each(readable);
         }
@@ -206,48 +215,40 @@ async fn perform(context: &Context, which: &Which, mut body: Map<String, Value>,
         context.screen.done(&format!("nothing changes: {} is {to} in {}", which.name, which.environment), &plan);
         return Ok(());
     }
+    let to_sign = plan.get("signature_needed").map(|_| ToSign::of(client.url(), which, &body, &plan)).transpose()?;
     for line in lines(&plan) {
         context.screen.note(&line);
     }
+    if let Some(to_sign) = &to_sign {
+        to_sign.show(context);
+    }
+    let what = sentence(which, &body, (from, to));
+    confirm(&format!("{what}. Go on?"), agreed.yes)?;
+    if let Some(to_sign) = &to_sign {
+        to_sign.agree(which, agreed.yes)?;
+        body.insert("envelope".to_owned(), to_sign.sign(context)?);
+    }
+    let moved = client.post(&[a, b, c, d, "move"], Value::Object(body)).await?;
+    if let Some(to_sign) = &to_sign {
+        to_sign.remember(client.url(), context);
+    }
+    context.screen.done(&format!("{what}; {}", agents(&moved)), &moved);
+    Ok(())
+}
+
+/// What a move does, in one sentence.
+fn sentence(which: &Which, body: &Map<String, Value>, (from, to): (Option<&str>, &str)) -> String {
+    let Which { name, environment } = which;
+    let (from, to) = (plain(from.unwrap_or("nothing")), plain(to));
     let canary = body.get("canary").map(|canary| {
         let said = |key: &str| canary.get(key).and_then(Value::as_str).unwrap_or_default();
         format!(" on {} of the attempts for {}", said("share"), said("for"))
     });
-    let what = match body.get("action").and_then(Value::as_str) {
-        Some("pin") => format!("{} stays {to} in {}", which.name, which.environment),
-        Some("unpin") => format!("{} follows its publisher again in {}", which.name, which.environment),
-        _ => format!(
-            "{} goes from {} to {to} in {}{}",
-            which.name,
-            from.unwrap_or("nothing"),
-            which.environment,
-            canary.unwrap_or_default()
-        ),
-    };
-    confirm(&format!("{what}. Go on?"), agreed.yes)?;
-    if plan.get("signature_needed").is_some() {
-        body.insert("envelope".to_owned(), signed(context, &plan)?);
+    match body.get("action").and_then(Value::as_str) {
+        Some("pin") => format!("{name} stays {to} in {environment}"),
+        Some("unpin") => format!("{name} follows its publisher again in {environment}"),
+        _ => format!("{name} goes from {from} to {to} in {environment}{}", canary.unwrap_or_default()),
     }
-    let moved = client.post(&[a, b, c, d, "move"], Value::Object(body)).await?;
-    context.screen.done(&what, &moved);
-    Ok(())
-}
-
-/// The lock of the plan under this person's own key.
-fn signed(context: &Context, plan: &Value) -> Outcome<Value> {
-    let (operator, _) = Keystore::own()?.operator()?;
-    context.screen.note(&format!("signed with your operator key {}", operator.public()));
-    sign_planned(plan, &operator)
-}
-
-/// The lock of a plan in an envelope under an operator's key.
-pub(crate) fn sign_planned(plan: &Value, operator: &SigningKey) -> Outcome<Value> {
-    let unreadable = || CliError::new(Exit::Failed, codes::ANSWER_UNEXPECTED, "the controller sent no lock to sign");
-    let lock: Lock =
-        plan.get("lock").cloned().and_then(|lock| serde_json::from_value(lock).ok()).ok_or_else(unreadable)?;
-    let envelope = wherry_trust::chain::sign_lock(&lock, operator)
-        .map_err(|error| CliError::new(Exit::Invalid, error.code(), error.to_string()))?;
-    serde_json::to_value(envelope).map_err(|_| unreadable())
 }
 
 /// What a plan says, for a person who decides.
@@ -264,6 +265,7 @@ fn lines(plan: &Value) -> Vec<String> {
         ("activities_removed", "activity gone"),
         ("side_effects_changed", "other side effects"),
         ("schemas_changed", "other schema"),
+        ("agents_too_old", "agent too old for it"),
         ("connections", "concerns connection"),
         ("operations", "concerns operation"),
     ] {
@@ -278,12 +280,17 @@ fn lines(plan: &Value) -> Vec<String> {
     lines
 }
 
+/// How many agents have a version ready.
+fn agents(moved: &Value) -> String {
+    let number = |key: &str| moved.get(key).and_then(Value::as_u64).unwrap_or_default();
+    format!("{} of {} agents have it", number("agents_updated"), number("agents_total"))
+}
+
 /// What a test of a connection did to its connector, in words.
 pub(crate) fn tested(connector: &Value) -> String {
     let said = |key: &str| connector.get(key).and_then(Value::as_str).unwrap_or_default();
-    let number = |key: &str| connector.get(key).and_then(Value::as_u64).unwrap_or_default();
     let (name, from, to) = (said("name"), said("from"), said("to"));
-    let agents = format!("{} of {} agents have it", number("agents_updated"), number("agents_total"));
+    let agents = agents(connector);
     if from == to {
         format!("connector {name} stays {to}; {agents}")
     } else {

@@ -13,6 +13,8 @@ use crate::error::{CliError, Outcome, unwritable};
 use crate::exit::Exit;
 use crate::scaffold::{self, Language};
 
+/// The packages that a connector in Rust is built with out of a checkout; cargo takes no second one of such a name.
+const OF_THE_KIT: [&str; 2] = ["wherry-sdk", "wherry-sdk-macros"];
 /// Where the kit is in a checkout.
 const KIT: &str = "plugins/sdk";
 /// The crate that this program was compiled from; a target folder may be outside of its checkout.
@@ -36,13 +38,8 @@ pub(crate) struct New {
 
 impl New {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        // Cargo takes no package of such a name, and says so only when it is built.
-        if self.lang == Language::Rust && self.name.as_str().starts_with(|c: char| c.is_ascii_digit()) {
-            let message =
-                format!("{} begins with a digit: a connector in Rust is a package, whose name cannot", self.name);
-            return Err(
-                CliError::new(Exit::Invalid, codes::CONNECTOR_NAME, message).fix("begin the name with a letter")
-            );
+        if self.lang == Language::Rust {
+            suitable(&self.name)?;
         }
         let folder = self.folder.clone().unwrap_or_else(|| PathBuf::from(self.name.as_str()));
         if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -89,6 +86,26 @@ impl New {
         let found = exe.ancestors().chain(Path::new(SOURCE).ancestors()).find(has_kit).map(Path::to_owned);
         found.ok_or_else(|| missing(exe.display().to_string()))
     }
+}
+
+/// Refuses a name that cargo or the compiler would refuse, which they say only when the package is built.
+fn suitable(name: &Name) -> Outcome {
+    let unsuitable = |why: &str, fix: &'static str| {
+        Err(CliError::new(Exit::Invalid, codes::CONNECTOR_NAME, format!("{name} {why}")).fix(fix))
+    };
+    if name.as_str().starts_with(|c: char| c.is_ascii_digit()) {
+        return unsuitable(
+            "begins with a digit: a connector in Rust is a package, whose name cannot",
+            "begin the name with a letter",
+        );
+    }
+    if OF_THE_KIT.contains(&name.as_str()) {
+        return unsuitable(
+            "is a package of the kit, and a connector in Rust is a package beside it",
+            "take another name",
+        );
+    }
+    Ok(())
 }
 
 fn not_yet() -> CliError {

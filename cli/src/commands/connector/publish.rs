@@ -76,6 +76,10 @@ impl Publish {
         let said = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
         let mut text =
             format!("unchanged: {} {} was published at {}", said("name"), said("version"), said("published_at"));
+        if answer.get("revoked_at").is_some_and(Value::is_string) {
+            text +=
+                &format!(", was revoked at {} and runs nowhere any more: publish another version", said("revoked_at"));
+        }
         if self.statement.has_notes() {
             text += "; its notes are not replaced";
         }

@@ -53,7 +53,10 @@ fn runs_in(one: &Value) -> String {
         .map(|(_, mark)| mark)
         .collect();
     let marks = if marks.is_empty() { String::new() } else { format!(" ({})", marks.join(", ")) };
-    format!("{}{marks} {} of {} agents", text_at(one, "environment"), count("ready"), count("agents"))
+    let (ready, away) = (count("ready"), count("agents_away"));
+    let agents = count("agents").saturating_add(away);
+    let away = if away == 0 { String::new() } else { format!(", {away} away") };
+    format!("{}{marks} {ready} of {agents} agents{away}", text_at(one, "environment"))
 }
 
 /// What each agent has that does not run the version, and why it differs.
@@ -85,9 +88,11 @@ mod tests {
         let mut shown = json!({ "version": "1.1.0", "environments": [
             { "environment": "dev", "on_trial": false, "agents": 1, "ready": 1, "refused": [] },
             { "environment": "prod", "on_trial": true, "agents": 3, "ready": 2, "refused": [] },
+            { "environment": "quay", "on_trial": false, "agents": 0, "agents_away": 2, "ready": 0, "refused": [] },
         ] });
         placed(&mut shown);
-        assert_eq!(shown["runs_in"], json!(["dev 1 of 1 agents", "prod (canary) 2 of 3 agents"]));
+        let runs_in = ["dev 1 of 1 agents", "prod (canary) 2 of 3 agents", "quay 0 of 2 agents, 2 away"];
+        assert_eq!(shown["runs_in"], json!(runs_in));
         assert_eq!(shown.get("not_on"), None);
         let mut nowhere = json!({ "version": "1.0.0" });
         placed(&mut nowhere);

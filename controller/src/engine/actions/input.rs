@@ -24,9 +24,13 @@ const MAX_FAULTS: usize = 50;
 impl Ledger {
     /// The call, with its input as it travels and the class of what it calls.
     pub(super) async fn examined(&self, call: Call) -> Result<(Call, (Vec<u8>, Vec<u8>), SideEffects), Refusal> {
-        if call.activity.len() > MAX_ACTIVITY || call.records.len() > MAX_RECORDS {
-            let message =
-                format!("a call names an activity of {MAX_ACTIVITY} bytes and has {MAX_RECORDS} records at most");
+        if call.activity.len() > MAX_ACTIVITY {
+            let message = format!("the name of an activity has at most {MAX_ACTIVITY} bytes");
+            return Err(Refusal::invalid("request.too_large", message));
+        }
+        if call.records.len() > MAX_RECORDS {
+            let came = call.records.len();
+            let message = format!("{came} records came, and a call takes {MAX_RECORDS} at most: call several times");
             return Err(Refusal::invalid("request.too_large", message));
         }
         let (environment, project) = (call.environment.clone(), call.project.clone());
@@ -61,7 +65,10 @@ impl Ledger {
         if found.is_empty() {
             return Ok((call, input, class));
         }
-        let message = format!("the input has {} faults: correct them and call again", found.len());
+        let message = match found.len() {
+            1 => "the input has a fault: correct it and call again".to_owned(),
+            many => format!("the input has {many} faults: correct them and call again"),
+        };
         Err(Refusal { faults: found, ..Refusal::invalid("action.input_invalid", message) })
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use wherry_domain::{lock::Locked, name::Name};
-use wherry_trust::chain::{FORMAT, INDEX_LIFE_MS, Index, Listed, approved, entry, reread};
+use wherry_trust::chain::{FORMAT, INDEX_LIFE_MS, Index, Listed, entry, reread};
 
-use super::refused;
+use super::{refused, revoked::connector_revoked};
 use crate::{
     engine::{Refusal, Turn},
     model::Connector,
@@ -72,16 +72,16 @@ impl Turn<'_> {
         let versions = self.state.connectors.get(name).ok_or_else(missing)?;
         let connector = versions.get(version).ok_or_else(missing)?;
         if connector.revoked_ms.is_some() {
-            let message = format!("connector {name} {version} is revoked: choose another version");
-            return Err(Refusal::conflict("release.revoked", message));
+            return Err(connector_revoked(connector));
         }
         let (digest, release) = reread(connector.envelope.as_bytes()).map_err(|error| refused(&error))?;
-        let agreed = agreed.unwrap_or_else(|| approved(&release.capabilities));
+        let agreed = agreed.unwrap_or_else(|| release.asks());
         Ok(entry(digest, &release, agreed))
     }
 }
 
 fn revoked(connector: &Connector) -> Option<wherry_domain::digest::Digest> {
-    connector.revoked_ms?;
+    // The publishers list says the other ones.
+    connector.revoked_ms.filter(|_| !connector.key_revoked)?;
     reread(connector.envelope.as_bytes()).ok().map(|(digest, _)| digest)
 }

@@ -12,7 +12,7 @@ use wherry_domain::{
     name::Name,
     project::ConnectorPin,
 };
-use wherry_trust::chain::{Believed, Level, sign_lock};
+use wherry_trust::chain::{Believed, Keys, Level, read_lock, sign_lock};
 
 use super::{LOCK, LOCK_BEFORE, MAX_CATALOGUE, fits, refused};
 use crate::engine::{Refusal, Turn};
@@ -193,12 +193,15 @@ impl Turn<'_> {
         self.commit_lock(environment, lock)
     }
 
-    /// After a restore from a copy, agents may know newer locks than this controller: its own get higher versions.
+    /// After a restore from a copy, agents may know newer locks than this controller: its own get higher versions. Those
+    /// of a catalogue key that was replaced are signed anew, or agents that come later would believe none of them.
     fn raise_locks(&mut self) -> Vec<(Name, Refusal)> {
         let floor = self.version_floor();
+        let ours = Keys { catalogue: vec![self.state.catalogue.key.public()], operators: Vec::new() };
         let mut low = Vec::new();
         for held in self.state.catalogue.believed.locks().filter(|held| held.level == Level::Controller) {
-            if held.document.version <= floor && self.state.environments.contains_key(&held.document.environment) {
+            let due = held.document.version <= floor || read_lock(&held.json(), &ours).is_err();
+            if due && self.state.environments.contains_key(&held.document.environment) {
                 low.push(held.document.as_ref().clone());
             }
         }

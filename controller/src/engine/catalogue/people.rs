@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use wherry_domain::name::Name;
 use wherry_trust::{chain::Level, keys::PublicKey};
 
+use super::revoked::signed_by;
 use crate::{
     engine::{Ledger, Refusal, Turn},
     model::Connector,
@@ -22,6 +23,19 @@ pub struct PublishersView {
     pub envelope: Vec<u8>,
     /// The key that a list has to name for this controller.
     pub catalogue_key: PublicKey,
+    /// Environments whose locks name a release that is revoked with its key.
+    pub environments: BTreeSet<Name>,
+}
+
+/// A key that was revoked.
+#[derive(Clone, Debug)]
+pub struct RevokedPublisher {
+    /// The key.
+    pub key: PublicKey,
+    /// The names under which it was trusted.
+    pub names: BTreeSet<String>,
+    /// Environments whose locks name a release that it signed, and no trusted key did.
+    pub environments: BTreeSet<Name>,
 }
 
 impl Ledger {
@@ -36,7 +50,8 @@ impl Ledger {
                 || Refusal::not_found("catalogue.malformed", "there is no publishers list yet: look into the log");
             let held = turn.state.catalogue.believed.publishers().ok_or_else(missing)?;
             let catalogue_key = turn.state.catalogue.key.public();
-            Ok(PublishersView { level: held.level, envelope: held.json(), catalogue_key })
+            let environments = turn.environments_stopped();
+            Ok(PublishersView { level: held.level, envelope: held.json(), catalogue_key, environments })
         })
         .await
     }
@@ -54,18 +69,8 @@ impl Ledger {
     /// # Errors
     /// If there is none of that name, or operators sign the list; or if the list cannot be signed, so that agents do
     /// not know yet.
-    pub async fn revoke_publisher(&self, who: String, name: String) -> Result<(), Refusal> {
-        self.act(move |turn| {
-            turn.publishers_are_ours()?;
-            let missing = || Refusal::not_found("publisher.not_found", "there is no publisher of that name");
-            let publisher = turn.state.publishers.remove(&name).ok_or_else(missing)?;
-            turn.audit(&who, "publisher.revoke", &name, &publisher.trusted.key.to_string());
-            turn.undefine("publisher", &name);
-            turn.revoke_key(publisher.trusted.key);
-            turn.desire();
-            turn.tell_revoked()
-        })
-        .await
+    pub async fn revoke_publisher(&self, who: String, name: String) -> Result<RevokedPublisher, Refusal> {
+        self.act(move |turn| turn.revoke_publisher(&who, &name)).await
     }
 
     /// Revokes a release: agents stop running it. Answers with the environments whose locks still name it.
@@ -83,6 +88,27 @@ impl Ledger {
 }
 
 impl Turn<'_> {
+    fn revoke_publisher(&mut self, who: &str, name: &str) -> Result<RevokedPublisher, Refusal> {
+        self.publishers_are_ours()?;
+        let missing = || Refusal::not_found("publisher.not_found", "there is no publisher of that name");
+        let key = self.state.publishers.get(name).map(|publisher| publisher.trusted.key).ok_or_else(missing)?;
+        // A key that was trusted under two names once is trusted under none.
+        let named = self.state.publishers.iter().filter(|(_, publisher)| publisher.trusted.key == key);
+        let names: BTreeSet<String> = named.map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            self.state.publishers.remove(name);
+            self.audit(who, "publisher.revoke", name, &key.to_string());
+            self.undefine("publisher", name);
+        }
+        self.revoke_key(key);
+        self.desire();
+        self.tell_revoked()?;
+        let revoked = |one: &&Connector| one.key_revoked && signed_by(one, &[key]);
+        let releases = self.state.connectors.values().flat_map(|all| all.values()).filter(revoked);
+        let environments = releases.flat_map(|one| self.environments_with(&one.name, &one.version)).collect();
+        Ok(RevokedPublisher { key, names, environments })
+    }
+
     /// Signs what was revoked just now.
     fn tell_revoked(&mut self) -> Result<(), Refusal> {
         self.sign_now().map_err(|refusal| {
@@ -100,8 +126,8 @@ impl Turn<'_> {
         name: &Name,
         version: &semver::Version,
     ) -> Result<(Connector, BTreeSet<Name>), Refusal> {
-        let revoked =
-            self.state.connectors.values().flat_map(|all| all.values()).filter(|one| one.revoked_ms.is_some());
+        let by_itself = |one: &&Connector| one.revoked_ms.is_some() && !one.key_revoked;
+        let revoked = self.state.connectors.values().flat_map(|all| all.values()).filter(by_itself);
         let full = revoked.count() >= MAX_REVOKED;
         let wall_ms = self.wall_ms;
         let missing = || {
@@ -110,12 +136,13 @@ impl Turn<'_> {
         };
         let versions = self.state.connectors.get_mut(name).ok_or_else(missing)?;
         let connector = versions.get_mut(version).ok_or_else(missing)?;
-        if connector.revoked_ms.is_none() {
+        if connector.revoked_ms.is_none() || connector.key_revoked {
             if full {
                 let message = format!("at most {MAX_REVOKED} releases can be revoked: revoke the publisher instead");
                 return Err(Refusal::conflict("release.too_many_revoked", message));
             }
-            connector.revoked_ms = Some(wall_ms);
+            connector.revoked_ms.get_or_insert(wall_ms);
+            connector.key_revoked = false;
             let connector = connector.clone();
             let key = format!("{name}/{version}");
             self.audit(who, "connector.revoke", &key, &connector.digest.to_string());

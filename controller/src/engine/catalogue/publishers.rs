@@ -1,5 +1,7 @@
 //! The publishers list: signed by the controller until an operator signs one, and by operators from then on.
 
+use std::collections::BTreeSet;
+
 use wherry_trust::{
     chain::{ChainError, Document, FORMAT, INDEX_LIFE_MS, Level, PublishersList},
     keys::PublicKey,
@@ -11,6 +13,12 @@ use crate::{
     engine::{Refusal, Turn},
     model::{Publisher, RevokedKeys},
 };
+
+/// A key is trusted under another name.
+pub(in crate::engine) fn named_already(name: &str) -> Refusal {
+    let message = format!("this key is trusted as {name}: a key has one name, so remove that one first");
+    Refusal::conflict("publisher.key_named", message)
+}
 
 impl Turn<'_> {
     /// Who signs the publishers list.
@@ -48,10 +56,16 @@ impl Turn<'_> {
             self.keep_revoking();
         }
         self.state.catalogue.stale.publishers = true;
+        self.mark_revoked();
     }
 
     /// What the list in force revokes needs not be remembered beside it any more.
     pub(super) fn revoked_in_list(&mut self) {
+        self.forget_revoking();
+        self.mark_revoked();
+    }
+
+    fn forget_revoking(&mut self) {
         let catalogue = &mut self.state.catalogue;
         let Some(held) = catalogue.believed.publishers() else { return };
         let waiting = catalogue.revoking.len();
@@ -128,16 +142,19 @@ impl Turn<'_> {
             // Receivers keep what they know; who signs is told, so that those who come later know it, too.
             return Err(refused(&ChainError::RevocationWithdrawn(Document::Publishers)));
         }
+        self.keys_have_one_name(&list)?;
+        let (version, index) = self.index_under(json)?.unzip();
+        let index = index.as_deref();
         // A roster's operators count alone in their group, so each group has to know somebody who signed.
         let with_roster = self.state.groups.keys().filter(|group| self.state.operators_of(**group).is_some());
         for group in with_roster.copied().collect::<Vec<_>>() {
-            self.believable(Some(json), None, (&[], Some(group)))?;
+            self.believable(Some(json), index, (&[], Some(group)))?;
         }
-        let believed = self.believable(Some(json), None, (&[], None)).or_else(|refusal| {
+        let believed = self.believable(Some(json), index, (&[], None)).or_else(|refusal| {
             // Groups without a roster know no operator yet if the list before named none; one group with a roster
             // vouches for the signer then.
             let any = self.state.groups.keys().find(|group| self.state.operators_of(**group).is_some());
-            any.map_or(Err(refusal), |group| self.believable(Some(json), None, (&[], Some(*group))))
+            any.map_or(Err(refusal), |group| self.believable(Some(json), index, (&[], Some(*group))))
         })?;
         let level = believed.publishers().map_or(Level::Controller, |held| held.level);
         if level != Level::Operator {
@@ -147,22 +164,50 @@ impl Turn<'_> {
         }
         self.keep_signed((PUBLISHERS, ONLY), level, json)?;
         self.state.catalogue.believed = believed;
+        if let Some(version) = version {
+            self.index_is(version);
+        }
         self.revoked_in_list();
         self.state.catalogue.untold = true;
         self.audit(who, "publisher.list", "publishers", &format!("version {}", list.version));
         self.follow_list(&list);
         self.environments_changed();
+        // A new key of this controller counts from here on: what an old one signed is signed anew before agents are told.
+        self.refresh_catalogue();
         Ok(())
+    }
+
+    /// An index for a list that somebody else signed, if there is none: after a change of the catalogue key agents believe
+    /// none that this controller signs, until they believe the list that names the key. Both come to them at once.
+    fn index_under(&mut self, list: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Refusal> {
+        if self.state.catalogue.believed.index().is_some() {
+            return Ok(None);
+        }
+        self.signed_index(Some(list), false).map(Some)
+    }
+
+    /// Refuses a list that trusts a key under two names, if the one in force does not do so already.
+    fn keys_have_one_name(&self, list: &PublishersList) -> Result<(), Refusal> {
+        let twice = |list: &PublishersList| {
+            let all = list.trusted().into_iter().map(|one| one.key);
+            let mut seen = BTreeSet::new();
+            all.filter(|key| !seen.insert(*key)).collect::<BTreeSet<_>>()
+        };
+        let known = self.state.catalogue.believed.publishers().map(|held| twice(&held.document)).unwrap_or_default();
+        let Some(key) = twice(list).difference(&known).next().copied() else { return Ok(()) };
+        let names = list.publishers.iter().filter(|one| one.key == key).map(|one| one.name.as_str());
+        Err(named_already(&names.collect::<Vec<_>>().join(" and ")))
     }
 
     /// Publishing is judged by the publishers of the list.
     fn follow_list(&mut self, list: &PublishersList) {
         let known: Vec<String> = self.state.publishers.keys().cloned().collect();
-        for name in known.into_iter().filter(|name| list.publishers.iter().all(|one| one.name != *name)) {
+        let listed = list.trusted();
+        for name in known.into_iter().filter(|name| listed.iter().all(|one| one.name != *name)) {
             self.state.publishers.remove(&name);
             self.undefine("publisher", &name);
         }
-        for trusted in list.trusted() {
+        for trusted in listed {
             let name = trusted.name.clone();
             if self.state.publishers.get(&name).is_some_and(|known| known.trusted == trusted) {
                 continue;
@@ -171,6 +216,7 @@ impl Turn<'_> {
             self.define("publisher", &name, &publisher);
             self.state.publishers.insert(name, publisher);
         }
+        self.mark_revoked();
         self.desire();
     }
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use wherry_domain::name::Name;
 use wherry_trust::{
-    chain::approved,
+    chain::grown,
     release::{Activity, Described, Release},
 };
 
-use super::{beyond, release_of};
+use super::release_of;
 use crate::engine::{Refusal, Turn};
 
 /// Differences of schemas that are shown; a person reads no more.
@@ -34,6 +34,8 @@ pub struct Changes {
     pub side_effects: Vec<String>,
     /// Differences of schemas, in words; none if one of the versions was published without.
     pub schemas: Option<Vec<String>>,
+    /// Agents of the environment that are too old for it, in words.
+    pub agents_too_old: Vec<String>,
     /// Connections that use the connector, as `project/connection`.
     pub connections: Vec<String>,
     /// Operations that use it, as `project/operation`.
@@ -82,12 +84,13 @@ impl Turn<'_> {
         let locked = lock.as_ref().and_then(|lock| lock.connectors.get(connector));
         let agreed: BTreeSet<String> = locked.map(|locked| locked.approved.clone()).unwrap_or_default();
         // What a connector asks for when it is first used was agreed to by deploying it.
-        let capabilities = locked.map(|_| beyond(&approved(&new.capabilities), &agreed)).unwrap_or_default();
+        let capabilities = locked.map(|_| grown(&new.asks(), &agreed)).unwrap_or_default();
         let (connections, operations) = self.users_of(environment, connector);
         let mut changes = Changes {
             publisher: target.publisher.clone(),
             notes: new.notes.clone(),
             capabilities,
+            agents_too_old: self.too_old(environment, &new)?,
             connections,
             operations,
             ..Changes::default()

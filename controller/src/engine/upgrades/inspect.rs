@@ -38,6 +38,8 @@ pub struct LockedView {
     pub rollout: Option<RolloutRecord>,
     /// Live agents that know locks.
     pub agents: usize,
+    /// Enrolled agents without a session.
+    pub away: usize,
     /// Those of them that have this version ready.
     pub ready: usize,
 }
@@ -61,7 +63,7 @@ impl Ledger {
                 let place = (environment.clone(), name.clone());
                 let rollout = turn.state.rollouts.get(&place).map(|canary| canary.shown(turn.now));
                 let newest = turn.newest(&environment, name, None).ok().map(|connector| connector.version);
-                let Readiness { agents, ready, .. } =
+                let Readiness { agents, away, ready, .. } =
                     turn.readiness(&environment, name, locked.wasm).unwrap_or_default();
                 LockedView {
                     connector: name.clone(),
@@ -71,6 +73,7 @@ impl Ledger {
                     newest,
                     rollout,
                     agents,
+                    away,
                     ready,
                 }
             };

@@ -21,10 +21,10 @@ pub(super) fn why(asked: &Move, plan: &Plan) -> String {
 }
 
 /// Only a canary's end moves its connector.
-pub(super) fn under_way(name: &Name, version: &semver::Version) -> Refusal {
+pub(super) fn under_way(environment: &Name, name: &Name, version: &semver::Version) -> Refusal {
     let message = format!(
-        "a canary of {name} {version} is under way: wait for it, end it with `wherry connector upgrade {name} --to {version}`, \
-         or take it back with `wherry connector rollback {name}`"
+        "a canary of {name} {version} is under way: wait for it, end it with `wherry connector upgrade {name} --environment \
+         {environment} --to {version}`, or take it back with `wherry connector rollback {name} --environment {environment}`"
     );
     Refusal::conflict("rollout.under_way", message)
 }

@@ -194,5 +194,6 @@ fn succeeded(attempt: Attempt) -> Report {
         states: Vec::new(),
         trial: Vec::new(),
         answer: None,
+        ran: None,
     }
 }

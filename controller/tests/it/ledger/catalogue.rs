@@ -19,6 +19,7 @@ use super::copies::{copied, restored};
 use crate::support::{Agent, Bench, Disk, desk, name, on_each_store, package, publisher_key, settings};
 
 mod room;
+mod stolen;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

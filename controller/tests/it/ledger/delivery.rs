@@ -151,7 +151,7 @@ impl Simulated {
     async fn give_one_back(&mut self, bench: &Bench) {
         if let Some(attempt) = self.working.pop_last() {
             let failure = Failure::retry(Code::new("agent.no_slot"), "every slot is taken");
-            self.agent.say(bench, FromAgent::Declined { attempt, failure }).await;
+            self.agent.say(bench, FromAgent::Declined { attempt, failure, side_effects: None }).await;
         }
     }
 

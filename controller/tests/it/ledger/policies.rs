@@ -15,6 +15,7 @@ on_each_store!(
     policies_say_who_set_them_and_survive_a_restart,
     agents_are_told_the_policies_of_their_environments,
     what_breaks_a_policy_cannot_be_deployed,
+    who_lets_nobody_known_publish_is_warned_of_what_stops,
 );
 
 async fn set(bench: &Bench, environment: Option<&str>, policy: Policy, value: &str) -> Result<String, Refusal> {
@@ -98,4 +99,21 @@ async fn what_breaks_a_policy_cannot_be_deployed(disk: Disk) {
     set(&bench, None, Policy::AllowedPublishers, "initech").await.unwrap();
     let faults = deploy(desk()).await;
     assert_eq!(faults, [("connections.tracker.connector".to_owned(), "policy.publisher_refused".to_owned())]);
+}
+
+async fn who_lets_nobody_known_publish_is_warned_of_what_stops(disk: Disk) {
+    let bench = Bench::ready(disk).await;
+    let warnings = async |value: &str| {
+        let place = Some(name("prod"));
+        let set = bench.ledger.set_policy("ada".to_owned(), place, Policy::AllowedPublishers, value.to_owned()).await;
+        set.unwrap().warnings
+    };
+    assert!(warnings("acme").await.is_empty());
+    let expected = [
+        "no publisher nobody-such is trusted: see wherry publisher list",
+        "connector http 1.0.0 of publisher acme may not run in prod any more",
+    ];
+    assert_eq!(warnings("nobody-such").await, expected);
+    let views = bench.ledger.policies(Some(name("prod"))).await.unwrap();
+    assert!(views.iter().all(|view| view.warnings.is_empty()), "who only looks is not warned");
 }

@@ -147,7 +147,7 @@ async fn a_declined_run_waits_for_the_agents_next_heartbeat(disk: Disk) {
     let run = bench.submit("post").await;
     let attempt = agent.offer().await.attempt;
     let failure = Failure::retry(Code::new("agent.busy"), "every slot is taken");
-    agent.say(&bench, FromAgent::Declined { attempt, failure }).await;
+    agent.say(&bench, FromAgent::Declined { attempt, failure, side_effects: None }).await;
     assert_eq!(agent.heard(&bench).await, [], "offered again to an agent that is full");
     let record = bench.run(run).await;
     assert_eq!((state(&record.stored.state), record.history[1].reason), ("queued", Some(Reason::AgentDeclined)));

@@ -15,7 +15,7 @@ use wherry_domain::{
     rollout::{Reason, Share, Terms, Verdict},
     run::Outcome,
 };
-use wherry_proto::frame::{Ending, FromAgent, FromController, Hello, Holding, HoldingState, Inventory, Offer, Stock};
+use wherry_proto::frame::{FromAgent, FromController, Hello, Holding, HoldingState, Inventory, Offer, Stock};
 use wherry_trust::{
     chain::{peek_lock, sign_lock},
     keys::SigningKey,
@@ -25,7 +25,9 @@ use wherry_trust::{
 use crate::support::{Agent, Bench, Crew, Disk, name, on_each_store, package, publisher_key, release, soon};
 
 mod bounds;
+mod classes;
 mod holding;
+mod tallies;
 
 on_each_store!(
     when_the_connection_is_tested_the_latest_version_is_downloaded_by_the_agents_of_the_group,
@@ -110,22 +112,6 @@ impl Shop {
     async fn history(&self) -> Vec<(String, String)> {
         let changes = self.bench.ledger.lock_history(name("prod"), Some(name("http"))).await.unwrap();
         changes.into_iter().map(|change| (change.who, change.why)).collect()
-    }
-
-    /// As many attempts, each on the version that the controller draws for it; how many tried the new one.
-    async fn attempts(&self, agent: &mut Agent, count: usize, ends: impl Fn(&Offer) -> Outcome) -> usize {
-        let mut tried = 0;
-        for _ in 0..count {
-            self.bench.submit("look").await;
-            let offer = agent.offer().await;
-            tried += offer.trial.len();
-            let outcome = ends(&offer);
-            let mut report = agent.ended(offer.attempt, Ending::Ended(outcome));
-            report.trial = offer.trial;
-            agent.say(&self.bench, FromAgent::Result(report.clone())).await;
-            agent.acknowledged(report.seq).await;
-        }
-        tried
     }
 }
 

@@ -81,6 +81,10 @@ async fn an_action_goes_to_an_agent_as_a_run_and_its_answer_to_the_caller_and_no
     });
     let again = again.with(200);
     assert_eq!((&again["repeated"], &again["answer"], &again["run"]), (&json!(true), &done["answer"], &done["run"]));
+    // The policy of now counts, not the one of then.
+    api.put("/v1/policies/allow_answers", &json!({ "value": false })).await.with(200);
+    let kept = api.send(request(&api, POST, &body, "k-1")).await.with(200);
+    assert_eq!((&kept["code"], &kept["answer"]), (&json!("action.answers_not_allowed"), &Value::Null));
     let other = request(&api, POST, &json!({ "with": { "table": "b" } }), "k-1");
     assert_eq!(api.send(other).await.problem(409), "request.idempotency_mismatch");
     let retry = api.post(&format!("/v1/runs/{}/retry", offer.attempt.run), &json!({})).await;
@@ -339,9 +343,9 @@ pub(super) async fn restarted(api: Api) -> Bench {
 }
 
 /// Version 1.1.0 of the connector, with schemas.
-async fn publish_described(api: &Api) {
+pub(super) async fn publish_described(api: &Api) {
     let activity = |name: &str, kind: &str, class: &str| {
-        let schema = json!({ "type": "object", "properties": { "max_pages": { "type": "integer" } }, "additionalProperties": false });
+        let schema = json!({ "type": "object", "properties": { "max_pages": { "type": "integer", "format": "uint64" } }, "additionalProperties": false });
         let input = json!({ "type": "object", "properties": { "title": { "type": "string" } } });
         json!({ "name": name, "kind": kind, "sideEffects": class, "configSchema": schema, "inputSchema": input })
     };

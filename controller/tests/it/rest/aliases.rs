@@ -16,7 +16,16 @@ async fn an_unmapped_alias_is_refused_and_a_mapped_one_is_deployed_as_it_was_wri
         (&json!("project.alias_unmapped"), &json!(["aliases", "crm"]))
     );
     let aliases = "/v1/environments/prod/projects/desk/aliases";
-    api.put(&format!("{aliases}/crm"), &json!({ "connection": "traker" })).await.with(200);
+    let said = api.put(&format!("{aliases}/crm"), &json!({ "connection": "traker" })).await.with(200);
+    let warnings = [
+        "the deployed project desk declares no alias crm",
+        "the deployed project desk has no connection traker: did you mean tracker?",
+    ];
+    assert_eq!(said["warnings"], json!(warnings));
+    let elsewhere = "/v1/environments/prod/projects/nope/aliases/crm";
+    let said = api.put(elsewhere, &json!({ "connection": "tracker" })).await.with(200);
+    assert_eq!(said["warnings"], json!(["no project nope is deployed in prod yet"]));
+    api.delete(elsewhere).await.with(204);
     let refused = api.post(DEPLOYMENTS, &deploy).await.with(422);
     assert_eq!(
         (&refused["errors"][0]["code"], &refused["errors"][0]["suggestion"]),

@@ -162,19 +162,19 @@ async fn the_same_component_under_a_new_version_is_handed_out_as_that_version() 
 }
 
 /// A key that may sign for `acme-*`.
-async fn trusted(api: &Api, called: &str) -> SigningKey {
+pub(super) async fn trusted(api: &Api, called: &str) -> SigningKey {
     let key = publisher_key();
     let new = json!({ "name": called, "key": key.public().to_string(), "prefix": "acme-*" });
     api.post("/v1/publishers", &new).await.with(201);
     key
 }
 
-fn upload(api: &Api, connector: &str, version: &str, key: &SigningKey) -> Request<Body> {
+pub(super) fn upload(api: &Api, connector: &str, version: &str, key: &SigningKey) -> Request<Body> {
     let (envelope, wasm) = package(connector, version, key);
     raw(api, &envelope, &wasm)
 }
 
-fn raw(api: &Api, envelope: &[u8], wasm: &[u8]) -> Request<Body> {
+pub(super) fn raw(api: &Api, envelope: &[u8], wasm: &[u8]) -> Request<Body> {
     let package = [envelope, b"\n", wasm].concat();
     let mut request = api.request(Method::POST, "/v1/connectors", Body::from(package));
     request.headers_mut().insert("content-type", "application/vnd.wherry.connector".parse().unwrap());

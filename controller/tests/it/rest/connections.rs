@@ -63,6 +63,12 @@ async fn a_test_is_done_by_an_agent_and_its_outcome_told_with_area_and_advice() 
     assert_eq!((&tested["result"], &tested["area"]), (&json!("failed"), &json!("authentication")));
     assert_eq!(tested["failure"]["code"], "http.unauthorized");
     assert_eq!(tested["advice"], Area::Authentication.advice());
+
+    // Nobody who deploys can correct this.
+    let refusal = Failure::permanent(Code::new("agent_policy.connector"), "the owner of this agent does not allow it");
+    let area = Area::of(&refusal.code, None);
+    let tested = through(&api, &mut agent, TEST, Err(Trouble { failure: refusal, area })).await.with(200);
+    assert!(tested["advice"].as_str().is_some_and(|advice| advice.contains("the agent's owner")), "{tested}");
 }
 
 #[tokio::test]

@@ -103,8 +103,27 @@ async fn agents_that_differ_and_walls_that_are_missing_are_shown() {
     let away = json!({ "agent": "pier-1", "state": "away" });
     let old = json!({ "agent": "pier-2", "state": "no_locks" });
     assert_eq!(differing().await, json!([away, old]));
-    let hello = Hello { catalogue: true, ..agent.hello(&[]) };
+    let counts = async || {
+        let versions = api.get("/v1/connectors/http/versions").await.with(200);
+        let here = versions["items"][0]["environments"][0].clone();
+        let standing = api.get("/v1/environments/prod/connectors").await.with(200)["items"][0].clone();
+        assert_eq!((&here["agents"], &here["agents_away"]), (&standing["agents"], &standing["agents_away"]));
+        json!([here["agents"], here["agents_away"], here["ready"]])
+    };
+    assert_eq!(counts().await, json!([0, 1, 0]), "an agent that is away counts");
+    let shown = api.get("/v1/agents/pier-1").await.with(200);
+    let wanted = json!([{ "connector": "http", "version": "1.0.0", "on_trial": false }]);
+    let version = api.bench.ledger.stand(name("prod")).await.unwrap().lock.version;
+    let stock = json!({ "environment": "prod", "wanted_lock_version": version, "connectors": [], "wanted": wanted });
+    assert_eq!(shown["stock"][1], stock, "what it has is not known");
+    let known = api.get("/v1/connectors/http/versions").await.with(200)["items"][0]["digest"].clone();
+    let (here, stranger) = (known.as_str().unwrap().parse().unwrap(), Digest::from_bytes([7; 32]));
+    let hello = Hello { catalogue: true, connectors: vec![stranger, here], ..agent.hello(&[]) };
     agent.greet(&api.bench, hello).await.unwrap();
+    assert_eq!(counts().await, json!([1, 0, 0]));
+    let components = api.get("/v1/agents/pier-1").await.with(200)["components"].clone();
+    let named = json!({ "digest": known, "connector": "http", "version": "1.0.0" });
+    assert_eq!(components, json!([named, { "digest": stranger.to_string() }]));
     let lock = api.bench.ledger.stand(name("prod")).await.unwrap().lock;
     let http = &lock.connectors[&name("http")];
     let holding = |digest, state| Holding {

@@ -23,6 +23,8 @@ async fn a_request_that_makes_no_sense_is_a_problem_with_a_code() {
         (422, "request.invalid", "POST", "/v1/environments", JSON, "\u{0}\u{1}not json at all"),
         (422, "request.invalid", "POST", "/v1/environments", JSON, ""),
         (422, "request.invalid", "POST", "/v1/environments", "application/json; charset=utf-8", "[]"),
+        // Its members in their order are no object either.
+        (422, "request.invalid", "POST", "/v1/environments", JSON, " \r\n\t[\"test\",\"berlin\"]"),
         (415, "request.media_type", "POST", "/v1/environments", "text/plain", good),
         (415, "request.media_type", "POST", "/v1/environments", "application/jsonp", good),
         (415, "request.media_type", "POST", "/v1/environments", "", good),
@@ -52,6 +54,7 @@ async fn a_request_that_makes_no_sense_is_a_problem_with_a_code() {
         (404, "agent.not_found", "GET", "/v1/agents/nobody", "", ""),
         (404, "agent.not_found", "POST", "/v1/agents/%1b[2Jnobody/drain", "", ""),
         (404, "connector.not_found", "GET", "/v1/connectors/nothing/versions", "", ""),
+        (404, "lock.connector_missing", "GET", "/v1/environments/prod/connectors/nothing/history", "", ""),
         (404, "publisher.not_found", "DELETE", "/v1/publishers/nobody", "", ""),
         (404, "run.not_found", "GET", "/v1/runs/run_00000000000000000000000000000001", "", ""),
         (404, "run.not_found", "GET", "/v1/runs/run_00000000000000000000000000000001/events", "", ""),

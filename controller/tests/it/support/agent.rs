@@ -214,6 +214,7 @@ impl Agent {
             states: Vec::new(),
             trial: Vec::new(),
             answer: None,
+            ran: None,
         }
     }
 

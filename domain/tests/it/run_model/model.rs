@@ -1,6 +1,7 @@
 //! A run as one would describe it in a few sentences: who holds it, until when, what is over.
 
 use wherry_domain::{
+    effects::SideEffects,
     failure::{Failure, FailureClass},
     fence::Fence,
     id::AgentId,
@@ -21,6 +22,8 @@ pub(super) struct Model {
     open: bool,
     cancel: bool,
     begun: bool,
+    /// An attempt that failed may have had effects.
+    acted: bool,
     failures: u32,
     losses: u32,
     over: Option<Outcome>,
@@ -37,6 +40,7 @@ impl Model {
             open: false,
             cancel: false,
             begun: false,
+            acted: false,
             failures: 0,
             losses: 0,
             over: None,
@@ -75,6 +79,7 @@ impl Model {
         let free = self.holder.is_none();
         let lease = Some(self.terms.lease.lost_at(now, self.terms.offline_term));
         match event {
+            Event::Judged { side_effects, last } => self.judge(*side_effects, *last),
             Event::Placed { agent, .. } if free && now >= self.due => {
                 self.fence = current.next(0).unwrap();
                 (self.holder, self.lease, self.begun) = (Some(*agent), lease, false);
@@ -105,6 +110,7 @@ impl Model {
                     return if self.lease.is_some() { self.lose(now, false) } else { vec![] };
                 }
                 self.failures += 1;
+                self.acted |= failure.effects_begun;
                 let wait = self.terms.retry.delay(self.failures, *jitter);
                 match wait.filter(|_| harmless && failure.class == FailureClass::Retry && !self.cancel) {
                     Some(wait) => self.wait(now.plus(wait), false),
@@ -131,6 +137,17 @@ impl Model {
             | Event::RetryAsked
             | Event::Tick => vec![],
         }
+    }
+
+    fn judge(&mut self, class: SideEffects, last: Option<AgentId>) -> Vec<&'static str> {
+        let before = self.terms.side_effects;
+        self.terms.side_effects = before.max(class);
+        let harmed = before != SideEffects::Read && class > before && (self.acted || self.losses > 0);
+        if !harmed || self.holder.is_some() || last.is_none() {
+            return vec![];
+        }
+        (self.holder, self.lease, self.begun) = (last, None, true);
+        vec!["hold"]
     }
 
     fn answer_while_waiting(&mut self, outcome: &Outcome) -> Vec<&'static str> {

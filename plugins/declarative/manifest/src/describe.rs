@@ -1,8 +1,20 @@
 //! The descriptor that follows from a manifest.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::model::{Activity, Kind, Manifest};
+
+/// Codes of the engine's own.
+const ENGINE: [&str; 6] = [
+    "declarative.another_system",
+    "declarative.manifest_invalid",
+    "declarative.not_packed",
+    "declarative.request_too_large",
+    "declarative.value_invalid",
+    "declarative.value_missing",
+];
 
 impl Manifest {
     /// The descriptor, as `plugins/README.md` describes it. `engine` says which engine runs it.
@@ -23,6 +35,11 @@ impl Manifest {
             "activities": self.activities.iter().map(activity).collect::<Vec<_>>(),
             "engine": engine,
         });
+        let own = self.activities.iter().flat_map(|activity| &activity.rules).chain(&self.errors.rules);
+        let errors: BTreeSet<&str> = own.map(|rule| rule.code.as_str()).chain(ENGINE).collect();
+        if let Value::Object(fields) = &mut descriptor {
+            fields.insert("errors".to_owned(), json!(errors));
+        }
         add_texts(&mut descriptor, &[("description", &self.description), ("license", &self.license)]);
         descriptor
     }

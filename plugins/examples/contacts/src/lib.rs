@@ -80,6 +80,10 @@ impl Connector for Contacts {
             .takes::<Contact>()
     }
 
+    fn errors() -> &'static [&'static str] {
+        &["contacts.locked", "contacts.question_unknown"]
+    }
+
     /// The CRM says why in a body of its own: `{"error": {"code": "...", "text": "..."}}`.
     fn refusal(answer: &Answer) -> Option<Error> {
         let body: Value = answer.json().ok()?;

@@ -4,7 +4,8 @@ use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
 use wherry_host::{
-    Blobs, Connector, ConnectorFault, Egress, FromConnector, HostError, Outcome, Task, ToConnector, WorkerFault,
+    Blobs, Connector, ConnectorFault, Egress, FromConnector, HostError, Outcome, Referee, Task, ToConnector,
+    WorkerFault,
 };
 
 use super::{
@@ -92,7 +93,13 @@ async fn describe(worker: &Worker) -> Result<String, HostError> {
     line.send(&ToWorker::Describe { call: line.call }).await.map_err(failed)?;
     let answer = timeout(worker.settings.describe_time + SLACK, line.next()).await;
     match answer {
-        Ok(Some(FromWorker::Described { text, .. })) => text,
+        Ok(Some(FromWorker::Described { text: Ok(text), .. })) => Ok(text),
+        Ok(Some(FromWorker::Described { text: Err(fault), .. })) => {
+            // No worker may say that it was the machine's fault, or that of another worker.
+            let referee = Referee::new(&worker.settings, &Task::default());
+            let fault = referee.fault(fault, None).unwrap_or_else(|foul| line.foul(foul.0).into());
+            Err(HostError::DescribeFailed(Box::new(fault)))
+        }
         Ok(Some(_)) => Err(failed(line.foul("it answers what it was not asked"))),
         Ok(None) => Err(failed(line.fault().await)),
         // The worker's own limit has passed long ago: this machine is too busy, which says nothing of the connector.

@@ -16,6 +16,8 @@ use crate::{
     wire::{self, CHUNK},
 };
 
+/// Bytes of one request's method, address and headers, and of its trailers: more than the sandbox lets a connector write.
+const HEAD_BYTES: usize = 256 << 10;
 /// It sends more than was agreed.
 const TOO_MUCH: &str = "it sends more of a request than there is room for";
 
@@ -38,6 +40,7 @@ pub(super) struct Exchanges {
     most: usize,
     next: u32,
     open: BTreeMap<u32, Open>,
+    /// With those that were left, until they have ended.
     work: FuturesUnordered<BoxFuture<'static, u32>>,
     last: Last,
 }
@@ -74,7 +77,8 @@ impl Exchanges {
 
     /// Begins one; gives the host that it goes to.
     pub(super) fn begin(&mut self, exchange: u32, head: RequestHead) -> Result<String, &'static str> {
-        if exchange < self.next || self.open.len() >= self.most {
+        // Those that were left still hold what was sent, and their place, until the worker hears that they are over.
+        if exchange < self.next || self.work.len() >= self.most {
             return Err("it has more exchanges under way than a connector may");
         }
         self.next = exchange.saturating_add(1);
@@ -119,6 +123,13 @@ impl Exchanges {
     pub(super) fn part(&mut self, exchange: u32, part: Part) -> Result<(), &'static str> {
         let Some(feed) = self.open.get(&exchange).and_then(|open| open.feed.as_ref()) else {
             return self.known(exchange);
+        };
+        let part = match part {
+            Part::Data(data) if data.len() > CHUNK => return Err(TOO_MUCH),
+            Part::Trailers(trailers) if bytes_of(&trailers) > HEAD_BYTES => return Err(TOO_MUCH),
+            // Why is not for a worker to say: what a request fails with becomes the agent's own words.
+            Part::Failed(_) => Part::Failed(EgressError::RequestAborted),
+            Part::Data(_) | Part::Trailers(_) | Part::End => part,
         };
         match feed.try_send(part) {
             // A system that answers early needs no more of it.
@@ -205,11 +216,18 @@ async fn tell(frames: &mpsc::Sender<Vec<u8>>, frame: &ToWorker) -> bool {
 
 fn request((method, uri): (&str, &str), headers: Headers, body: Body) -> Result<Request<Body>, EgressError> {
     let invalid = |what: &str| EgressError::InvalidRequest { reason: format!("it has no proper {what}") };
+    if method.len() + uri.len() + bytes_of(&headers) > HEAD_BYTES {
+        return Err(EgressError::InvalidRequest { reason: "its method, address and headers are too long".to_owned() });
+    }
     let mut request = Request::new(body);
     *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| invalid("method"))?;
     *request.uri_mut() = uri.parse::<Uri>().map_err(|_| invalid("address"))?;
     *request.headers_mut() = headers_of(headers)?;
     Ok(request)
+}
+
+fn bytes_of(headers: &Headers) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// What the worker sees of an answer, no header that carries a credential, and what follows the head.
@@ -266,5 +284,60 @@ mod tests {
         let (frames, _sent) = mpsc::channel(8);
         let (mut exchanges, _notes) = Exchanges::new(1, Arc::new(Echo), 4, frames);
         assert_eq!(exchanges.begin(0, post(CHUNK + 1)), Err(TOO_MUCH));
+        assert!(exchanges.begin(1, RequestHead { body: BodyHead::Parts(None), ..post(0) }).is_ok());
+        assert_eq!(exchanges.part(1, Part::Data(vec![7; CHUNK].into())), Ok(()));
+        assert_eq!(exchanges.part(1, Part::Data(vec![7; CHUNK + 1].into())), Err(TOO_MUCH));
+        let trailers = vec![("a".to_owned(), vec![b'x'; HEAD_BYTES])];
+        assert_eq!(exchanges.part(1, Part::Trailers(trailers)), Err(TOO_MUCH));
+    }
+
+    #[tokio::test]
+    async fn exchanges_that_were_left_count_until_they_are_over() {
+        let (frames, mut sent) = mpsc::channel(64);
+        let (mut exchanges, _notes) = Exchanges::new(1, Arc::new(Echo), 4, frames);
+        for n in 0..exchanges.most as u32 {
+            assert!(exchanges.begin(n, post(CHUNK)).is_ok(), "{n}");
+            assert_eq!(exchanges.leave(n), Ok(()));
+        }
+        let next = exchanges.most as u32;
+        assert!(exchanges.begin(next, post(CHUNK)).is_err());
+        exchanges.work().await;
+        assert!(sent.try_recv().is_ok(), "now the worker can know that there is room again");
+        assert!(exchanges.begin(next, post(CHUNK)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_long_is_refused_and_not_kept() {
+        let (frames, _sent) = mpsc::channel(8);
+        let (mut exchanges, _notes) = Exchanges::new(1, Arc::new(Echo), 4, frames);
+        let headers = vec![("a".to_owned(), vec![b'x'; HEAD_BYTES])];
+        assert!(exchanges.begin(0, RequestHead { headers, ..post(0) }).is_ok());
+        exchanges.work().await;
+        assert!(matches!(exchanges.last(), Some(EgressError::InvalidRequest { .. })));
+    }
+
+    /// A system that takes the whole body before it answers, and tells how that failed.
+    struct Reader;
+
+    impl Egress for Reader {
+        fn send(&self, request: Request<Body>) -> EgressFuture {
+            let read = http_body_util::BodyExt::collect(request.into_body());
+            Box::pin(read.map(|read| read.map(|_| Response::new(whole(bytes::Bytes::new())))))
+        }
+
+        fn protected_headers(&self) -> &[HeaderName] {
+            &[]
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_has_no_words_for_how_its_own_request_failed() {
+        let (frames, _sent) = mpsc::channel(8);
+        let (mut exchanges, _notes) = Exchanges::new(1, Arc::new(Reader), 4, frames);
+        assert!(exchanges.begin(0, RequestHead { body: BodyHead::Parts(None), ..post(0) }).is_ok());
+        let lie = EgressError::Internal { reason: "record 4711: Ada".to_owned() };
+        assert_eq!(exchanges.part(0, Part::Failed(lie)), Ok(()));
+        exchanges.work().await;
+        assert_eq!(exchanges.last(), Some(EgressError::RequestAborted));
     }
 }

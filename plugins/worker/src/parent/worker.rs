@@ -35,7 +35,8 @@ use crate::{
 const START: Duration = Duration::from_secs(30);
 /// How long an invocation may take to end that nobody wants any more.
 const LET_GO: Duration = Duration::from_secs(5);
-/// Bytes of frames that may wait for one invocation: four batches, and the heads and bodies of its exchanges.
+/// Bytes of frames that may wait for one invocation: four batches, and the heads and bodies of its exchanges. They are
+/// counted as they travelled. Read, only headers and states are longer, by 12 KiB in each frame at most.
 const WAITING_BYTES: usize = 24 << 20;
 /// The signal for a system call that is not allowed.
 const SIGSYS: i32 = 31;

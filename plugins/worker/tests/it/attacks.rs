@@ -3,9 +3,9 @@
 use std::{net::TcpListener, os::unix::net::UnixListener};
 
 use wherry_host::WorkerFault;
-use wherry_worker::Wall;
+use wherry_worker::{Pool, Runner, Wall};
 
-use crate::support::pool;
+use crate::support::{Locked, hostile, pool, run, task};
 
 /// What came of an attack.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,4 +117,47 @@ async fn landlock_and_namespaces_hold_without_the_filter_of_system_calls() {
         assert_eq!(attack("before-filter", what, "").await, Came::Denied, "{what}");
     }
     assert_eq!(attack("before-filter", "kill", &std::process::id().to_string()).await, Came::Denied);
+}
+
+/// A worker of another connection, which has worked, with its process.
+async fn sibling() -> (Pool, Runner, String) {
+    let pool = pool(&["worker"]);
+    let runner = hostile(&pool).of("prod/desk/helix");
+    assert_eq!(run(&runner, task("good", "{}"), Locked, vec![]).await.output(), "{}");
+    let process = pool.processes()[0].to_string();
+    (pool, runner, process)
+}
+
+/// It works on, and is the same process.
+async fn works(pool: &Pool, runner: &Runner, process: &str) {
+    assert_eq!(run(runner, task("good", "{}"), Locked, vec![]).await.output(), "{}");
+    assert_eq!(pool.processes().iter().map(ToString::to_string).collect::<Vec<_>>(), [process]);
+}
+
+const LOOKS: [&str; 4] = ["memory-of", "read-memory-of", "environment-of", "files-of"];
+
+#[tokio::test]
+async fn it_cannot_touch_the_worker_of_another_connection() {
+    let (pool, runner, process) = sibling().await;
+    for what in LOOKS {
+        assert_eq!(attack("walled", what, &process).await, Came::Denied, "{what}");
+    }
+    for what in ["ptrace-of", "end"] {
+        assert_eq!(attack("walled", what, &process).await, Came::Ended, "{what}");
+    }
+    works(&pool, &runner, &process).await;
+}
+
+#[tokio::test]
+async fn landlock_and_namespaces_keep_workers_apart_without_the_filter_of_system_calls() {
+    let (pool, runner, process) = sibling().await;
+    let walls = pool.walls().await.unwrap();
+    if walls.landlock != Wall::Stands || walls.namespaces != Wall::Stands {
+        println!("SKIPPED: this system has {walls:?}");
+        return;
+    }
+    for what in LOOKS.into_iter().chain(["ptrace-of", "end"]) {
+        assert_eq!(attack("before-filter", what, &process).await, Came::Denied, "{what}");
+    }
+    works(&pool, &runner, &process).await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wherry_host::{Task, WorkerFault};
+use wherry_host::{ConnectorFault, Task, WorkerFault};
 
 use crate::support::{Locked, hostile, pool, run, task};
 
@@ -54,4 +54,56 @@ async fn a_worker_that_neither_reads_nor_speaks_is_given_up_at_the_limit_of_time
     };
     let finished = tokio::time::timeout(Duration::from_secs(40), ended).await.expect("it was never ended");
     assert!(finished.result.is_err());
+}
+
+#[tokio::test]
+async fn reasons_within_reasons_of_whatever_depth_end_the_worker_and_not_the_agent() {
+    assert_eq!(impostor("nested reason").await.code(), "worker.protocol");
+    let finished = run(&hostile(&pool(&["impostor", "nested end"])).of("a"), task("good", "{}"), Locked, vec![]).await;
+    assert_eq!(finished.code(), "worker.protocol", "{:?}", finished.result);
+    let error = hostile(&pool(&["impostor", "nested description"])).describe_text().await.unwrap_err();
+    assert_eq!(error.code().as_str(), "worker.protocol", "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_that_blames_the_machine_for_its_description_is_not_believed() {
+    let error = hostile(&pool(&["impostor", "blame"])).describe_text().await.unwrap_err();
+    assert_eq!(error.code().as_str(), "worker.protocol", "{error}");
+    assert!(error.to_string().contains("a reason to fail that no invocation has"), "{error}");
+}
+
+#[tokio::test]
+async fn exchanges_that_a_worker_leaves_at_once_count_until_they_are_over() {
+    let pool = pool(&["impostor", "left exchanges"]);
+    let brief = Task { time_limit_ms: 10_000, ..task("good", "{}") };
+    let finished = run(&hostile(&pool).of("a"), brief, Locked, vec![]).await;
+    let fault = finished.result.unwrap_err().to_string();
+    assert!(fault.contains("more exchanges under way than a connector may"), "{fault}");
+}
+
+#[tokio::test]
+async fn more_messages_than_there_is_room_for_end_the_worker() {
+    let pool = pool(&["impostor", "many messages"]);
+    let finished = run(&hostile(&pool).of("a"), task("good", "{}"), Locked, vec![]).await;
+    let fault = finished.result.unwrap_err();
+    assert!(matches!(fault, ConnectorFault::Worker(WorkerFault::Protocol { .. })), "{fault}");
+    assert!(fault.to_string().contains("more than there is room for"), "{fault}");
+}
+
+#[tokio::test]
+async fn more_headers_or_keys_than_a_connector_may_have_are_refused_before_they_take_room() {
+    for what in ["many headers", "long state"] {
+        let finished = run(&hostile(&pool(&["impostor", what])).of("a"), task("good", "{}"), Locked, vec![]).await;
+        let fault = finished.result.unwrap_err();
+        assert!(matches!(fault, ConnectorFault::Worker(WorkerFault::Protocol { .. })), "{what}: {fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_makes_room_for_more_than_it_was_sent_is_ended() {
+    let finished =
+        run(&hostile(&pool(&["impostor", "too much room"])).of("a"), task("good", "{}"), Locked, vec![]).await;
+    let fault = finished.result.unwrap_err();
+    assert_eq!(fault.code().as_str(), "worker.protocol", "{fault}");
+    assert!(fault.to_string().contains("it made room for more than it was sent"), "{fault}");
 }

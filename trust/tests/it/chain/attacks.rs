@@ -222,6 +222,29 @@ fn capabilities_do_not_grow_under_an_automatic_signature() {
 }
 
 #[test]
+fn a_way_to_authenticate_that_is_new_takes_an_operator_unless_nobody_was_ever_asked() {
+    for (before, refused) in [(vec!["basic"], Some("lock.capabilities_grown")), (vec![], None)] {
+        let mut world = World::running();
+        for (version, auth) in [("1.2.0", before), ("1.3.0", vec!["basic", "bearer"])] {
+            world.auth = auth.into_iter().map(str::to_owned).collect();
+            world.publish(version, &[]);
+        }
+        world.next_index();
+        world.lock_to(world.known("1.2.0"));
+        world.offer().unwrap();
+        world.lock_to(world.known("1.3.0"));
+        match refused {
+            Some(code) => assert_eq!(world.refused(World::offer), code),
+            None => world.offer().unwrap(),
+        }
+        // Saying nothing of them is no way around it.
+        world.lock.connectors.get_mut(&name("acme-crm")).unwrap().approved.clear();
+        world.lock.version += 1;
+        assert_eq!(world.refused(World::offer), "lock.capabilities_grown");
+    }
+}
+
+#[test]
 fn an_operator_approves_capabilities_that_grow() {
     let mut world = World::run_by_operators();
     let greedy = world.publish("1.2.0", &["login.example"]);

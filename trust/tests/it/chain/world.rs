@@ -8,8 +8,8 @@ use wherry_domain::id::OrganisationId;
 use wherry_domain::lock::{Lock, Locked, Mode};
 use wherry_domain::name::Name;
 use wherry_trust::chain::{
-    Believed, ChainError, Context, Documents, FORMAT, INDEX_LIFE_MS, Index, Listed, PublishersList, approved, entry,
-    reread, sign_lock,
+    Believed, ChainError, Context, Documents, FORMAT, INDEX_LIFE_MS, Index, Listed, PublishersList, entry, reread,
+    sign_lock,
 };
 use wherry_trust::keys::{SigningKey, sha256};
 use wherry_trust::release::{Activity, ActivityKind, CONTRACT, Capabilities, Publisher, Release, Wasm, sign_release};
@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) releases: Vec<(Digest, Vec<u8>)>,
     pub(super) believed: Believed,
     pub(super) now_ms: u64,
+    /// The ways to authenticate of what is published next.
+    pub(super) auth: BTreeSet<String>,
 }
 
 /// A published release.
@@ -42,7 +44,7 @@ pub(super) struct Published {
 
 impl Published {
     pub(super) fn locked(&self) -> Locked {
-        entry(self.digest, &self.release, approved(&self.release.capabilities))
+        entry(self.digest, &self.release, self.release.asks())
     }
 }
 
@@ -72,7 +74,18 @@ impl World {
         };
         let lock = Lock { version: 1, index: 1, ..Lock::empty(name("prod"), Mode::Automatic) };
         let (releases, believed) = (Vec::new(), Believed::default());
-        let mut world = Self { catalogue, operator, acme, list, index, lock, releases, believed, now_ms: NOW };
+        let mut world = Self {
+            catalogue,
+            operator,
+            acme,
+            list,
+            index,
+            lock,
+            releases,
+            believed,
+            now_ms: NOW,
+            auth: BTreeSet::new(),
+        };
         let first = world.publish("1.0.0", &[]);
         world.publish("1.1.0", &[]);
         world.lock.connectors.insert(name("acme-crm"), first.locked());
@@ -120,7 +133,7 @@ impl World {
                 kind: ActivityKind::Source,
                 side_effects: SideEffects::Read,
             }],
-            auth: BTreeSet::new(),
+            auth: self.auth.clone(),
             notes: String::new(),
         };
         let json = sign_release(&release, key).unwrap().to_json();
@@ -143,7 +156,7 @@ impl World {
             .find(|(_, json)| reread(json).unwrap().1.version == version.parse().unwrap())
             .expect("it was published");
         let release = reread(json).unwrap().1;
-        entry(*digest, &release, approved(&release.capabilities))
+        entry(*digest, &release, release.asks())
     }
 
     pub(super) fn next_index(&mut self) {

@@ -237,7 +237,7 @@ impl<'a> Driver<'a> {
                 step.access.judge(&fault);
                 let said = words::said(&fault);
                 tracing::info!(run = self.errand.run, step = step.label, %fault, said, "a connector failed");
-                let failure = words::failure(&fault, self.text);
+                let failure = step.access.failure(&fault, self.text);
                 let message = format!("{}: {}", step.label, failure.message);
                 return Some(self.fail(Failure { message, ..failure }));
             }

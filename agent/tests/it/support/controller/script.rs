@@ -1,7 +1,8 @@
 //! What a controller does; tests change it at will.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use tokio::sync::Notify;
 use tonic::Status;
 use wherry_domain::{digest::Digest, lease::LeaseTerms};
 use wherry_proto::frame::{Decision, Desired, Publisher, Stage};
@@ -35,8 +36,9 @@ pub(crate) struct Script {
     /// A download ends after so many bytes.
     pub(crate) cut: Option<usize>,
     pub(crate) offsets: Vec<u64>,
-    /// A download says nothing more after so many bytes.
+    /// A download says nothing more after so many bytes, and breaks off once it is told to.
     pub(crate) stall: Option<usize>,
+    pub(crate) resume: Arc<Notify>,
 }
 
 impl Default for Script {
@@ -65,6 +67,7 @@ impl Default for Script {
             cut: None,
             offsets: Vec::new(),
             stall: None,
+            resume: Arc::default(),
         }
     }
 }

@@ -149,18 +149,20 @@ impl AgentService for Service {
         request: Request<wire::FetchConnectorRequest>,
     ) -> Result<Response<Self::FetchConnectorStream>, Status> {
         let request = request.into_inner();
-        let (envelope, component, cut, stall) = {
+        let (resume, (envelope, component, cut, stall)) = {
             let mut script = self.script();
+            let resume = Arc::clone(&script.resume);
             let digest: Digest = request.digest.parse().unwrap();
             let (envelope, component) = script.connectors.get(&digest).cloned().ok_or(Status::not_found("unknown"))?;
             // Asked for by the digest of the release, it is the release that is wanted.
             let whole = digest == sha256(&component) || !script.connectors.contains_key(&sha256(&component));
-            if !whole {
+            let sent = if !whole {
                 (envelope, Vec::new(), None, None)
             } else {
                 script.offsets.push(request.offset);
                 (envelope, component, script.cut.take(), script.stall.take())
-            }
+            };
+            (resume, sent)
         };
         let rest = component.get(usize::try_from(request.offset).unwrap()..).unwrap_or_default().to_vec();
         let sent = cut.or(stall).map_or(rest.len(), |cut| cut.min(rest.len()));
@@ -173,7 +175,13 @@ impl AgentService for Service {
         }
         let parts = futures::stream::iter(parts);
         match stall {
-            Some(_) => Ok(Response::new(parts.chain(futures::stream::pending()).boxed())),
+            Some(_) => {
+                let broken = async move {
+                    resume.notified().await;
+                    Err(Status::unavailable("the line broke"))
+                };
+                Ok(Response::new(parts.chain(futures::stream::once(broken)).boxed()))
+            }
             None => Ok(Response::new(parts.boxed())),
         }
     }

@@ -1,0 +1,168 @@
+//! Which codes of a connector's own errors may leave the agent: those that every connector built with the kit reports, and
+//! those that its signed descriptor declares. A code that is made up at run time is a text like any other, in which hostile
+//! code could carry records away.
+
+use super::descriptor::Descriptor;
+
+/// Most codes that a connector declares.
+pub(crate) const MOST: usize = 128;
+/// Longest code, in bytes.
+pub(crate) const LONGEST: usize = 64;
+
+/// What the kit reports (`plugins/sdk`), in order.
+const KIT: [&str; 34] = [
+    "connector.activity_unknown",
+    "connector.cancelled",
+    "connector.connection_invalid",
+    "connector.cursor_invalid",
+    "connector.params_invalid",
+    "connector.record_invalid",
+    "connector.record_too_large",
+    "connector.state_invalid",
+    "http.answer_too_large",
+    "http.answer_unexpected",
+    "http.body_invalid",
+    "http.broken_answer",
+    "http.empty_answer",
+    "http.exchange_failed",
+    "http.forbidden",
+    "http.header_forbidden",
+    "http.header_invalid",
+    "http.html_answer",
+    "http.next_url_foreign",
+    "http.not_found",
+    "http.not_json",
+    "http.not_xml",
+    "http.page_repeated",
+    "http.path_invalid",
+    "http.proxy_unauthorized",
+    "http.records_missing",
+    "http.redirected",
+    "http.refused",
+    "http.server_error",
+    "http.throttled",
+    "http.too_many_pages",
+    "http.truncated_answer",
+    "http.unauthorized",
+    "http.unsupported",
+];
+
+/// First parts of the codes by which agent and controller speak of themselves: a connector that used them could have
+/// itself taken for one of them.
+const RESERVED: [&str; 49] = [
+    "access",
+    "action",
+    "agent",
+    "agent_policy",
+    "alias",
+    "application",
+    "auth",
+    "backup",
+    "catalogue",
+    "certificate",
+    "client",
+    "config",
+    "connection",
+    "connector",
+    "controller",
+    "crypto",
+    "demo",
+    "deployment",
+    "egress",
+    "enrolment",
+    "envelope",
+    "environment",
+    "group",
+    "identity",
+    "invite",
+    "key",
+    "keyring",
+    "link",
+    "lock",
+    "oauth",
+    "operation",
+    "operator",
+    "policy",
+    "project",
+    "publisher",
+    "record",
+    "recovery",
+    "release",
+    "request",
+    "rollout",
+    "roster",
+    "run",
+    "sandbox",
+    "seal",
+    "secret",
+    "session",
+    "store",
+    "token",
+    "worker",
+];
+
+/// Whether a connector may declare the code.
+pub(crate) fn may_be_declared(code: &str) -> bool {
+    let reserved = code.split('.').next().is_none_or(|first| RESERVED.contains(&first));
+    (3..=LONGEST).contains(&code.len()) && code.contains('.') && crate::text::code(code) == code && !reserved
+}
+
+impl Descriptor {
+    /// Whether a code of this connector's own errors may leave the agent.
+    pub fn declares_error(&self, code: &str) -> bool {
+        KIT.binary_search(&code).is_ok() || self.errors.iter().any(|declared| declared == code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// Codes in the source of the kit, tests left out.
+    fn in_kit(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                in_kit(&path, found);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            let literals = code.split('"').skip(1).step_by(2);
+            let codes = literals.filter(|text| crate::text::code(text) == **text);
+            found.extend(
+                codes.filter(|text| text.starts_with("http.") || text.starts_with("connector.")).map(str::to_owned),
+            );
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_kit_is_known() {
+        let mut found = BTreeSet::new();
+        in_kit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src"), &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        assert!(KIT.is_sorted() && RESERVED.is_sorted());
+        let unknown: Vec<_> = found.iter().filter(|code| KIT.binary_search(&code.as_str()).is_err()).collect();
+        assert!(unknown.is_empty(), "{unknown:?} is missing in KIT");
+    }
+
+    #[test]
+    fn nobody_declares_what_agent_and_controller_say_of_themselves() {
+        let pages = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors")).unwrap();
+        let pages = pages.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let first: BTreeSet<String> = pages.filter_map(|page| Some(page.split_once('.')?.0.to_owned())).collect();
+        // These belong to connectors of our own.
+        let own = ["declarative", "http", "jira"];
+        // These to commands, or they are no part of what a run can end with.
+        let others = ["manifest", "package", "resource", "schema", "sealed", "tls", "transform"];
+        let open: Vec<_> = first.iter().map(String::as_str).filter(|first| !RESERVED.contains(first)).collect();
+        let known = |first: &&str| own.contains(first) || others.contains(first);
+        assert!(open.iter().all(known), "{open:?}");
+        for bad in ["worker.died", "agent_policy.host", "sandbox.trap", "odd", "", "Crm.odd", "crm.é"] {
+            assert!(!may_be_declared(bad), "{bad}");
+        }
+        assert!(may_be_declared("crm.contact_missing") && may_be_declared("http.template_invalid"));
+    }
+}

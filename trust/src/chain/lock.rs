@@ -25,7 +25,7 @@ pub fn sign_lock(lock: &Lock, key: &SigningKey) -> Result<Envelope, ChainError> 
 }
 
 /// Reads a lock that one of `keys` signed, and says who. Whether it may follow the lock before says
-/// [`step`](super::step).
+/// [`step`](super::step()).
 ///
 /// # Errors
 /// If it is too large, not well-formed, or signed by nobody of them.

@@ -8,7 +8,7 @@
 //! next signature.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use wherry_trust::keys::PublicKey;
 use wherry_trust::release::{Prefix, Publisher};
 
@@ -18,6 +18,7 @@ use crate::client::{Body, Call};
 use crate::error::Outcome;
 use crate::prompt::confirm;
 use crate::table::{Column, text, time};
+use crate::text::plain;
 
 mod signed;
 
@@ -141,20 +142,32 @@ async fn revoke(context: &Context, name: &str, agreed: &Agreed) -> Outcome {
         agreed.yes(),
     )?;
     let client = context.client()?;
-    match Signed::fetch(&client).await? {
-        None => drop(client.send(Call::post(&["publishers", name, "revoke"], Body::None)).await?),
+    let done = match Signed::fetch(&client).await? {
+        None => client.send(Call::post(&["publishers", name, "revoke"], Body::None)).await?,
         Some(signed) => {
             let key = signed.publisher(name)?.key;
             signed
                 .change(context, &client, agreed, |list| {
-                    list.publishers.retain(|known| known.name != name);
+                    list.publishers.retain(|known| known.key != key);
                     list.revoked_keys.insert(key);
                 })
-                .await?;
+                .await?
         }
-    }
-    context.screen.done(&format!("the key of publisher {name} is revoked"), &json!({"name": name, "revoked": true}));
+    };
+    let environments = done.get("environments").cloned().unwrap_or_default();
+    let sentence = format!("the key of publisher {name} is revoked{}", stopped(&environments));
+    context.screen.done(&sentence, &json!({"name": name, "revoked": true, "environments": environments}));
     Ok(())
+}
+
+/// Where a connector stops, which people want to know at once.
+fn stopped(environments: &Value) -> String {
+    let names: Vec<String> =
+        environments.as_array().into_iter().flatten().filter_map(Value::as_str).map(plain).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("; connectors that it signed stop in {}, until they are upgraded there", names.join(", ")),
+    }
 }
 
 async fn sign(context: &Context, operators: Vec<PublicKey>, agreed: &Agreed) -> Outcome {

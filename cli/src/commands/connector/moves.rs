@@ -172,7 +172,11 @@ pub(super) async fn standing(context: &Context, environment: &Name, name: Option
 
 fn readable(item: &mut Map<String, Value>) {
     let number = |key: &str| item.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let ready = format!("{} of {}", number("agents_ready"), number("agents"));
+    let (here, away) = (number("agents"), number("agents_away"));
+    let mut ready = format!("{} of {}", number("agents_ready"), here.saturating_add(away));
+    if away > 0 {
+        ready.push_str(&format!(", {away} away"));
+    }
     let pinned = if item.get("pinned") == Some(&Value::Bool(true)) { "yes" } else { "" };
     let shown = item.get("canary").map(canary).unwrap_or_default();
     item.insert("ready".to_owned(), ready.into());

@@ -135,9 +135,10 @@ impl Turn<'_> {
         let here = versions.get(now).and_then(|here| Some((here, release_of(here)?)));
         let here = here.as_ref().map(|(here, release)| (*here, release));
         let fits = |one: &&Connector| {
-            let Some(release) = release_of(one) else { return false };
-            one.version > *now
-                && one.version.major == now.major
+            let Some(release) = Some(one).filter(|one| one.version > *now).and_then(|one| release_of(one)) else {
+                return false;
+            };
+            one.version.major == now.major
                 && one.version.pre.is_empty()
                 && one.revoked_ms.is_none()
                 && taken_back != Some(&one.version)

@@ -10,7 +10,7 @@ pub(crate) const MOST: usize = 128;
 pub(crate) const LONGEST: usize = 64;
 
 /// What the kit reports (`plugins/sdk`), in order.
-const KIT: [&str; 34] = [
+const KIT: [&str; 33] = [
     "connector.activity_unknown",
     "connector.cancelled",
     "connector.connection_invalid",
@@ -44,7 +44,6 @@ const KIT: [&str; 34] = [
     "http.too_many_pages",
     "http.truncated_answer",
     "http.unauthorized",
-    "http.unsupported",
 ];
 
 /// First parts of the codes by which agent and controller speak of themselves: a connector that used them could have

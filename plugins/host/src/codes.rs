@@ -1,5 +1,5 @@
-//! Which codes of a connector's own errors may leave the agent: those that every connector built with the kit reports, and
-//! those that its signed descriptor declares. A code that is made up at run time is a text like any other, in which hostile
+//! Which codes of a connector's own errors may leave the agent: those that every connector built with the kit reports, those
+//! that the host itself answered it with, and those that its signed descriptor declares. A code that is made up at run time is a text like any other, in which hostile
 //! code could carry records away.
 
 use super::descriptor::Descriptor;
@@ -44,6 +44,22 @@ const KIT: [&str; 33] = [
     "http.too_many_pages",
     "http.truncated_answer",
     "http.unauthorized",
+];
+
+/// What the host's own functions answer to a connector that uses them wrongly, which it may hand on, in order.
+const HOST: [&str; 12] = [
+    "sandbox.ack_invalid",
+    "sandbox.batch_invalid",
+    "sandbox.batch_too_large",
+    "sandbox.blob_chunk",
+    "sandbox.blob_finished",
+    "sandbox.blob_unknown",
+    "sandbox.blobs_full",
+    "sandbox.cancelled",
+    "sandbox.cursor_too_large",
+    "sandbox.output_invalid",
+    "sandbox.reject_invalid",
+    "sandbox.state_full",
 ];
 
 /// First parts of the codes by which agent and controller speak of themselves: a connector that used them could have
@@ -109,7 +125,8 @@ pub(crate) fn may_be_declared(code: &str) -> bool {
 impl Descriptor {
     /// Whether a code of this connector's own errors may leave the agent.
     pub fn declares_error(&self, code: &str) -> bool {
-        KIT.binary_search(&code).is_ok() || self.errors.iter().any(|declared| declared == code)
+        [&KIT[..], &HOST[..]].iter().any(|known| known.binary_search(&code).is_ok())
+            || self.errors.iter().any(|declared| declared == code)
     }
 }
 
@@ -119,32 +136,39 @@ mod tests {
 
     use super::*;
 
-    /// Codes in the source of the kit, tests left out.
-    fn in_kit(folder: &Path, found: &mut BTreeSet<String>) {
+    /// Codes in the source below a folder of `plugins` that begin so, tests left out.
+    fn codes(folder: &str, first: &[&str]) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), first, &mut found);
+        found
+    }
+
+    fn collect(folder: &Path, first: &[&str], found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                in_kit(&path, found);
+                collect(&path, first, found);
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
             let literals = code.split('"').skip(1).step_by(2);
             let codes = literals.filter(|text| crate::text::code(text) == **text);
-            found.extend(
-                codes.filter(|text| text.starts_with("http.") || text.starts_with("connector.")).map(str::to_owned),
-            );
+            found.extend(codes.filter(|text| first.iter().any(|first| text.starts_with(first))).map(str::to_owned));
         }
     }
 
     #[test]
-    fn every_code_of_the_kit_is_known() {
-        let mut found = BTreeSet::new();
-        in_kit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src"), &mut found);
-        assert!(found.len() > 20, "{found:?}");
-        assert!(KIT.is_sorted() && RESERVED.is_sorted());
-        let unknown: Vec<_> = found.iter().filter(|code| KIT.binary_search(&code.as_str()).is_err()).collect();
+    fn every_code_of_the_kit_and_of_the_hosts_functions_is_known() {
+        assert!(KIT.is_sorted() && HOST.is_sorted() && RESERVED.is_sorted());
+        let kit = codes("sdk/src", &["http.", "connector."]);
+        assert!(kit.len() > 20, "{kit:?}");
+        let unknown: Vec<_> = kit.iter().filter(|code| KIT.binary_search(&code.as_str()).is_err()).collect();
         assert!(unknown.is_empty(), "{unknown:?} is missing in KIT");
+        let host = codes("host/src/imports", &["sandbox."]);
+        assert!(host.len() > 8, "{host:?}");
+        let unknown: Vec<_> = host.iter().filter(|code| HOST.binary_search(&code.as_str()).is_err()).collect();
+        assert!(unknown.is_empty(), "{unknown:?} is missing in HOST");
     }
 
     #[test]

@@ -78,11 +78,17 @@ fn on(text: &str) -> Option<Vec<Ran>> {
     Some(vec![Ran { connector: name("http"), version: version(text).unwrap() }])
 }
 
-async fn what_never_began_counts_for_no_side(disk: Disk) {
+/// A canary of 1.1.0, and an agent that takes part.
+async fn trying(disk: Disk) -> (Shop, Agent) {
     let shop = Shop::open(disk).await;
-    let mut agent = keeper(&shop.bench, "pier-1").await;
+    let agent = keeper(&shop.bench, "pier-1").await;
     shop.publish("1.1.0").await;
     shop.perform(canary(100)).await.unwrap();
+    (shop, agent)
+}
+
+async fn what_never_began_counts_for_no_side(disk: Disk) {
+    let (shop, mut agent) = trying(disk).await;
     for trial in [true, false] {
         let offer = shop.next_of(&mut agent, trial).await;
         shop.ends(&mut agent, &offer, failed(), Some(Vec::new())).await;
@@ -144,10 +150,7 @@ async fn a_late_result_of_the_canary_before_counts_for_no_side(disk: Disk) {
 }
 
 async fn an_agent_that_names_no_versions_is_believed_about_what_was_given_to_it_since(disk: Disk) {
-    let shop = Shop::open(disk).await;
-    let mut agent = keeper(&shop.bench, "pier-1").await;
-    shop.publish("1.1.0").await;
-    shop.perform(canary(100)).await.unwrap();
+    let (shop, mut agent) = trying(disk).await;
     for trial in [true, false] {
         let offer = shop.next_of(&mut agent, trial).await;
         shop.ends(&mut agent, &offer, Outcome::Succeeded, None).await;

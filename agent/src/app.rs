@@ -323,9 +323,10 @@ fn ring(
 }
 
 /// Instances for which the host keeps room: every run has a source, a transformation and a target, and a target may be
-/// there many times.
+/// there many times. One more is made ahead.
 fn instances(slots: u32) -> usize {
-    usize::try_from(slots).unwrap_or(MOST_INSTANCES).saturating_mul(INSTANCES_PER_RUN).min(MOST_INSTANCES)
+    let running = usize::try_from(slots).unwrap_or(MOST_INSTANCES).saturating_mul(INSTANCES_PER_RUN);
+    running.saturating_add(1).min(MOST_INSTANCES)
 }
 
 /// Ends the runs that are left when the grace period is over.

@@ -1,6 +1,7 @@
 //! What a connector can call: the host's side of the contract, one module per interface.
 
 pub(crate) mod blobs;
+pub(crate) mod guest;
 pub(crate) mod invocation;
 pub(crate) mod limiter;
 pub(crate) mod memory;
@@ -8,67 +9,14 @@ pub(crate) mod rows;
 pub(crate) mod telemetry;
 mod wasi;
 
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings;
-use crate::blobs::Blobs;
 use crate::error::HostError;
 use crate::fault::ErrorKind;
-use crate::outgoing::{LastFailure, Outgoing};
-use crate::settings::HostSettings;
-use crate::state::ConnectionState;
-use crate::stdio::Tail;
-use limiter::Limiter;
-use telemetry::Telemetry;
-
-/// Headers of one message, in wasmtime's accounting, which counts its own structures too.
-const HEADER_BYTES: usize = 128 << 10;
-
-/// Everything that belongs to one invocation: the data of its store.
-pub(crate) struct Guest {
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    outgoing: Outgoing,
-    pub(crate) table: ResourceTable,
-    pub(crate) limiter: Limiter,
-    pub(crate) state: ConnectionState,
-    telemetry: Telemetry,
-    blobs: Blobs,
-    failure: LastFailure,
-}
-
-/// What a [`Guest`] is made of.
-pub(crate) struct GuestParts {
-    pub(crate) outgoing: Outgoing,
-    pub(crate) failure: LastFailure,
-    pub(crate) stdout: Tail,
-    pub(crate) stderr: Tail,
-    pub(crate) state: ConnectionState,
-    pub(crate) telemetry: Telemetry,
-    pub(crate) blobs: Blobs,
-}
-
-impl Guest {
-    pub(crate) fn new(settings: &HostSettings, parts: GuestParts) -> Self {
-        let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(HEADER_BYTES);
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(settings.handles);
-        Self {
-            wasi: wasi::context(parts.stdout, parts.stderr),
-            http,
-            outgoing: parts.outgoing,
-            table,
-            limiter: Limiter::new(settings),
-            state: parts.state,
-            telemetry: parts.telemetry,
-            blobs: parts.blobs,
-            failure: parts.failure,
-        }
-    }
-}
+pub(crate) use guest::Guest;
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {

@@ -5,7 +5,7 @@
 //! them can cross a process boundary, because connector code is to move into worker processes.
 //!
 //! What the box guarantees: no files, sockets, environment or name lookup; memory, time, output and host calls within
-//! [`HostSettings`]; a fresh instance for every invocation; and no way out except the [`Egress`] of the caller, which
+//! [`HostSettings`]; a fresh instance for every invocation, which may be made before it is needed; and no way out except the [`Egress`] of the caller, which
 //! adds credentials where the connector cannot see them.
 
 mod admission;
@@ -37,7 +37,7 @@ mod text;
 mod trap;
 
 pub use blobs::{BlobError, BlobWish, Blobs, GrowingBlob};
-pub use connector::Connector;
+pub use connector::{Connector, Remains};
 pub use descriptor::{Activity, ActivityKind, AuthScheme, ConnectionShape, Descriptor, InvalidDescriptor};
 pub use egress::{Body, Egress, EgressError, EgressFuture};
 pub use error::HostError;

@@ -17,7 +17,8 @@ const OVERHEAD: usize = 32;
 
 /// Logs and counters of one invocation.
 pub(crate) struct Telemetry {
-    outbox: mpsc::Sender<FromConnector>,
+    /// Nobody listens before its invocation begins.
+    pub(super) outbox: Option<mpsc::Sender<FromConnector>>,
     threshold: Level,
     budget: Option<usize>,
     counters: Counters,
@@ -48,8 +49,8 @@ impl Counters {
 }
 
 impl Telemetry {
-    pub(crate) fn new(settings: &HostSettings, outbox: mpsc::Sender<FromConnector>, counters: Counters) -> Self {
-        Self { outbox, threshold: settings.log_level, budget: Some(settings.log_bytes), counters }
+    pub(crate) fn new(settings: &HostSettings, counters: Counters) -> Self {
+        Self { outbox: None, threshold: settings.log_level, budget: Some(settings.log_bytes), counters }
     }
 
     /// The message to send, if any: the text within the budget, one mark when it runs out, then nothing.
@@ -76,9 +77,11 @@ fn is_object(fields: &str) -> bool {
 
 impl Host for Guest {
     async fn log(&mut self, level: WitLevel, message: String, fields: Option<String>) -> wasmtime::Result<()> {
-        if let Some(message) = self.telemetry.admit(level.into(), &message, fields) {
+        if let Some(message) = self.telemetry.admit(level.into(), &message, fields)
+            && let Some(outbox) = &self.telemetry.outbox
+        {
             // A caller that no longer listens has no use for logs either.
-            let _ = self.telemetry.outbox.send(message).await;
+            let _ = outbox.send(message).await;
         }
         Ok(())
     }
@@ -111,7 +114,7 @@ mod tests {
 
     fn telemetry(log_bytes: usize) -> Telemetry {
         let settings = HostSettings { log_bytes, ..HostSettings::default() };
-        Telemetry::new(&settings, mpsc::channel(1).0, Counters::default())
+        Telemetry::new(&settings, Counters::default())
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Connectors in the box: real components, real sockets, and everything they may try.
 #![cfg(test)]
 
+mod ahead;
 mod contract;
 mod declarative;
 mod frozen;

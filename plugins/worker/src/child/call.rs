@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, pin::Pin, sync::Arc};
 
 use tokio::sync::mpsc;
-use wherry_host::{Blobs, Connector, ConnectorFault, FromConnector, Outcome, Task, ToConnector};
+use wherry_host::{Blobs, Connector, ConnectorFault, FromConnector, Outcome, Remains, Task, ToConnector};
 
 use super::{
     ToAgent, blobs,
@@ -23,8 +23,9 @@ pub(super) struct Beginning {
     pub(super) parallel: usize,
 }
 
-type Ended = Result<Outcome, ConnectorFault>;
+type Ended = (Result<Outcome, ConnectorFault>, Remains);
 type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
+type Next = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Call {
     call: u32,
@@ -48,10 +49,11 @@ enum Turn {
     Note(Note),
     Took,
     BlobsOver,
+    NextMade,
     Ended(Ended),
 }
 
-/// Runs it to its end and says so, once.
+/// Runs it to its end and says so, once. The instance of the next one is made while this one waits for somebody.
 pub(super) async fn run(
     connector: Arc<Connector>,
     beginning: Beginning,
@@ -66,7 +68,8 @@ pub(super) async fn run(
     let outside = Arc::new(Outside(Arc::clone(&exchanges)));
     let (shelf, wishes) = Blobs::far(blob_bytes);
     let (blob_answers, answers) = mpsc::channel(1);
-    let work: Work = Box::pin(async move { connector.run_with(task, outside, messages, outgoing, shelf).await });
+    let runner = Arc::clone(&connector);
+    let work: Work = Box::pin(async move { runner.run_and_leave(task, outside, messages, outgoing, shelf).await });
     let blobs = Box::pin(blobs::serve(call, blob_bytes, to_agent.clone(), wishes, answers));
     let state = Call {
         call,
@@ -80,8 +83,22 @@ pub(super) async fn run(
         room: FROM_CONNECTOR,
         blob_answers,
     };
-    let ended = state.drive(work, blobs, frames, notes).await.unwrap_or(Err(ConnectorFault::Cancelled));
+    let next = Box::pin(async move {
+        first_others().await;
+        connector.make_ahead().await;
+    });
+    let (ended, remains) = match state.drive(work, next, blobs, frames, notes).await {
+        Some((ended, remains)) => (ended, Some(remains)),
+        None => (Err(ConnectorFault::Cancelled), None),
+    };
     to_agent.send(&FromWorker::Ended { call, ended }).await;
+    first_others().await;
+    drop(remains);
+}
+
+/// Lets those go first who write what was just said: the agent waits for it.
+async fn first_others() {
+    tokio::task::yield_now().await;
 }
 
 impl Call {
@@ -89,11 +106,12 @@ impl Call {
     async fn drive(
         mut self,
         work: Work,
+        mut next: Next,
         mut blobs: Pin<Box<impl Future<Output = ()>>>,
         mut frames: mpsc::Receiver<ToWorker>,
         mut notes: mpsc::Receiver<Note>,
     ) -> Option<Ended> {
-        let (mut work, mut ended, mut blobs_over) = (Some(work), None, false);
+        let (mut work, mut ended, mut blobs_over, mut next_made) = (Some(work), None, false, false);
         loop {
             if !self.outbox_open
                 && let Some(ended) = ended.take()
@@ -111,6 +129,7 @@ impl Call {
                 () = hand_over(self.inbox.as_ref(), &mut self.incoming) => Turn::Took,
                 () = &mut blobs, if !blobs_over => Turn::BlobsOver,
                 ending = drive(&mut work) => Turn::Ended(ending),
+                () = &mut next, if !next_made => Turn::NextMade,
             };
             match turn {
                 Turn::Frame(None) => return None,
@@ -123,8 +142,9 @@ impl Call {
                 }
                 Turn::Took => self.say(&FromWorker::Room { call: self.call }).await?,
                 Turn::BlobsOver => blobs_over = true,
+                Turn::NextMade => next_made = true,
                 Turn::Ended(ending) => {
-                    // Its instance is freed, so that its outbox closes.
+                    // It holds its outbox no more.
                     (work, ended) = (None, Some(ending));
                 }
             }

@@ -12,6 +12,7 @@ mod deployed;
 mod errand;
 mod flow;
 mod gate;
+mod kept;
 mod log;
 mod memory;
 mod plan;

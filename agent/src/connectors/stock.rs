@@ -46,6 +46,13 @@ pub(crate) struct Stand {
     shifts: u64,
 }
 
+#[cfg(test)]
+impl Stand {
+    pub(crate) const fn of(chain: u64, shifts: u64) -> Self {
+        Self { chain, shifts }
+    }
+}
+
 /// See the module.
 pub(super) struct Stock {
     clock: Clock,

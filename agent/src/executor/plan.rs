@@ -24,12 +24,7 @@ use super::{
     programs::Programs,
 };
 use crate::{
-    auth::Tokens,
-    connectors::{Connectors, Stand},
-    egress::Endpoints,
-    policy::Policy,
-    secrets::Secrets,
-    transforms::Transforms,
+    auth::Tokens, connectors::Connectors, egress::Endpoints, policy::Policy, secrets::Secrets, transforms::Transforms,
 };
 
 /// The deployment does not hold together.
@@ -69,8 +64,6 @@ pub(super) struct Plan {
     pub(super) target: Option<Step>,
     /// Whether it holds for other runs too.
     pub(super) reusable: bool,
-    /// Under which locks and quarantines it was made.
-    pub(super) stand: Stand,
 }
 
 /// One activity, ready to be invoked.
@@ -78,7 +71,7 @@ pub(super) struct Step {
     /// For logs and failures: `query of helix`.
     pub(super) label: String,
     pub(super) connection: Name,
-    pub(super) access: Access,
+    pub(super) access: Arc<Access>,
     pub(super) activity: String,
     pub(super) class: SideEffects,
     pub(super) params: String,
@@ -113,8 +106,6 @@ impl Plan {
         name: &Name,
         scope: &Scope<'_>,
     ) -> Result<Self, Failure> {
-        // Read first: what changes from here on makes it a plan of the past.
-        let stand = workshop.connectors.stand();
         let snapshot = ground.snapshot;
         let operation = snapshot.project.operations.get(name);
         let operation = operation.ok_or_else(|| invalid(format!("the deployment has no operation {name}")))?;
@@ -133,20 +124,21 @@ impl Plan {
             programs: Programs::make(&workshop.transforms, operation, scope).await?,
             target,
             reusable: !depends_on_run(snapshot, operation),
-            stand,
         })
     }
 }
 
 /// Whether anything that the operation uses differs from run to run.
 fn depends_on_run(snapshot: &Snapshot, operation: &Operation) -> bool {
-    operation.steps().any(|step| {
-        let connection = snapshot.project.connections.get(&step.connection);
-        mentions_run_in(&step.with)
-            || connection.is_some_and(|connection| {
-                let auth = serde_json::to_value(&connection.auth).unwrap_or_default();
-                mentions_run(&auth) || connection.url.contains(PER_RUN) || mentions_run_in(&connection.options)
-            })
+    operation.steps().any(|step| mentions_run_in(&step.with) || differs_by_run(snapshot, &step.connection))
+}
+
+/// Whether a connection differs from run to run.
+pub(super) fn differs_by_run(snapshot: &Snapshot, connection: &Name) -> bool {
+    let connection = snapshot.project.connections.get(connection);
+    connection.is_some_and(|connection| {
+        let auth = serde_json::to_value(&connection.auth).unwrap_or_default();
+        mentions_run(&auth) || connection.url.contains(PER_RUN) || mentions_run_in(&connection.options)
     })
 }
 
@@ -181,7 +173,7 @@ async fn step(
     kind: ActivityKind,
     scope: &Scope<'_>,
 ) -> Result<Step, Failure> {
-    let access = Access::make(workshop, ground, &step.connection, scope).await?;
+    let access = Arc::new(Access::make(workshop, ground, &step.connection, scope).await?);
     let class = access.activity(&step.activity, |activity| activity.kind == kind)?.side_effects;
     Ok(Step {
         label: format!("{} of {}", step.activity, step.connection),
@@ -214,13 +206,7 @@ pub(super) enum Records {
 
 impl Called {
     /// Makes one activity ready. What the caller handed over is taken as it is: a variable's value is not his to read.
-    pub(super) async fn make(
-        workshop: &Workshop,
-        ground: Ground<'_>,
-        action: &Action,
-        scope: &Scope<'_>,
-    ) -> Result<Self, Failure> {
-        let access = Access::make(workshop, ground, &action.connection, scope).await?;
+    pub(super) fn make(access: Arc<Access>, action: &Action, most: Duration) -> Result<Self, Failure> {
         let activity = access.activity(&action.activity, |_| true)?;
         let (class, records) = match activity.kind {
             ActivityKind::Source => (activity.side_effects, Records::Yields),
@@ -234,8 +220,7 @@ impl Called {
             class,
             params: String::from_utf8_lossy(&action.with).into_owned(),
         };
-        let time = action.time.min(workshop.policies(&ground.snapshot.environment).max_run_time);
-        Ok(Self { step, records, class, time })
+        Ok(Self { step, records, class, time: action.time.min(most) })
     }
 }
 

@@ -1,13 +1,6 @@
 //! From an offer to a plan; plans that hold for every run of an operation are made once.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use wherry_domain::{
@@ -20,12 +13,11 @@ use wherry_proto::frame::{Action, Desired, Offer, Ran};
 
 use super::{
     access::{Access, Ground},
+    kept::Kept,
     plan::{self, Called, Plan, Workshop},
 };
-use crate::{auth::token::Wanted, deployments::Deployments, recent::Recent};
+use crate::{auth::token::Wanted, deployments::Deployments};
 
-/// Plans kept for the next run of their operation.
-const KEPT: usize = 128;
 /// The deployment is for an environment that this agent's group does not serve.
 const FOREIGN: Code = Code::new("deployment.foreign_environment");
 
@@ -35,7 +27,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// The lock that the offer was made under is not here.
 pub(super) const LOCK_BEHIND: Code = Code::new("connector.lock_behind");
 
-/// A deployment's operation, and the connectors of which the version on trial is wanted.
+/// A deployment's operation or connection, and the connectors of which the version on trial is wanted.
 type Id = (Digest, Name, Vec<Name>);
 
 /// Makes and keeps plans.
@@ -44,22 +36,16 @@ pub(super) struct Plans {
     deployments: Deployments,
     workshop: Workshop,
     environments: ArcSwap<Vec<Name>>,
-    /// Counts what the organisation wanted so far.
-    wishes: AtomicU64,
-    kept: Mutex<Recent<Id, Arc<Plan>>>,
+    /// For the next run of the same operation.
+    kept: Kept<Id, Plan>,
+    /// For the next action of the same connection.
+    connections: Kept<Id, Access>,
 }
 
 impl Plans {
     pub(super) fn new(agent: Name, deployments: Deployments, workshop: Workshop) -> Self {
         let environments = ArcSwap::from_pointee(Vec::new());
-        Self {
-            agent,
-            deployments,
-            workshop,
-            environments,
-            wishes: AtomicU64::new(0),
-            kept: Mutex::new(Recent::new(KEPT)),
-        }
+        Self { agent, deployments, workshop, environments, kept: Kept::new(), connections: Kept::new() }
     }
 
     /// Takes over publishers and environments. A plan made under others may not be used again.
@@ -67,8 +53,8 @@ impl Plans {
         self.workshop.connectors.trust(&desired.publishers);
         self.environments.store(Arc::new(desired.environments.clone()));
         self.workshop.policies.store(Arc::new(desired.policies.clone()));
-        self.wishes.fetch_add(1, SeqCst);
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.kept.clear();
+        self.connections.clear();
     }
 
     /// A session began or ended.
@@ -128,12 +114,27 @@ impl Plans {
         let snapshot = self.deployments.get(offer.deployment).await?;
         self.check_environment(&snapshot)?;
         self.catch_up(offer, &snapshot).await?;
+        let access = self.for_calls(offer, &snapshot, &action.connection).await?;
+        access.refresh(&self.workshop)?;
+        Called::make(access, action, self.workshop.policies(&snapshot.environment).max_run_time)
+    }
+
+    /// The connection of an action, without a look at its credential.
+    async fn for_calls(&self, offer: &Offer, snapshot: &Snapshot, name: &Name) -> Result<Arc<Access>, Failure> {
+        let id = (offer.deployment, name.clone(), offer.trial.clone());
+        let stand = self.workshop.connectors.stand();
+        if let Some(access) = self.connections.recall(&id, stand) {
+            return Ok(access);
+        }
+        let under = self.connections.under(stand);
         let run = offer.attempt.run.to_string();
         let scope = Scope { vars: &snapshot.project.variables, run: &run, agent: self.agent.as_str() };
-        let ground = Ground { snapshot: &snapshot, trial: &offer.trial, at_once: true };
-        let called = Called::make(&self.workshop, ground, action, &scope).await?;
-        called.step.access.refresh(&self.workshop)?;
-        Ok(called)
+        let ground = Ground { snapshot, trial: &offer.trial, at_once: true };
+        let access = Arc::new(Access::make(&self.workshop, ground, name, &scope).await?);
+        if !plan::differs_by_run(snapshot, name) {
+            self.connections.keep(id, under, self.workshop.connectors.stand(), &access);
+        }
+        Ok(access)
     }
 
     /// A connection of a deployment, with its credential as it is now. `run` stands in texts that name the run.
@@ -159,8 +160,7 @@ impl Plans {
         if !offer.variables.is_empty() {
             return None;
         }
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&id(offer));
-        kept.filter(|plan| plan.stand == self.workshop.connectors.stand())
+        self.kept.recall(&id(offer), self.workshop.connectors.stand())
     }
 
     /// Waits for the lock that the offer was made under.
@@ -176,7 +176,7 @@ impl Plans {
     }
 
     async fn make(&self, offer: &Offer, snapshot: &Snapshot) -> Result<Arc<Plan>, Failure> {
-        let wishes = self.wishes.load(SeqCst);
+        let under = self.kept.under(self.workshop.connectors.stand());
         self.check_environment(snapshot)?;
         let variables = plan::variables(snapshot, &offer.variables)?;
         let run = offer.attempt.run.to_string();
@@ -184,14 +184,7 @@ impl Plans {
         let ground = Ground { snapshot, trial: &offer.trial, at_once: true };
         let plan = Arc::new(Plan::make(&self.workshop, ground, &offer.operation, &scope).await?);
         if plan.reusable && offer.variables.is_empty() {
-            let stand = self.workshop.connectors.stand();
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            // What was made under other locks is used by those that began with it and by nobody else.
-            kept.retain(|_, plan| plan.stand == stand);
-            // Not what was made under wishes that were replaced meanwhile.
-            if self.wishes.load(SeqCst) == wishes {
-                kept.insert(id(offer), Arc::clone(&plan));
-            }
+            self.kept.keep(id(offer), under, self.workshop.connectors.stand(), &plan);
         }
         Ok(plan)
     }

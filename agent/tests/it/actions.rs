@@ -12,6 +12,7 @@ use wherry_proto::frame::{Action, Answer, Ask, Ending, FromAgent, FromController
 
 use super::support::{
     agent::Agent,
+    catalogue::Catalogues,
     controller::Controller,
     package::Package,
     project::{Plan, offer},
@@ -87,6 +88,43 @@ async fn an_action_ends_with_the_callers_time_and_an_answer_with_its_limit() {
     assert_eq!(code(&controller.result().await), "action.timed_out");
 }
 
+#[tokio::test]
+async fn a_connection_that_names_the_run_is_made_anew_for_each_action() {
+    let mut controller = Controller::start().await;
+    let mut system = System::start(|_| Some((200, "[]".to_owned()))).await;
+    let url = format!("{}/{{{{ run.id }}}}", system.url());
+    let digest = Plan::read(&url).deploy(&controller, &Package::http());
+    let _agent = start(&controller, ALLOW).await;
+    controller.hello().await;
+    for run in 1..=3 {
+        controller.say(read(run, digest, true)).await;
+        assert_eq!(code(&controller.result().await), "");
+        let line = system.next().await.line;
+        assert!(line.starts_with(&format!("GET /{}/items", RunId::from_u128(run))), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn actions_follow_the_lock_from_one_version_to_the_next_and_back() {
+    let (mut controller, mut catalogues) = (Controller::start().await, Catalogues::new());
+    let system = System::with_items(1).await;
+    let versions = [Package::http_at("1.0.0"), Package::http_at("1.0.1")];
+    let digest = Plan::read(&system.url()).deploy(&controller, &versions[0]);
+    let _agent = start(&controller, ALLOW).await;
+    controller.hello().await;
+    for (number, which) in (1..).zip([0, 1, 0, 1]) {
+        controller.say(catalogues.lock(&controller, &[&versions[which]], &[])).await;
+        controller.stocked(number).await;
+        for run in [number * 2, number * 2 + 1] {
+            let FromController::Offer(offer) = read(u128::from(run), digest, true) else { panic!("an offer") };
+            controller.say(FromController::Offer(Offer { lock_version: number, ..offer })).await;
+            let report = controller.result().await;
+            let ran: Vec<String> = report.ran.iter().flatten().map(|ran| ran.version.to_string()).collect();
+            assert_eq!((code(&report).as_str(), ran), ("", vec![format!("1.0.{which}")]), "{report:?}");
+        }
+    }
+}
+
 async fn ready() -> (Controller, System, Digest) {
     let controller = Controller::start().await;
     let system = System::with_items(2).await;
@@ -135,9 +173,13 @@ fn document(report: &Report) -> Value {
     serde_json::from_slice(report.answer.as_ref().unwrap()).unwrap()
 }
 
+/// The code of its failure; empty, if it went well.
 fn code(report: &Report) -> String {
-    let Ending::Ended(Outcome::Failed(failure)) = &report.ending else { panic!("{report:?}") };
-    failure.code.as_str().to_owned()
+    match &report.ending {
+        Ending::Ended(Outcome::Succeeded) => String::new(),
+        Ending::Ended(Outcome::Failed(failure)) => failure.code.as_str().to_owned(),
+        other @ (Ending::Ended(_) | Ending::Interrupted) => panic!("{other:?}"),
+    }
 }
 
 async fn recalled(controller: &mut Controller, run: u128, deployment: Digest) -> Result<Vec<u8>, String> {

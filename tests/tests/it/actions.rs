@@ -101,6 +101,29 @@ async fn records_leave_only_if_both_the_organisation_and_the_agent_owner_say_so(
 }
 
 #[tokio::test]
+async fn an_owner_who_forbids_a_host_ends_the_calls_of_a_connection_that_was_just_used() -> Result<()> {
+    let world = World::start().await?;
+    let agent = ready(&world, ALLOW).await?;
+    policy(&world, "allow_answers", true).await?;
+    let read = json!({ "with": { "path": "/rest/requests", "records": "items" } });
+    for (owner, refused) in
+        [("", None), ("[network]\ndenied = [\"127.0.0.0/8\"]\n", Some("agent_policy.host")), ("", None)]
+    {
+        agent.configure_policy(owner)?;
+        wait::until(&format!("a call under {owner:?} ends with {refused:?}"), async || {
+            let answer = call(&world, "desk/query", &read, None).await?;
+            let as_expected = match refused {
+                Some(code) => answer.refused(403, code).is_ok(),
+                None => answer.accepted().is_ok(),
+            };
+            Ok(as_expected.then_some(()))
+        })
+        .await?;
+    }
+    world.close().await
+}
+
+#[tokio::test]
 async fn an_agent_that_dies_in_the_middle_of_an_unsafe_action_is_said_so_and_nothing_is_done_again() -> Result<()> {
     let world = World::plan().short_leases().start().await?;
     let mut agent = ready(&world, ALLOW).await?;

@@ -15,7 +15,7 @@ async fn what_the_owner_does_not_allow_is_refused_before_anything_runs_and_a_cha
     let world = World::start().await?.with_desk().await?;
     let mut agent = world.enrolled("eu-1", 8).await?;
     agent.set("[answers]\ndescribe = true")?;
-    let policy = agent.configure_policy("[connectors]\nallowed = [\"files\"]\n")?;
+    agent.configure_policy("[connectors]\nallowed = [\"files\"]\n")?;
     agent.start().await?;
 
     let run = world.run("read").end().await?.failed_with("agent_policy.connector")?;
@@ -32,15 +32,15 @@ async fn what_the_owner_does_not_allow_is_refused_before_anything_runs_and_a_cha
         ("[network]\nallowed = [\"desk.example\"]\n".to_owned(), "agent_policy.host"),
         ("[network]\ndenied = [\"127.0.0.0/8\"]\n".to_owned(), "agent_policy.host"),
     ] {
-        replace(&policy, &text)?;
+        agent.configure_policy(&text)?;
         run_ends_with(&world, code).await?;
     }
     ensure!(world.sandbox.ledger().await?.created == 0);
 
-    replace(&policy, "[answers]\ndescribe = false\n")?;
+    agent.configure_policy("[answers]\ndescribe = false\n")?;
     run_ends_with(&world, "").await?;
     describe(&world).await?.refused(403, "agent_policy.answers")?;
-    replace(&policy, "")?;
+    agent.configure_policy("")?;
     wait::until("what connectors say may leave", async || {
         let answer = describe(&world).await?;
         // The connector has nothing to say; what counts is that it was asked.
@@ -57,11 +57,11 @@ async fn a_policy_with_faults_changes_nothing_and_everybody_sees_it_and_with_it_
     let policy = agent.configure_policy("[work]\nslots = 2\n")?;
     agent.start().await?;
     shows(&world, "two slots", |shown| shown["slots"] == 2 && shown["owner_policy"]["fault"].is_null()).await?;
-    replace(&policy, "[work]\nslots = 3\n")?;
+    agent.configure_policy("[work]\nslots = 3\n")?;
     shows(&world, "three slots", |shown| shown["slots"] == 3 && shown["owner_policy"]["slots"] == 3).await?;
     world.run("read").end().await?.succeeded()?;
 
-    replace(&policy, "[work]\nslots = \"many\"\ncolour = \"red\"\n")?;
+    agent.configure_policy("[work]\nslots = \"many\"\ncolour = \"red\"\n")?;
     let shown = shows(&world, "a fault", |shown| shown["owner_policy"]["fault"].is_string()).await?;
     ensure!(shown["slots"] == 3 && !shown.to_string().contains("colour"), "what it says stays on the agent: {shown}");
     let tool = Tool::of(&world)?;
@@ -79,7 +79,7 @@ async fn a_policy_with_faults_changes_nothing_and_everybody_sees_it_and_with_it_
     }
     let (code, _) = agent.ask(&["run", "--check"]).await?;
     assert_eq!(code, Some(78));
-    replace(&policy, "[work]\nslots = 2\n")?;
+    agent.configure_policy("[work]\nslots = 2\n")?;
     let (code, checked) = agent.ask(&["run", "--check"]).await?;
     ensure!(code == Some(0) && serde_json::from_str::<Value>(&checked)?["policy"]["work"]["slots"] == 2, "{checked}");
     fs::set_permissions(&policy, fs::Permissions::from_mode(0o666))?;
@@ -91,7 +91,7 @@ async fn a_policy_with_faults_changes_nothing_and_everybody_sees_it_and_with_it_
 async fn outside_of_the_owners_hours_runs_wait_and_begin_when_the_hours_do() -> Result<()> {
     let world = World::start().await?.with_desk().await?;
     let mut agent = world.enrolled("eu-1", 8).await?;
-    let policy = agent.configure_policy(&format!(
+    agent.configure_policy(&format!(
         "[work]\ntimezone = \"UTC\"\nhours = [{{ days = [\"{}\"], from = \"00:00\", to = \"24:00\" }}]\n",
         another_day()
     ))?;
@@ -103,7 +103,7 @@ async fn outside_of_the_owners_hours_runs_wait_and_begin_when_the_hours_do() -> 
     let refused = world.api.post(path, &json!({})).await?.refused(503, "agent_policy.hours")?;
     ensure!(refused["retry_after_ms"] == 3_600_000, "{refused}");
     assert_eq!(world.look_at(&run.id).await?.state, "queued");
-    replace(&policy, "")?;
+    agent.configure_policy("")?;
     let run = world.end_of(&run.id).await?.succeeded()?;
     assert_eq!(run.attempt, 1, "it was never offered in vain: {run:?}");
     world.close().await
@@ -113,14 +113,6 @@ async fn outside_of_the_owners_hours_runs_wait_and_begin_when_the_hours_do() -> 
 fn another_day() -> &'static str {
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).weekday().to_monday_zero_offset();
     ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][usize::try_from((today + 3) % 7).unwrap_or(0)]
-}
-
-/// Writes the policy as editors do it: another file under the same name.
-fn replace(policy: &Path, text: &str) -> Result<()> {
-    let new = policy.with_extension("new");
-    fs::write(&new, text)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
-    Ok(fs::rename(new, policy)?)
 }
 
 /// Runs the operation until it fails with the code, or succeeds if there is none.

@@ -62,14 +62,17 @@ impl Agent {
         self.data.with_file_name("agent.toml")
     }
 
-    /// Writes its owner's policy, beside its configuration; gives the file.
+    /// Writes its owner's policy, beside its configuration, as editors do it: another file under the same name. Gives
+    /// the file.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn configure_policy(&self, text: &str) -> Result<PathBuf> {
         let file = self.config().with_file_name("policy.toml");
-        fs::write(&file, text)?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        let new = file.with_extension("new");
+        fs::write(&new, text)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+        fs::rename(new, &file)?;
         Ok(file)
     }
 

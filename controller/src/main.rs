@@ -92,7 +92,7 @@ fn run(config: Config) -> ExitCode {
     }
     limits::raise_open_files();
     limits::no_core_dumps();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&error, "controller.failed", Exit::Unavailable),
     };
@@ -104,6 +104,13 @@ fn run(config: Config) -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => failed(&error),
     }
+}
+
+/// One core is left to the threads of the store. With a worker for each core, every task that one of them begins wakes
+/// another, which finds nothing left to do: on two cores that took longer than the work.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.saturating_sub(1).max(1)).enable_all().build()
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

@@ -124,6 +124,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Healthy { attempts: 1 } => out.write_str("1 attempt went as well as those on the old version"),
             Self::Healthy { attempts } => write!(out, "{attempts} attempts went as well as those on the old version"),
             Self::Broke { new, old, attempts } => {
                 write!(out, "{new} of {attempts} attempts broke the sandbox; on the old version {old} did")
@@ -136,7 +137,8 @@ impl fmt::Display for Reason {
                 write!(out, "half of the attempts took more than {new_ms} ms; on the old version {old_ms} ms")
             }
             Self::TooFew { attempts, least } => {
-                write!(out, "only {attempts} attempts in three times the time, of the {least} that were asked for")
+                let s = if *attempts == 1 { "" } else { "s" };
+                write!(out, "only {attempts} attempt{s} in three times the time, of the {least} that were asked for")
             }
             Self::Refused { code } => write!(out, "an agent refuses it: {code}"),
             Self::Asked => out.write_str("a person decided"),

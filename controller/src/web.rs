@@ -37,6 +37,7 @@ mod connections;
 mod connectors;
 mod defect;
 mod deployments;
+mod described;
 mod environments;
 mod events;
 mod listener;
@@ -182,13 +183,13 @@ fn sealed() -> OpenApiRouter<Web> {
 
 /// The OpenAPI document of the API.
 pub fn document() -> utoipa::openapi::OpenApi {
-    api().into_openapi()
+    described::with_problems(api().into_openapi())
 }
 
 /// The whole service.
 pub fn router(web: Web) -> Router {
     let (router, document) = api().split_for_parts();
-    let served = serde_json::to_string(&document).unwrap_or_default();
+    let served = serde_json::to_string(&described::with_problems(document)).unwrap_or_default();
     router
         .route("/healthz", get(|| async { "ok" }))
         .route(CALLBACK, any(callback::callback))

@@ -29,6 +29,8 @@ pub struct Freshened {
     pub agents_updated: usize,
     /// Agents that are connected.
     pub agents_total: usize,
+    /// Enrolled agents that are not.
+    pub agents_away: usize,
 }
 
 impl Ledger {
@@ -52,6 +54,7 @@ impl Ledger {
             false => self.readiness(environment, fresh.name.clone(), wasm).await?,
         };
         (fresh.agents_updated, fresh.agents_total) = (readiness.ready, readiness.agents);
+        fresh.agents_away = readiness.away;
         Ok(Some(fresh))
     }
 
@@ -98,6 +101,7 @@ impl Turn<'_> {
             to: locked.version.clone(),
             agents_updated: 0,
             agents_total: 0,
+            agents_away: 0,
         };
         let newer = if suspended || locked.pinned || before.trials.contains_key(&name) {
             None

@@ -121,13 +121,15 @@ pub(super) struct ConnectorUpdate {
     agents_updated: usize,
     /// Agents that are connected.
     agents_total: usize,
+    /// Enrolled agents that are not.
+    agents_away: usize,
 }
 
 impl From<Freshened> for ConnectorUpdate {
     fn from(fresh: Freshened) -> Self {
-        let Freshened { name, from, to, agents_updated, agents_total } = fresh;
+        let Freshened { name, from, to, agents_updated, agents_total, agents_away } = fresh;
         let (name, from, to) = (name.to_string(), from.to_string(), to.to_string());
-        Self { name, from, to, agents_updated, agents_total }
+        Self { name, from, to, agents_updated, agents_total, agents_away }
     }
 }
 

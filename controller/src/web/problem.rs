@@ -14,6 +14,9 @@ use wherry_domain::project::check::Fault;
 
 use crate::engine::{Kind, Refusal};
 
+/// How it is sent.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
 /// A problem.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem(Box<Details>);
@@ -113,7 +116,7 @@ impl IntoResponse for Problem {
         let retry_after = self.0.retry_after_ms.map(|ms| ms.div_ceil(1_000).to_string());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(MEDIA_TYPE));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }

@@ -110,6 +110,9 @@ pub(super) struct Plan {
     /// After a move: connected agents of the environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     agents_total: Option<usize>,
+    /// After a move: enrolled agents of the environment that are not connected. They follow when they come back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents_away: Option<usize>,
 }
 
 /// A connector of an environment.
@@ -249,6 +252,7 @@ fn plan(environment: &Name, connector: &Name, planned: Planned) -> Plan {
         lock,
         agents_updated: None,
         agents_total: None,
+        agents_away: None,
     }
 }
 
@@ -330,13 +334,14 @@ pub(super) async fn perform(
     let moved = web.ledger.move_connector(caller.name, asked).await?;
     let readiness = match moved.component(&connector) {
         // It is moved, whatever becomes of the look.
-        Some(wasm) => web.ledger.made_ready(&environment, &connector, wasm).await.unwrap_or_default(),
-        None => Readiness::default(),
+        Some(wasm) => web.ledger.made_ready(&environment, &connector, wasm).await.ok(),
+        None => None,
     };
     let planned = Planned { lock: moved.lock.as_ref().clone(), signature: None, ..moved.plan };
     let plan = plan(&environment, &connector, planned);
-    let (agents_updated, agents_total) = (Some(readiness.ready), Some(readiness.agents));
-    Ok(Json(Plan { agents_updated, agents_total, ..plan }))
+    let Some(Readiness { ready, agents, away, .. }) = readiness else { return Ok(Json(plan)) };
+    let (agents_updated, agents_total, agents_away) = (Some(ready), Some(agents), Some(away));
+    Ok(Json(Plan { agents_updated, agents_total, agents_away, ..plan }))
 }
 
 /// What became of a connector in an environment, newest first.

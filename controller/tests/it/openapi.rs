@@ -27,6 +27,24 @@ fn the_published_document_is_the_one_that_the_code_makes() {
     );
 }
 
+#[test]
+fn every_operation_says_that_whatever_goes_wrong_is_a_problem() {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.values().flat_map(|item| item.as_object().unwrap().values());
+    let mut problems = 0;
+    for operation in operations {
+        let answers = operation["responses"].as_object().unwrap();
+        assert!(answers.contains_key("default"), "{operation}");
+        for (status, answer) in answers.iter().filter(|(status, _)| !status.starts_with('2')) {
+            let schema = &answer["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{status} of {operation}");
+            problems += 1;
+        }
+    }
+    assert!(problems > 80, "{problems}");
+}
+
 #[tokio::test]
 async fn every_route_of_the_document_is_served_and_refuses_a_caller_without_a_token() {
     let api = Api::of(Bench::ready(Disk::memory()).await).await;

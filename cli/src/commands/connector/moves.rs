@@ -178,10 +178,19 @@ fn readable(item: &mut Map<String, Value>) {
         ready.push_str(&format!(", {away} away"));
     }
     let pinned = if item.get("pinned") == Some(&Value::Bool(true)) { "yes" } else { "" };
-    let shown = item.get("canary").map(canary).unwrap_or_default();
+    let shown = item.get("canary").filter(|canary| concerns(canary, item)).map(canary).unwrap_or_default();
     item.insert("ready".to_owned(), ready.into());
     item.insert("pinned".to_owned(), pinned.into());
     item.insert("shown".to_owned(), shown.into());
+}
+
+/// Whether a canary is under way, or its end says something of the version that is here now.
+fn concerns(canary: &Value, item: &Map<String, Value>) -> bool {
+    match canary.get("state").and_then(Value::as_str) {
+        Some("everyone") => canary.get("to") == item.get("version"),
+        Some("back") => canary.get("from") == item.get("version"),
+        Some(_) | None => true,
+    }
 }
 
 /// A canary in one line.
@@ -287,7 +296,18 @@ fn lines(plan: &Value) -> Vec<String> {
 /// How many agents have a version ready.
 fn agents(moved: &Value) -> String {
     let number = |key: &str| moved.get(key).and_then(Value::as_u64).unwrap_or_default();
-    format!("{} of {} agents have it", number("agents_updated"), number("agents_total"))
+    let (here, away) = (number("agents_total"), number("agents_away"));
+    if moved.get("agents_total").is_none() {
+        return "agents follow by themselves".to_owned();
+    }
+    match (here, away) {
+        (0, 0) => "no agent serves the environment yet".to_owned(),
+        (0, away) => format!("no agent is connected, {away} away: they follow when they come back"),
+        (here, 0) => format!("{} of {here} agents have it", number("agents_updated")),
+        (here, away) => {
+            format!("{} of {here} connected agents have it, {away} away follow later", number("agents_updated"))
+        }
+    }
 }
 
 /// What a test of a connection did to its connector, in words.
@@ -337,6 +357,12 @@ mod tests {
         assert_eq!(tested(&moved), "connector http went from 1.0.0 to 1.1.0; 2 of 2 agents have it");
         let same = json!({ "name": "http", "from": "1.0.0", "to": "1.0.0", "agents_updated": 1, "agents_total": 2 });
         assert_eq!(tested(&same), "connector http stays 1.0.0; 1 of 2 agents have it");
+        let said = |updated, total, away| {
+            agents(&json!({ "agents_updated": updated, "agents_total": total, "agents_away": away }))
+        };
+        assert_eq!(said(0, 0, 2), "no agent is connected, 2 away: they follow when they come back");
+        assert_eq!(said(1, 1, 2), "1 of 1 connected agents have it, 2 away follow later");
+        assert_eq!(said(0, 0, 0), "no agent serves the environment yet");
     }
 
     #[test]
@@ -345,5 +371,18 @@ mod tests {
             "attempts": 5, "failed": 1, "old_attempts": 40, "old_failed": 2 });
         assert_eq!(canary(&view), "1.1.0 on 10% for 30m: 1 of 5 attempts failed; on 1.0.0 2 of 40");
         assert_eq!(canary(&json!({ "to": "1.1.0", "state": "back", "why": "bad" })), "1.1.0 rolled back: bad");
+    }
+
+    #[test]
+    fn a_canary_that_is_over_is_shown_while_the_version_that_it_left_is_there() {
+        let shown = |state: &str, version: &str| {
+            let canary = json!({ "from": "1.0.0", "to": "1.1.0", "state": state, "why": "bad" });
+            let mut item = Map::from_iter([("version".to_owned(), json!(version)), ("canary".to_owned(), canary)]);
+            readable(&mut item);
+            item.get("shown") != Some(&json!(""))
+        };
+        assert!(shown("everyone", "1.1.0") && !shown("everyone", "1.2.0"));
+        assert!(shown("back", "1.0.0") && !shown("back", "1.2.0"));
+        assert!(shown("under_way", "1.0.0"));
     }
 }

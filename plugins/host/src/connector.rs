@@ -258,30 +258,14 @@ impl Connector {
         let table = &mut store.data_mut().table;
         // Borrowed handles: the host keeps what it lends, and frees it at the end.
         let invocation = Resource::new_borrow(table.push(Invocation { task, deadline, cancelled })?.rep());
-        let activities = core.wherry_connector_activities();
         let answer = match call {
-            Call::Test => activities
+            Call::Test => core
+                .wherry_connector_activities()
                 .call_test(&mut *store, invocation)
                 .await?
                 .map(|output| Outcome { output: Some(output), ..Outcome::default() }),
             // What is no test carries records; questions were answered above.
-            Call::Invoke | Call::Discover => {
-                let input = reader.map(|reader| table.push(reader)).transpose()?;
-                let output = writer.map(|writer| table.push(writer)).transpose()?;
-                let rows = input.as_ref().map(Resource::rep);
-                let input = rows.map(Resource::new_borrow);
-                let output = output.map(|writer| Resource::new_borrow(writer.rep()));
-                let outcome = activities.call_invoke(&mut *store, invocation, input, output).await?;
-                let table = &store.data().table;
-                let reader = rows.map(|rows| table.get(&Resource::<Reader>::new_borrow(rows))).transpose()?;
-                let input_left = reader.is_some_and(|reader| !reader.saw_end);
-                outcome.map(|outcome| Outcome {
-                    more: matches!(outcome.status, Status::More),
-                    output: outcome.output,
-                    input_left,
-                    ..Outcome::default()
-                })
-            }
+            Call::Invoke | Call::Discover => invoke(store, &core, invocation, reader, writer).await?,
         };
         let state = store.data_mut().state.take_changed();
         Ok(answer.map(|outcome| Outcome { state, ..outcome }))
@@ -343,4 +327,29 @@ impl Connector {
             }))
         })
     }
+}
+
+/// Calls an activity with the records that go in, or the place for those that come out.
+async fn invoke(
+    store: &mut Store<Guest>,
+    core: &ConnectorCore,
+    invocation: Resource<Invocation>,
+    reader: Option<Reader>,
+    writer: Option<Writer>,
+) -> wasmtime::Result<Result<Outcome, Error>> {
+    let table = &mut store.data_mut().table;
+    let rows = reader.map(|reader| table.push(reader)).transpose()?.map(|reader| reader.rep());
+    let output = writer.map(|writer| table.push(writer)).transpose()?;
+    let input = rows.map(Resource::new_borrow);
+    let output = output.map(|writer| Resource::new_borrow(writer.rep()));
+    let outcome = core.wherry_connector_activities().call_invoke(&mut *store, invocation, input, output).await?;
+    let table = &store.data().table;
+    let reader = rows.map(|rows| table.get(&Resource::<Reader>::new_borrow(rows))).transpose()?;
+    let input_left = reader.is_some_and(|reader| !reader.saw_end);
+    Ok(outcome.map(|outcome| Outcome {
+        more: matches!(outcome.status, Status::More),
+        output: outcome.output,
+        input_left,
+        ..Outcome::default()
+    }))
 }

@@ -83,17 +83,21 @@ pub(super) async fn run(
         room: FROM_CONNECTOR,
         blob_answers,
     };
-    let next = Box::pin(async move {
-        first_others().await;
-        connector.make_ahead().await;
-    });
-    let (ended, remains) = match state.drive(work, next, blobs, frames, notes).await {
+    let (ended, remains) = match state.drive(work, next(connector), blobs, frames, notes).await {
         Some((ended, remains)) => (ended, Some(remains)),
         None => (Err(ConnectorFault::Cancelled), None),
     };
     to_agent.send(&FromWorker::Ended { call, ended }).await;
     first_others().await;
     drop(remains);
+}
+
+/// Makes the instance of the next one.
+fn next(connector: Arc<Connector>) -> Next {
+    Box::pin(async move {
+        first_others().await;
+        connector.make_ahead().await;
+    })
 }
 
 /// Lets those go first who write what was just said: the agent waits for it.
